@@ -10,6 +10,7 @@ A zero-pointed format has one table per zero point z: z is an operand of the har
 code, and constant per output channel.
 """
 
+import itertools
 import re
 from dataclasses import dataclass, field
 
@@ -78,7 +79,9 @@ class Format:
                     f"{MAX_LEVEL_BITS} bits, not {level!r}"
                 )
         if not all(_is_int(code) and 0 <= code < 2**self.width for code in self.affine):
-            raise ValueError(f"format {self.name!r}: affine codes must be in 0..{2**self.width - 1}")
+            raise ValueError(
+                f"format {self.name!r}: affine codes must be in 0..{2**self.width - 1}"
+            )
 
     @property
     def zero_pointed(self) -> bool:
@@ -131,7 +134,7 @@ class Format:
         special = min((abs(level) for level in distinct if level), default=0)
         without = [level for level in distinct if abs(level) != special]
         for candidates in (distinct, without):
-            steps = {b - a for a, b in zip(candidates, candidates[1:], strict=False)}
+            steps = {b - a for a, b in itertools.pairwise(candidates)}
             if len(steps) == 1 and candidates[0] % (step := steps.pop()) == 0:
                 return step
         return None

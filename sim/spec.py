@@ -57,7 +57,9 @@ class MacSpec:
                 "an activation's zero point is corrected after the sum"
             )
         if self.overflow not in OVERFLOWS:
-            raise ValueError(f"overflow must be one of {', '.join(OVERFLOWS)}, not {self.overflow!r}")
+            raise ValueError(
+                f"overflow must be one of {', '.join(OVERFLOWS)}, not {self.overflow!r}"
+            )
         for what in ("acc_width", "lanes"):
             number = getattr(self, what)
             if not isinstance(number, int) or isinstance(number, bool) or number < 1:
