@@ -1,0 +1,162 @@
+"""Quantizes a model in place, by module name: no model class is known here."""
+
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from macsmith.quant.linear import EXECUTIONS, QuantLinear
+from macsmith.quant.recipe import Recipe, Rtn, Step
+from macsmith.sim.spec import MacSpec
+
+__all__ = [
+    "METHODS",
+    "LayerOperands",
+    "layer_operands",
+    "linear_layers",
+    "quantize_",
+    "quantized_layers",
+    "set_execution",
+]
+
+Progress = Callable[[int, int], None]
+
+
+def quantize_(
+    model: nn.Module,
+    recipe: Recipe | str | Path,
+    calibration: torch.Tensor | None = None,
+    *,
+    select: Callable[[str, nn.Linear], bool] | None = None,
+    progress: Progress | None = None,
+) -> list[str]:
+    """Quantize `model` in place and return the names of the layers that became `QuantLinear`.
+
+    Every `nn.Linear` is taken whose name `recipe.ignore` does not match and that `select(name,
+    layer)`, if given, accepts. `calibration` is token ids [samples, length] for the steps that need
+    them; "rtn" needs none. `progress(done, layers)` is called after each layer.
+
+    ValueError, with the model as it was, if there is nothing to quantize, a name in `ignore`
+    matches nothing, or a weight is not finite.
+    """
+    recipe = Recipe.get(recipe)
+    layers = linear_layers(model, recipe, select)
+    for step in recipe.steps:
+        METHODS[type(step)](model, layers, recipe, step, calibration, progress)
+    if hasattr(model, "save_pretrained"):
+        from macsmith.quant.hf import attach
+
+        attach(model, recipe)
+    return list(layers)
+
+
+def linear_layers(
+    model: nn.Module,
+    recipe: Recipe,
+    select: Callable[[str, nn.Linear], bool] | None = None,
+) -> dict[str, nn.Linear]:
+    """The layers that `quantize_` would take, by name, in the model's order."""
+    # Exactly nn.Linear: a subclass may be read past its forward (attention's out_proj, adapters).
+    found = {name: m for name, m in model.named_modules() if type(m) is nn.Linear}
+    for pattern in recipe.ignore:
+        if pattern != "lm_head" and not any(_matches(name, pattern) for name in found):
+            raise ValueError(f"ignore: {pattern!r} matches no linear layer of the model")
+    layers = {
+        name: layer
+        for name, layer in found.items()
+        if not any(_matches(name, pattern) for pattern in recipe.ignore)
+        and (select is None or select(name, layer))
+    }
+    if not layers:
+        done = sum(1 for _ in quantized_layers(model))
+        why = f"{done} are quantized already" if done else f"it has {len(found)}, all left out"
+        raise ValueError(f"the model has no linear layer to quantize ({why})")
+    return layers
+
+
+def quantized_layers(model: nn.Module) -> Iterator[tuple[str, QuantLinear]]:
+    """(name, layer) of every quantized layer, in the model's order."""
+    for name, module in model.named_modules():
+        if isinstance(module, QuantLinear):
+            yield name, module
+
+
+def set_execution(model: nn.Module, execution: str) -> int:
+    """Make every quantized layer compute in "float" or "exact"; how many there are.
+
+    Nothing is calibrated or rounded again. ValueError on another word, or if no layer is quantized.
+    """
+    if execution not in EXECUTIONS:
+        raise ValueError(f"execution must be one of {', '.join(EXECUTIONS)}, not {execution!r}")
+    layers = [layer for _, layer in quantized_layers(model)]
+    if not layers:
+        raise ValueError("the model has no quantized layer: quantize it first")
+    for layer in layers:
+        layer.execution = execution
+    return len(layers)
+
+
+class LayerOperands(NamedTuple):
+    """What one layer's MACs are given: codes in, and the rest of the contract."""
+
+    a_codes: torch.Tensor  # (T, K) unsigned
+    a_scale: torch.Tensor  # (T,) float32
+    a_zero: torch.Tensor  # (T,) float32 integers
+    w_codes: torch.Tensor  # (N, K) unsigned
+    w_scale: torch.Tensor  # (N, G) float32
+    zero_point: torch.Tensor | None  # (N, G) integer
+    spec: MacSpec
+
+
+@torch.no_grad()
+def layer_operands(model: nn.Module, name: str, **inputs: Any) -> LayerOperands:
+    """Operands that the quantized layer `name` meets when the model runs on `inputs`, all tokens.
+
+    ValueError if there is no such quantized layer or the model did not run it.
+    """
+    layer = dict(quantized_layers(model)).get(name)
+    if layer is None:
+        raise ValueError(f"{name!r} is no quantized layer of this model")
+    seen: list[torch.Tensor] = []
+    hook = layer.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    try:
+        model(**inputs)
+    finally:
+        hook.remove()
+    if not seen:
+        raise ValueError(f"the model did not run {name!r}")
+    a = layer.quantize_input(seen[0])
+    return LayerOperands(*a, layer.qweight, layer.scale, layer.zero_point, layer.spec)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    target = name if "." in pattern else name.rpartition(".")[2]
+    return fnmatchcase(target, pattern)
+
+
+def _rtn(
+    model: nn.Module,
+    layers: dict[str, nn.Linear],
+    recipe: Recipe,
+    step: Step,
+    calibration: torch.Tensor | None,
+    progress: Progress | None,
+) -> None:
+    made = {}
+    for i, (name, layer) in enumerate(layers.items(), 1):
+        try:
+            made[name] = QuantLinear.from_float(layer, recipe)
+        except ValueError as error:
+            raise ValueError(f"layer {name!r}: {error}") from None
+        if progress:
+            progress(i, len(layers))
+    for name, layer in made.items():  # all of them or none
+        model.set_submodule(name, layer)
+
+
+#: One function per step class: (model, layers, recipe, step, calibration, progress) -> None, in
+#: place. A smoothing step changes the layers' float weights; a rounding step replaces the layers.
+METHODS: dict[type, Callable[..., None]] = {Rtn: _rtn}

@@ -1,0 +1,165 @@
+"""Models in and out of folders; every failure is one line that says what was wanted and what came."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from macsmith.quant.hf import METHOD
+
+__all__ = ["check_output", "load_model", "load_tokenizer", "replace_folder", "save_quantized"]
+
+WEIGHTS = ("*.safetensors", "*.bin", "*.safetensors.index.json")
+
+
+def load_model(
+    name: str | Path, dtype: torch.dtype | str = torch.float32, device: str = "cpu"
+) -> Any:
+    """A causal language model from a folder or a Hugging Face id, in evaluation mode.
+
+    A quantized folder comes back as it was saved, scales in float32. `dtype` "auto" keeps the
+    file's. ValueError or OSError if there is no such model, the folder has no weights, a file is
+    damaged, or a weight is missing (transformers would fill it with random numbers).
+    """
+    from transformers import AutoModelForCausalLM
+
+    _check_folder(name)
+    with _quiet(), _one_line(f"model {str(name)!r}"):
+        model, info = AutoModelForCausalLM.from_pretrained(
+            str(name), dtype=dtype, output_loading_info=True
+        )
+    if missing := sorted(info["missing_keys"]):
+        raise ValueError(
+            f"model {str(name)!r}: {len(missing)} weights are missing, the first is {missing[0]!r}"
+        )
+    return model.to(device).eval()
+
+
+def load_tokenizer(name: str | Path) -> Any:
+    """The tokenizer of a folder or Hugging Face id; ValueError or OSError if it has none."""
+    from transformers import AutoTokenizer
+
+    with _quiet(), _one_line(f"tokenizer of {str(name)!r}"):
+        return AutoTokenizer.from_pretrained(str(name))
+
+
+def save_quantized(model: Any, folder: str | Path, tokenizer: Any = None) -> Path:
+    """Write a quantized transformers model (and its tokenizer) as a folder, all of it or nothing.
+
+    `AutoModelForCausalLM.from_pretrained(folder)` restores it bit for bit after `import
+    macsmith.quant`. An existing folder is replaced only if it is empty or a quantized one.
+    """
+    if getattr(model, "quantization_method", None) != METHOD:
+        raise ValueError("the model is not quantized: call quantize_ first")
+    with replace_folder(folder) as partial, _quiet():
+        model.save_pretrained(partial)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(partial)
+    return Path(folder)
+
+
+@contextmanager
+def replace_folder(folder: str | Path) -> Iterator[Path]:
+    """A fresh folder to write into, which takes `folder`'s place at the end.
+
+    If anything fails it is removed and `folder` stays as it was. OSError in one line if the place
+    cannot be written, or holds something that is not ours.
+    """
+    folder = check_output(folder)
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    with _one_line(f"cannot write {str(folder)!r}"):
+        try:
+            partial.mkdir(parents=True)
+            yield partial
+            for file in partial.iterdir():
+                file.chmod(0o644)  # safetensors writes files that only their owner can read
+            if folder.exists():
+                shutil.rmtree(folder)
+            os.replace(partial, folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_output(folder: str | Path) -> Path:
+    """`folder` as an absolute path; FileExistsError if something that is not ours is in it.
+
+    Worth calling before long work: it also finds a parent that is a file.
+    """
+    folder = Path(folder).absolute()
+    if folder.is_dir():
+        if any(folder.iterdir()) and _quantization(folder).get("quant_method") != METHOD:
+            raise FileExistsError(
+                f"output {str(folder)!r} is not empty and no quantized model: name another folder"
+            )
+    elif folder.exists():
+        raise FileExistsError(f"output {str(folder)!r} is a file: wanted a folder")
+    existing = next(parent for parent in folder.parents if parent.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise PermissionError(f"cannot write {str(folder)!r}: {str(existing)!r} is not writable")
+    return folder
+
+
+def _quantization(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / "config.json").read_text("utf-8"))["quantization_config"]
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def _check_folder(name: str | Path) -> None:
+    folder = Path(name)
+    if not folder.exists() and (folder.is_absolute() or str(name).startswith((".", "~"))):
+        raise FileNotFoundError(f"model {str(name)!r}: no such folder")
+    if folder.is_file():
+        raise NotADirectoryError(f"model {str(name)!r} is a file: wanted a folder")
+    if not folder.is_dir():
+        return  # a Hugging Face id
+    files = sorted(file.name for file in folder.iterdir())
+    if "config.json" not in files:
+        raise FileNotFoundError(f"model folder {str(name)!r} has no config.json: {_list(files)}")
+    if not any(any(folder.glob(pattern)) for pattern in WEIGHTS):
+        raise FileNotFoundError(
+            f"model folder {str(name)!r} has no weights (model.safetensors): {_list(files)}"
+        )
+
+
+def _list(files: list[str]) -> str:
+    return f"it has {', '.join(files[:6])}{' ...' if len(files) > 6 else ''}" if files else "empty"
+
+
+@contextmanager
+def _one_line(what: str) -> Iterator[None]:
+    """Errors of the libraries below as ValueError or OSError whose text is one line."""
+    try:
+        yield
+    except OSError as error:
+        text = error.strerror or _first_line(error)
+        raise OSError(f"{what}: {text}") from error
+    except (ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise ValueError(f"{what}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and load reports of transformers: what they warn of is raised here."""
+    from transformers.utils import logging
+
+    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

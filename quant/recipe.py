@@ -1,0 +1,184 @@
+"""Recipes: what is quantized and how, typed, versioned, as TOML or by name."""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from macsmith.sim.catalog import FORMATS, get_format
+from macsmith.sim.spec import MacSpec
+
+__all__ = ["PRESETS", "Accumulator", "Activations", "Recipe", "Rtn", "Weights"]
+
+VERSION = 1
+
+
+class _Part(BaseModel):
+    # A misspelt key is an error, not a silent default.
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Weights(_Part):
+    """Weight quantization: one scale per output channel, or per group of input channels."""
+
+    format: str  # catalogue name, or the path of a format's TOML file
+    group_size: int = Field(default=0, ge=0)  # 0: one scale per output channel, as in the paper
+    divisor: Literal["both", "mean", "full"] = "both"  # of formats without a zero point
+    steps: Literal["steps", "levels"] = "steps"  # of zero-pointed formats
+    extend_to_zero: bool = True  # of zero-pointed formats; AWQ's quantizer has it False
+
+
+class Activations(_Part):
+    """Activation quantization, one scale per token, computed from that token alone."""
+
+    format: str = "int8"
+    # The paper's scheme: min-max with zero in the range. Formats that are not two's complement
+    # have no zero point on this side and need "token-symmetric".
+    scheme: Literal["token-asymmetric", "token-symmetric"] = "token-asymmetric"
+    divisor: Literal["both", "mean", "full"] = "both"  # of "token-symmetric"
+
+
+class Accumulator(_Part):
+    """The part of a `MacSpec` that is not a format."""
+
+    width: int = 32  # safe for both MACs at any depth of an OPT or LLaMA model
+    overflow: Literal["exact", "wrap", "saturate"] = "wrap"  # what plain hardware does
+    lanes: int = 1  # one product per cycle, as in the paper's MAC
+
+
+class Rtn(_Part):
+    """Round each weight to the nearest level."""
+
+    method: Literal["rtn"] = "rtn"
+
+
+# A new method adds its class here (`Rtn | Gptq`, told apart by `method`) and its function to
+# `macsmith.quant.convert.METHODS`.
+Step = Rtn
+
+
+class Recipe(_Part):
+    """Everything that decides a quantized model's numbers, but for the model and its calibration.
+
+    Steps run in order; the last one must leave every chosen layer quantized.
+    """
+
+    version: Literal[1] = VERSION
+    name: str = ""
+    weights: Weights
+    activations: Activations = Activations()
+    accumulator: Accumulator = Accumulator()
+    steps: tuple[Step, ...] = (Rtn(),)
+    # Module names or patterns (`*` and `?`) left alone; one without a dot is a last name component.
+    # lm_head: it is tied to the embedding in most models, runs once per token, and the paper
+    # quantizes the decoder layers only.
+    ignore: tuple[str, ...] = ("lm_head",)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Recipe":
+        spec = self.spec()  # a wrong format or width is reported when the recipe is read
+        asymmetric = self.activations.scheme == "token-asymmetric"
+        if asymmetric and not spec.activations.is_twos_complement:
+            raise ValueError(
+                f"activations.scheme 'token-asymmetric' needs a two's-complement format, "
+                f"not {spec.activations.name!r}: use 'token-symmetric'"
+            )
+        if not self.steps:
+            raise ValueError("steps: wanted at least one, for example method 'rtn'")
+        return self
+
+    def spec(self) -> MacSpec:
+        """The `MacSpec` of every quantized layer."""
+        return MacSpec(
+            get_format(self.weights.format),
+            get_format(self.activations.format),
+            acc_width=self.accumulator.width,
+            overflow=self.accumulator.overflow,
+            lanes=self.accumulator.lanes,
+        )
+
+    @classmethod
+    def get(cls, recipe: "str | Path | Recipe") -> "Recipe":
+        """A preset by name, a recipe from a `.toml` file, or a `Recipe` as it is.
+
+        ValueError naming the nearest preset, or what is wrong with the file.
+        """
+        if isinstance(recipe, Recipe):
+            return recipe
+        if str(recipe).endswith(".toml"):
+            return cls.load(recipe)
+        if str(recipe) not in PRESETS:
+            near = difflib.get_close_matches(str(recipe), PRESETS, n=1, cutoff=0.0)[0]
+            raise ValueError(
+                f"unknown recipe {str(recipe)!r}; the nearest is {near!r} (or give a .toml file)"
+            )
+        return cls(name=str(recipe), weights=Weights(format=PRESETS[str(recipe)]))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Recipe":
+        """Read a TOML file; the path of a format's file in it is relative to the recipe's folder."""
+        path = Path(path)
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ValueError(f"{path}: cannot read this recipe: {error.strerror}") from None
+        except ValueError as error:  # not TOML, or not UTF-8
+            raise ValueError(f"{path}: not a TOML file: {error}") from None
+        for part in ("weights", "activations"):
+            named = table.get(part, {}).get("format") if isinstance(table.get(part), dict) else None
+            if isinstance(named, str) and named.endswith(".toml"):
+                table[part]["format"] = str(path.parent / named)
+        table.setdefault("name", path.stem)
+        try:
+            return cls.model_validate(table)
+        except ValidationError as error:
+            raise ValueError(f"{path}: {_first(error)}") from None
+
+    def save(self, path: str | Path) -> None:
+        """Write the recipe as TOML, every field spelled out; `load` gives an equal recipe."""
+        Path(path).write_text(_toml(self.model_dump(mode="json")), encoding="utf-8")
+
+
+#: Preset name -> weight format: "w4a8-rtn-dint4" and so on for every format of the catalogue of at
+#: most 8 bits, and "w8a8-rtn" for plain INT8. Everything else is as the classes above have it.
+PRESETS: dict[str, str] = {"w8a8-rtn": "int8"} | {
+    f"w{fmt.width}a8-rtn-{fmt.name}": fmt.name for fmt in FORMATS.values() if fmt.width <= 8
+}
+
+
+def _first(error: ValidationError) -> str:
+    """The first of pydantic's complaints in one line."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {where!r}"
+    what = first["msg"].removeprefix("Value error, ")
+    if first["type"] not in ("missing", "value_error"):
+        what += f", not {first['input']!r}"
+    return f"{where}: {what}" if where else what
+
+
+def _toml(table: dict) -> str:
+    """TOML of a recipe's own shape: scalars and lists of scalars, then tables, then steps."""
+
+    def lines(head: list[str], part: dict) -> str:
+        return "\n".join(head + [f"{key} = {_value(value)}" for key, value in part.items()])
+
+    tables = {key: part for key, part in table.items() if isinstance(part, dict)}
+    plain = {key: x for key, x in table.items() if key not in tables and key != "steps"}
+    parts = [lines([], plain), *(lines([f"[{key}]"], part) for key, part in tables.items())]
+    parts += [lines(["[[steps]]"], step) for step in table["steps"]]
+    return "\n\n".join(parts) + "\n"
+
+
+def _value(x) -> str:
+    if isinstance(x, bool):
+        return "true" if x else "false"
+    if isinstance(x, (list, tuple)):
+        return "[" + ", ".join(map(_value, x)) + "]"
+    if isinstance(x, str):
+        # JSON's escapes are TOML's, apart from the solidus, which JSON leaves alone here.
+        return '"' + x.translate({34: '\\"', 92: "\\\\", 10: "\\n", 9: "\\t", 13: "\\r"}) + '"'
+    return repr(x)
