@@ -1,0 +1,149 @@
+"""Verilog export: one flattened module of plain Verilog-2001 per component."""
+
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from amaranth.back import rtlil
+from amaranth.lib import wiring
+
+__all__ = ["LINT_WAIVERS", "to_verilog", "to_verilog_many", "write_atomically", "write_verilog"]
+
+#: What `verilator --lint-only -Wall` says about this Verilog, and why nothing is done about it.
+LINT_WAIVERS = {
+    "WIDTHEXPAND": "a narrow operand is extended by Verilog's own rules, which are meant here",
+    "PROCASSINIT": "a register has its reset value as initial value too, for use without a reset",
+}
+
+#: Words no module may be called: of Verilog-2001 (first) and SystemVerilog, as which tools read it.
+KEYWORDS = """
+    always and assign automatic begin buf bufif0 bufif1 case casex casez cell cmos config deassign
+    default defparam design disable edge else end endcase endconfig endfunction endgenerate
+    endmodule endprimitive endspecify endtable endtask event for force forever fork function
+    generate genvar highz0 highz1 if ifnone incdir include initial inout input instance integer
+    join large liblist library localparam macromodule medium module nand negedge nmos nor
+    noshowcancelled not notif0 notif1 or output parameter pmos posedge primitive pull0 pull1
+    pulldown pullup pulsestyle_ondetect pulsestyle_onevent rcmos real realtime reg release repeat
+    rnmos rpmos rtran rtranif0 rtranif1 scalared showcancelled signed small specify specparam
+    strong0 strong1 supply0 supply1 table task time tran tranif0 tranif1 tri tri0 tri1 triand
+    trior trireg unsigned use uwire vectored wait wand weak0 weak1 while wire wor xnor xor
+    accept_on alias always_comb always_ff always_latch assert assume before bind bins binsof bit
+    break byte chandle checker class clocking const constraint context continue cover covergroup
+    coverpoint cross dist do endchecker endclass endclocking endgroup endinterface endpackage
+    endprogram endproperty endsequence enum eventually expect export extends extern final
+    first_match foreach forkjoin global iff ignore_bins illegal_bins implements implies import
+    inside int interconnect interface intersect join_any join_none let local logic longint matches
+    modport nettype new nexttime null package packed priority program property protected pure rand
+    randc randcase randsequence ref reject_on restrict return s_always s_eventually s_nexttime
+    s_until s_until_with sequence shortint shortreal soft solve static string strong struct super
+    sync_accept_on sync_reject_on tagged this throughout timeprecision timeunit type typedef union
+    unique unique0 until until_with untyped var virtual void wait_order weak wildcard with within
+"""
+
+
+def write_verilog(
+    component: wiring.Component, path: str | Path, *, name: str | None = None
+) -> Path:
+    """Write ``component`` as one Verilog module, called ``name`` or as the file's stem.
+
+    The file appears complete or not at all. ValueError if the module cannot be called so; OSError,
+    with the path, if it cannot be written.
+    """
+    path = Path(path)
+    write_atomically(path, to_verilog(component, name=path.stem if name is None else name))
+    return path
+
+
+def to_verilog(component: wiring.Component, *, name: str) -> str:
+    """Verilog text of ``component`` as module ``name``.
+
+    Ports are clk and rst, if there is a register, and then the members of the signature; signed
+    ones are declared ``signed``. The same component gives the same bytes in every process, whatever
+    was exported before. ValueError if ``name`` is no Verilog identifier, or a keyword.
+    """
+    return to_verilog_many({name: component})[name]
+
+
+def to_verilog_many(components: Mapping[str, wiring.Component]) -> dict[str, str]:
+    """`to_verilog` of each, by module name, for the start-up of one Yosys."""
+    jobs = []
+    for name, component in components.items():
+        _require_module_name(name)
+        jobs.append({
+            "name": name,
+            "rtlil": rtlil.convert(component, name=name, emit_src=False),
+            "ports": _ports(component),
+        })
+    done = subprocess.run(
+        # -P: a folder called `hw` where the user happens to be must not matter.
+        [sys.executable, "-P", "-m", "macsmith.hw.verilog_worker"],
+        input=json.dumps(jobs),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"Yosys could not write the Verilog:\n{done.stderr[-2000:]}")
+    texts = json.loads(done.stdout)
+    return {
+        name: f"// {_describe(component)}\n{text}"
+        for (name, component), text in zip(components.items(), texts, strict=True)
+    }
+
+
+def write_atomically(path: str | Path, text: str) -> None:
+    """Write a file that appears complete or not at all; OSError names ``path`` and nothing else.
+
+    What exists and is no regular file (``/dev/stdout``, a pipe) is written to and not replaced.
+    """
+    path = Path(path)
+    try:
+        if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+            path.write_text(text, encoding="utf-8")
+            return
+        path = path.resolve()  # what a link leads to is replaced, and not the link
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            part.write_text(text, encoding="utf-8")
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(path)) from None
+
+
+def _require_module_name(name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_$]*", name):
+        raise ValueError(
+            f"{name!r} cannot name a Verilog module: "
+            "it needs letters, digits, _ and $, and starts with no digit"
+        )
+    if name in KEYWORDS.split():
+        raise ValueError(f"{name!r} cannot name a Verilog module: it is a keyword")
+
+
+def _ports(component: wiring.Component) -> list[str]:
+    """Port names in order: clock and reset, then the signature (RTLIL has its own order)."""
+    members = component.signature.flatten(component)
+    return ["clk", "rst", *("__".join(map(str, path)) for path, _, _ in members)]
+
+
+def _describe(component: wiring.Component) -> str:
+    """One line for the head of the file: what it is, of what spec, with which latency."""
+    words = [type(component).__name__]
+    if spec := getattr(component, "spec", None):
+        words.append(
+            f"{spec.weights.name} x {spec.activations.name}, acc_width {spec.acc_width}, "
+            f"{spec.overflow}, lanes {spec.lanes}"
+        )
+    elif fmt := getattr(component, "fmt", None):
+        words.append(fmt.name)
+    for what in ("style", "latency"):
+        if hasattr(component, what):
+            words.append(f"{what} {getattr(component, what)}")
+    return ", ".join(words).replace(", ", ": ", 1)
