@@ -71,8 +71,7 @@ class Decoder(wiring.Component):
 def plain(m: Module, dec: Decoder) -> None:
     """The table at z = 0, less the zero point for the codes that move with it."""
     fmt = dec.fmt
-    at_zero = Signal(signed(signed_width(min(fmt.levels), max(fmt.levels))))
-    _look_up(m, dec.code, at_zero, fmt.levels)
+    at_zero = _look_up(m, dec.code, fmt.levels)
     if not fmt.zero_pointed:
         m.d.comb += dec.level.eq(at_zero)
         return
@@ -88,8 +87,8 @@ def plain(m: Module, dec: Decoder) -> None:
             m.d.comb += offset.eq(0)
 
 
-def _look_up(m: Module, code: Value, level: Signal, levels: Sequence[int]) -> None:
-    """``level = levels[code]``: wires if the table is a multiple of the code, else multiplexers.
+def _look_up(m: Module, code: Value, levels: Sequence[int]) -> Value:
+    """``levels[code]``: wires if the table is a multiple of the code, else multiplexers.
 
     Each bit of the level is a tree of multiplexers with the code's top bit at its root; a subtree
     that is needed twice, in one bit or in several, is made once.
@@ -97,8 +96,7 @@ def _look_up(m: Module, code: Value, level: Signal, levels: Sequence[int]) -> No
     shift = _power_of_two(levels[1])
     for wired in (code, code.as_signed()):
         if list(levels) == [_as_int(wired, c) << shift for c in range(len(levels))]:
-            m.d.comb += level.eq(wired << shift)
-            return
+            return wired << shift
 
     made: dict[tuple[int, int], Value] = {}
 
@@ -111,7 +109,7 @@ def _look_up(m: Module, code: Value, level: Signal, levels: Sequence[int]) -> No
             high, low = divmod(column, 2**half)
             if high == low:
                 bit = tree(low, bits - 1)
-            elif high ^ low == 2**half - 1 and 0 in (high, low):
+            elif {high, low} == {0, 2**half - 1}:
                 bit = code[bits - 1] ^ (low & 1)
             else:
                 bit = Signal(name="")  # private: one of very many
@@ -120,9 +118,10 @@ def _look_up(m: Module, code: Value, level: Signal, levels: Sequence[int]) -> No
         return made[column, bits]
 
     columns = [
-        sum((value >> k & 1) << c for c, value in enumerate(levels)) for k in range(len(level))
+        sum((level >> k & 1) << c for c, level in enumerate(levels))
+        for k in range(signed_width(min(levels), max(levels)))
     ]
-    m.d.comb += level.eq(Cat(tree(column, len(code)) for column in columns))
+    return Cat(tree(column, len(code)) for column in columns).as_signed()
 
 
 def _as_int(wired: Value, code: int) -> int:
