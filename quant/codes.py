@@ -25,7 +25,7 @@ def encode(values: torch.Tensor, fmt: Format) -> torch.Tensor:
     Same shape, `code_dtype(fmt)`; out of range saturates. For formats without a zero point. NaN
     must have been refused before: it would get the last code.
     """
-    edges, codes, _ = _tables(fmt, values.device)
+    edges, codes = _thresholds(fmt, (0,), values.device)
     return codes[0][torch.bucketize(values, edges[0])].to(code_dtype(fmt))
 
 
@@ -35,8 +35,8 @@ def encode_rows(
     """`encode` for float32 [R, K], each row at its own zero point (integer [R])."""
     if zero_point is None:
         return encode(values, fmt)
-    edges, codes, _ = _tables(fmt, values.device)
-    z = zero_point.long()
+    used, z = zero_point.long().unique(return_inverse=True)
+    edges, codes = _thresholds(fmt, tuple(used.tolist()), values.device)
     below = torch.searchsorted(edges[z], values.contiguous())  # (R, K): thresholds below each
     return codes[z].gather(1, below).to(code_dtype(fmt))
 
@@ -46,11 +46,9 @@ def levels(
 ) -> torch.Tensor:
     """Levels of codes [R, K] as float32, exact: `zero_point` integer [R] for zero-pointed formats.
 
-    ValueError if the format's levels need more than float32's 24 bits.
+    ValueError if float32 does not hold one of the format's levels.
     """
-    if fmt.level_width > 25:
-        raise ValueError(f"{fmt.name}: levels of {fmt.level_width} bits are not exact in float32")
-    table = _tables(fmt, codes.device)[2]  # (zero points, 2**width)
+    table = _level_table(fmt, codes.device)
     if zero_point is None:
         return table[0][codes.int()]
     return table[zero_point.long()[:, None], codes.int()]
@@ -94,18 +92,28 @@ def unpack(packed: torch.Tensor, fmt: Format, shape: tuple[int, ...]) -> torch.T
 
 
 @lru_cache(maxsize=64)
-def _tables(fmt: Format, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Thresholds float32 [Z, E], their codes int64 [Z, E + 1], levels float32 [Z, 2**width].
+def _level_table(fmt: Format, device: torch.device) -> torch.Tensor:
+    """Levels float32 [zero points, 2**width]; ValueError if float32 does not hold one of them."""
+    exact = codec.level_table(fmt)
+    table = exact.astype(np.float32)
+    if (table.astype(np.int64) != exact).any():
+        raise ValueError(f"{fmt.name} has levels that float32 does not hold: float needs them to")
+    return torch.from_numpy(table).to(device)
 
-    One row per zero point. A row with fewer distinct levels than the longest ends in +inf, which
-    nothing exceeds.
+
+@lru_cache(maxsize=256)
+def _thresholds(
+    fmt: Format, zero_points: tuple[int, ...], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Thresholds float32 [Z, E] and their codes int64 [Z, E + 1], one row per zero point.
+
+    A row with fewer distinct levels than the longest ends in +inf, which nothing exceeds.
     """
-    rows = [codec.thresholds(fmt, z, "float32") for z in fmt.zero_points]
+    rows = [codec.thresholds(fmt, z, "float32") for z in zero_points]
     longest = max(len(edges) for edges, _ in rows)
     edges = np.full((len(rows), longest), np.inf, np.float32)
     codes = np.zeros((len(rows), longest + 1), np.int64)
-    for z, (row_edges, row_codes) in enumerate(rows):
-        edges[z, : len(row_edges)] = row_edges
-        codes[z, : len(row_codes)] = row_codes
-    table = codec.level_table(fmt).astype(np.float32)
-    return tuple(torch.from_numpy(array).to(device) for array in (edges, codes, table))
+    for row, (row_edges, row_codes) in enumerate(rows):
+        edges[row, : len(row_edges)] = row_edges
+        codes[row, : len(row_codes)] = row_codes
+    return torch.from_numpy(edges).to(device), torch.from_numpy(codes).to(device)

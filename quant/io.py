@@ -1,4 +1,4 @@
-"""Models in and out of folders; every failure is one line that says what was wanted and what came."""
+"""Models in and out of folders; a failure is one line saying what was wanted and what came."""
 
 import json
 import os

@@ -118,7 +118,7 @@ class Recipe(_Part):
 
     @classmethod
     def load(cls, path: str | Path) -> "Recipe":
-        """Read a TOML file; the path of a format's file in it is relative to the recipe's folder."""
+        """Read a TOML file; a format file named in it is found relative to the recipe's folder."""
         path = Path(path)
         try:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -141,10 +141,10 @@ class Recipe(_Part):
         Path(path).write_text(_toml(self.model_dump(mode="json")), encoding="utf-8")
 
 
-#: Preset name -> weight format: "w4a8-rtn-dint4" and so on for every format of the catalogue of at
-#: most 8 bits, and "w8a8-rtn" for plain INT8. Everything else is as the classes above have it.
+#: Preset name -> weight format: "w4a8-rtn-dint4" and so on for every format of the catalogue whose
+#: product with INT8 fits 32 bits, and "w8a8-rtn" for plain INT8. The rest is the classes' default.
 PRESETS: dict[str, str] = {"w8a8-rtn": "int8"} | {
-    f"w{fmt.width}a8-rtn-{fmt.name}": fmt.name for fmt in FORMATS.values() if fmt.width <= 8
+    f"w{fmt.width}a8-rtn-{fmt.name}": fmt.name for fmt in FORMATS.values() if fmt.level_width <= 24
 }
 
 

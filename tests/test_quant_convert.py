@@ -1,0 +1,109 @@
+"""quantize_ on models of several kinds: what is taken, what is left, and nothing in between."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import macsmith.quant as quant
+from macsmith.quant.recipe import Recipe, Weights
+from macsmith.sim import engine
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.up = nn.Linear(16, 32)
+        self.down = nn.Linear(32, 16, bias=False)
+        self.attention = nn.MultiheadAttention(16, 2)  # reads out_proj.weight past its forward
+        self.lm_head = nn.Linear(16, 7)
+
+    def forward(self, x):
+        x = x + self.attention(x, x, x)[0]
+        return self.lm_head(x + self.down(torch.relu(self.up(x))))
+
+
+@pytest.fixture
+def block():
+    torch.manual_seed(0)
+    return Block().eval()
+
+
+def test_linear_layers_are_taken_and_the_ignored_left(block):
+    assert quant.quantize_(block, "w4a8-rtn-dint4") == ["up", "down"]
+    assert type(block.lm_head) is nn.Linear
+    assert [name for name, _ in quant.quantized_layers(block)] == ["up", "down"]
+    assert block(torch.randn(5, 16)).shape == (5, 7)
+
+
+def test_select_and_patterns_choose(block):
+    recipe = Recipe(weights=Weights(format="int4"), ignore=("1.*", "lm_head"))
+    model = nn.Sequential(block, copy.deepcopy(block))
+    names = quant.quantize_(model, recipe, select=lambda name, layer: layer.bias is None)
+    assert names == ["0.down"]
+
+
+def test_execution_switches_without_rounding_again(block):
+    quant.quantize_(block, "w4a8-rtn-dint4z")
+    codes = {name: layer.qweight.clone() for name, layer in quant.quantized_layers(block)}
+    x = torch.randn(4, 16)
+    first = block(x)
+    assert quant.set_execution(block, "exact") == 2
+    exact = block(x)
+    quant.set_execution(block, "float")
+    assert torch.equal(block(x), first)
+    assert torch.allclose(first, exact, atol=1e-5)
+    assert not torch.equal(first, exact)
+    for name, layer in quant.quantized_layers(block):
+        assert torch.equal(layer.qweight, codes[name])
+
+
+def test_layer_operands_are_what_the_layer_computes_with(block):
+    quant.quantize_(block, "w4a8-rtn-int4z")
+    given = {}
+    block.up.register_forward_hook(lambda _, args, y: given.update(x=args[0], y=y))
+    quant.set_execution(block, "exact")
+    ops = quant.layer_operands(block, "up", x=torch.randn(6, 16))
+    assert ops.a_codes.shape == (6, 16)
+    assert ops.w_codes.shape == (32, 16)
+    w = engine.Weights.from_codes(ops.w_codes, ops.spec, ops.zero_point[:, 0])
+    y = engine.linear(ops.a_codes, ops.a_scale, ops.a_zero, w, ops.w_scale) + block.up.bias
+    assert torch.equal(y, given["y"])
+    with pytest.raises(ValueError, match="'lm_head' is no quantized layer"):
+        quant.layer_operands(block, "lm_head", x=torch.randn(1, 16))
+
+
+def test_a_bad_weight_leaves_the_model_as_it_was(block):
+    with torch.no_grad():
+        block.down.weight[0, 0] = float("nan")
+    with pytest.raises(
+        ValueError, match=r"^layer 'down': the weight has values that are not finite"
+    ):
+        quant.quantize_(block, "w8a8-rtn")
+    assert type(block.up) is nn.Linear
+
+
+def test_wrong_requests_are_refused(block):
+    with pytest.raises(ValueError, match="no quantized layer: quantize it first"):
+        quant.set_execution(block, "exact")
+    with pytest.raises(ValueError, match="unknown recipe 'w4a8'; the nearest is"):
+        quant.quantize_(block, "w4a8")
+    recipe = Recipe(weights=Weights(format="int4"), ignore=("fc9",))
+    with pytest.raises(ValueError, match="ignore: 'fc9' matches no linear layer of the model"):
+        quant.quantize_(block, recipe)
+    with pytest.raises(ValueError, match=r"no linear layer to quantize \(it has 0, all left out\)"):
+        quant.quantize_(nn.Sequential(nn.ReLU()), "w8a8-rtn")
+    quant.quantize_(block, "w8a8-rtn")
+    with pytest.raises(
+        ValueError, match=r"no linear layer to quantize \(2 are quantized already\)"
+    ):
+        quant.quantize_(block, "w8a8-rtn")
+    with pytest.raises(ValueError, match="execution must be one of float, exact, not 'rtl'"):
+        quant.set_execution(block, "rtl")
+
+
+def test_progress_is_told(block):
+    seen = []
+    quant.quantize_(block, "w8a8-rtn", progress=lambda done, of: seen.append((done, of)))
+    assert seen == [(1, 2), (2, 2)]

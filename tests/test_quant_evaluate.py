@@ -1,0 +1,81 @@
+"""Perplexity: the protocol by hand, a model that knows nothing, and what identifies a number."""
+
+import hashlib
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from macsmith.quant.evaluate import hash_ids, perplexity
+
+
+class Table(nn.Module):
+    """p(next | last token) from a table of logits; counts its calls."""
+
+    def __init__(self, logits, context=None):
+        super().__init__()
+        self.logits = nn.Parameter(torch.as_tensor(logits, dtype=torch.float32))
+        self.config = SimpleNamespace(vocab_size=len(self.logits), max_position_embeddings=context)
+        self.shapes = []
+
+    def forward(self, input_ids):
+        self.shapes.append(tuple(input_ids.shape))
+        return SimpleNamespace(logits=self.logits[input_ids])
+
+
+def test_a_uniform_model_has_the_vocabulary_as_perplexity():
+    result = perplexity(Table(torch.zeros(37, 37)), torch.arange(37).repeat(5), window=10)
+    assert result.ppl == pytest.approx(37, rel=1e-6)
+    assert (result.windows, result.tokens, result.window) == (18, 18 * 9, 10)
+
+
+def test_the_protocol_by_hand():
+    # Windows [0 1 1], [0 0 1]; the tail [1] is dropped and no window's first token is scored.
+    p = torch.tensor([[0.25, 0.75], [0.5, 0.5]])
+    ids = torch.tensor([0, 1, 1, 0, 0, 1, 1])
+    result = perplexity(Table(p.log()), ids, window=3)
+    want = -(math.log(0.75) + math.log(0.5) + math.log(0.25) + math.log(0.75)) / 4
+    assert result.loss == pytest.approx(want, rel=1e-6)
+    assert result.ppl == pytest.approx(math.exp(want), rel=1e-6)
+    assert (result.windows, result.tokens, result.ids_count) == (2, 4, 7)
+    assert result.protocol == "gptq"
+    assert result.dtype == "float32"
+
+
+def test_windows_come_in_batches_of_one_size():
+    model, seen = Table(torch.zeros(5, 5), context=4), []
+    result = perplexity(
+        model, torch.zeros(1, 45, dtype=torch.long), progress=lambda *at: seen.append(at), batch=8
+    )
+    assert model.shapes == [(8, 4), (3, 4)]
+    assert seen == [(8, 11), (11, 11)]
+    assert result.window == 4, "the default window is the model's context"
+
+
+def test_the_mode_of_the_model_is_restored():
+    model = Table(torch.zeros(5, 5)).train()
+    perplexity(model, torch.zeros(8, dtype=torch.long), window=4)
+    assert model.training
+
+
+def test_the_hash_names_the_ids():
+    ids = torch.tensor([1, 2, 300])
+    want = hashlib.sha256(b"".join(i.to_bytes(8, "little") for i in (1, 2, 300))).hexdigest()
+    assert hash_ids(ids) == hash_ids(ids.int()) == want
+    result = perplexity(Table(torch.zeros(301, 301)), ids, window=2)
+    assert result.ids_sha256 == want, "the dropped tail is part of what was given"
+    assert result.to_dict()["ids_sha256"] == want
+
+
+def test_wrong_requests_are_refused():
+    model, ids = Table(torch.zeros(5, 5)), torch.arange(5)
+    with pytest.raises(ValueError, match="unknown perplexity protocol 'lm-eval': wanted 'gptq'"):
+        perplexity(model, ids, "lm-eval", window=4)
+    with pytest.raises(ValueError, match="text too short: wanted one window of 6 tokens, got 5"):
+        perplexity(model, ids, window=6)
+    with pytest.raises(ValueError, match="window: wanted at least 2 tokens, got 1"):
+        perplexity(model, ids, window=1)
+    with pytest.raises(ValueError, match="token id 5 is outside the model's vocabulary of 5"):
+        perplexity(model, ids + 1, window=2)

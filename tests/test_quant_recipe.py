@@ -1,0 +1,101 @@
+"""Recipes: presets, files, and what is said about wrong ones."""
+
+import pytest
+
+from macsmith.quant.recipe import PRESETS, Accumulator, Recipe, Weights
+
+LINE = """
+version = 1
+[weights]
+format = "dint4"
+"""
+
+
+def test_presets_have_the_promised_names():
+    for name in (
+        "w8a8-rtn",
+        "w4a8-rtn-int4",
+        "w4a8-rtn-dint4",
+        "w4a8-rtn-int4z",
+        "w4a8-rtn-dint4z",
+        "w3a8-rtn-dint3",
+    ):
+        recipe = Recipe.get(name)
+        assert recipe.name == name
+        assert f"w{recipe.spec().weights.width}a8-rtn" in name
+    assert Recipe.get("w8a8-rtn").spec().weights.name == "int8"
+
+
+def test_every_preset_is_valid():
+    for name in PRESETS:
+        assert Recipe.get(name).spec().acc_width == 32
+
+
+def test_defaults_are_the_papers():
+    recipe = Recipe.get("w4a8-rtn-dint4z")
+    assert recipe.activations.scheme == "token-asymmetric"
+    assert recipe.weights.group_size == 0
+    assert recipe.weights.extend_to_zero
+    assert recipe.ignore == ("lm_head",)
+
+
+def test_save_and_load_give_the_same_recipe(tmp_path):
+    recipe = Recipe(
+        name='a "name"\\ with\nall',
+        weights=Weights(format="dint3", group_size=64, divisor="full"),
+        accumulator=Accumulator(width=20, overflow="saturate", lanes=4),
+        ignore=("lm_head", "*.fc1"),
+    )
+    recipe.save(tmp_path / "r.toml")
+    assert Recipe.get(tmp_path / "r.toml") == recipe
+
+
+def test_a_file_gets_its_stem_as_name_and_finds_formats_beside_it(tmp_path):
+    (tmp_path / "mine.toml").write_text(
+        'name = "mine"\nwidth = 2\nfrac_bits = 0\nlevels = [0, 1, -2, -1]\n'
+    )
+    (tmp_path / "r.toml").write_text('version = 1\n[weights]\nformat = "mine.toml"\n')
+    recipe = Recipe.get(str(tmp_path / "r.toml"))
+    assert recipe.name == "r"
+    assert recipe.spec().weights.levels == (0, 1, -2, -1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (LINE.replace("[weights]", "colour = 1\n[weights]"), "unknown key 'colour'$"),
+        (LINE + "groupsize = 64\n", "unknown key 'weights.groupsize'$"),
+        (LINE.replace("= 1", "= 2"), "version: Input should be 1, not 2$"),
+        ("version = 1\n", "weights: Field required$"),
+        (LINE.replace("dint4", "dint5"), "unknown format 'dint5'; the nearest is"),
+        (LINE + "group_size = -1\n", "weights.group_size: .* greater than or equal to 0, not -1$"),
+        (LINE + "[accumulator]\nwidth = 8\n", "accumulator of 8 bits cannot hold one dint4 x int8"),
+        (
+            LINE + "[activations]\nformat = 'fp8_e4m3'\n",
+            "needs a two's-complement format, not 'fp8_e4m3'",
+        ),
+        (
+            LINE + "[[steps]]\nmethod = 'magic'\n",
+            "steps.0.method: Input should be 'rtn', not 'magic'$",
+        ),
+        ("steps = []\n" + LINE, "steps: wanted at least one"),
+        ("weights = 3\nversion = 1\n", "weights: "),
+        ("version =", "not a TOML file"),
+    ],
+)
+def test_wrong_files_are_refused_in_one_line(tmp_path, text, message):
+    file = tmp_path / "bad.toml"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=message) as caught:
+        Recipe.get(file)
+    assert str(caught.value).startswith(f"{file}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_names_are_answered_with_the_nearest():
+    with pytest.raises(
+        ValueError, match=r"^unknown recipe 'w4a8-dint4'; the nearest is 'w4a8-rtn-dint4'"
+    ):
+        Recipe.get("w4a8-dint4")
+    with pytest.raises(ValueError, match="cannot read this recipe: No such file"):
+        Recipe.get("nowhere.toml")
