@@ -1,0 +1,289 @@
+"""Bit-parallel simulation of a mapped netlist: what it computes, and what moves in it.
+
+64 independent streams run at once, one per bit of a word. The model has no delays: in each cycle
+every net takes its final value at once, so hazards (glitches) are not seen. A cycle k: the operands
+of cycle k settle, the outputs of cycle k are read, the clock falls, the clock rises and the
+flip-flops take what they see. So a unit of latency 1 shows the product of cycle k in cycle k + 1.
+
+Flip-flops start at zero and the unit is reset before the first cycle: two cycles, not counted, with
+the port `rst` high (if it has one) and all other inputs zero. `rst` is low afterwards unless the
+stimulus says otherwise.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from macsmith.hw.boolean import Expr
+from macsmith.hw.clocking import clock_tree
+from macsmith.hw.gatesim_kernels import AND, NOT, OR, XOR, simulate
+from macsmith.hw.liberty import Library
+from macsmith.hw.netlist import CONST0, CONST1, Netlist, Port
+
+__all__ = ["Activity", "run"]
+
+_OPS = {"and": AND, "or": OR, "xor": XOR}
+_LANES = 64
+_MAX_PINS = 12  # a cell's histogram has 4**pins entries
+_RESET_CYCLES = 2
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What a simulation saw, summed over `streams` streams of `cycles` cycles.
+
+    `outputs[port]` is int64 [streams, cycles], two's complement where the port is signed.
+    `toggles` is int64 [nets, 2]: rising and falling edges. `events[instance]` is int64 [4**k]: how
+    often the cell's k pins went from one state to another, indexed by (before << k | after); the
+    pins are `pins[instance]`, the first one being the most significant bit: the cell's inputs, and
+    last the state of a flip-flop by the library's name for it.
+    """
+
+    cycles: int
+    streams: int
+    outputs: dict[str, np.ndarray] = field(repr=False)
+    toggles: np.ndarray = field(repr=False)
+    events: tuple[np.ndarray, ...] = field(repr=False)
+    pins: tuple[tuple[str, ...], ...] = field(repr=False)
+
+
+def run(
+    netlist: Netlist, library: Library, stimulus: Mapping[str, np.ndarray], clock: str = "clk"
+) -> Activity:
+    """Simulate `netlist`; `stimulus` maps input ports to unsigned codes, [cycles] or
+    [streams, cycles]; one-dimensional ones are the same in every stream.
+
+    ValueError: a port missing, unknown or of another shape, a code that does not fit its port, a
+    cell whose function is not known.
+    """
+    codes, streams, cycles = _check(netlist, stimulus, clock)
+    model = _Model(netlist, library, clock)
+    ports = [name for name in netlist.inputs if name not in model.clock_ports]
+    toggles = np.zeros((len(netlist.net_names), 2), np.int64)
+    histogram = np.zeros(model.histogram_size, np.int64)
+    words = []
+    for first in range(0, streams, _LANES):
+        count = min(_LANES, streams - first)
+        drive = [
+            _pack(codes[name][first : first + count], len(netlist.ports[name].bits), count)
+            for name in ports
+        ]
+        reset = [
+            np.full((_RESET_CYCLES, len(netlist.ports[name].bits)), -int(name == "rst"), np.int64)
+            for name in ports
+        ]
+        values = model.start()
+        scratch = np.zeros_like(toggles), np.zeros_like(histogram)
+        model.simulate(values, 0, np.hstack([_none(_RESET_CYCLES), *reset]), ports, *scratch)
+        lanes = 2**count - 1
+        block = np.hstack([_none(cycles), *drive])
+        words.append((count, model.simulate(values, lanes, block, ports, toggles, histogram)))
+    return Activity(
+        cycles=cycles,
+        streams=streams,
+        outputs=_outputs(netlist, words),
+        toggles=toggles,
+        events=tuple(np.split(histogram, model.hist_start[1:])),
+        pins=tuple(model.pin_names),
+    )
+
+
+class _Model:
+    """The netlist as programs and index arrays for the kernel."""
+
+    def __init__(self, netlist: Netlist, library: Library, clock: str) -> None:
+        self.netlist = netlist
+        tree = clock_tree(netlist, library, clock)
+        self.signals = len(netlist.net_names)
+        self.clock_nets = sorted(tree.nets)
+        self.clock_ports = [clock] if tree.nets else []
+        cells = [library.cell(instance.type) for instance in netlist.instances]
+        launch, settle, clocked, seen = [], [], [], []
+        self.flip: list[tuple[int, int, int, int]] = []  # next state, clear, preset, state
+        states = {}
+        for index in tree.flip_flops:
+            ff, pins = cells[index].ff, netlist.instances[index].pins
+            states[index] = state = self.new()
+            inverse = self.new()
+            launch.append((NOT, inverse, state, state))
+            env = {**pins, ff.state: state, ff.inverse: inverse}
+            self.outputs(index, cells[index], env, launch)
+            fields = [
+                self.compile(expr, env, seen) if expr else CONST0
+                for expr in (ff.next_state, ff.clear, ff.preset)
+            ]
+            self.flip.append((*fields, state))
+        for index in netlist.combinational_order(library):
+            if not cells[index].combinational:
+                raise ValueError(
+                    f"{netlist.name}: {netlist.instances[index].name}: the library gives no "
+                    f"function for {cells[index].name}"
+                )
+            program = clocked if index in tree.instances else settle
+            self.outputs(index, cells[index], netlist.instances[index].pins, program)
+        self.settle = launch + settle + seen
+        port = [netlist.inputs[clock].bits[0]] if tree.nets else []
+        self.fall = [(OR, net, CONST0, CONST0) for net in port] + clocked
+        self.rise = [(OR, net, CONST1, CONST1) for net in port] + clocked
+        self.rounds = sum(ff[1:3] != (CONST0, CONST0) for ff in self.flip)
+        self.layout(cells, states, tree.flip_flops + tree.instances, set(tree.instances))
+
+    def layout(self, cells, states, clock_cells, clock_only) -> None:
+        """Which signals each cell's histogram looks at."""
+        self.pin_names, signals, starts = [], [], [0]
+        for index, cell in enumerate(cells):
+            pins = self.netlist.instances[index].pins
+            names = [name for name in cell.inputs if name in pins]
+            signals += [pins[name] for name in names]
+            if index in states:
+                names.append(cell.ff.state)
+                signals.append(states[index])
+            if len(names) > _MAX_PINS:
+                raise ValueError(f"{cell.name} has more than {_MAX_PINS} pins")
+            self.pin_names.append(tuple(names))
+            starts.append(len(signals))
+        sizes = np.array([4 ** len(names) for names in self.pin_names], np.int64)
+        self.hist_start = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)[: len(cells)]
+        self.histogram_size = int(sizes.sum())
+        self.pin_start = np.array(starts, np.int64)
+        self.pins = np.array(signals, np.int32)
+        self.clock_cells = np.array(clock_cells, np.int64)
+        settle = [index for index in range(len(cells)) if index not in clock_only]
+        self.settle_cells = np.array(settle, np.int64)
+
+    def new(self) -> int:
+        self.signals += 1
+        return self.signals - 1
+
+    def outputs(self, index: int, cell, env: Mapping[str, int], program: list) -> None:
+        for pin in cell.outputs:
+            net = self.netlist.instances[index].pins.get(pin)
+            if net is not None and cell.pins[pin].function is not None:
+                source = self.compile(cell.pins[pin].function, env, program)
+                program.append((OR, net, source, source))
+
+    def compile(self, expr: Expr, env: Mapping[str, int], program: list) -> int:
+        """Append what computes `expr`; return where its value is."""
+        if expr.op == "var":
+            if expr.name not in env:  # an unconnected input
+                return CONST0
+            return env[expr.name]
+        if expr.op == "const":
+            return CONST1 if expr.value else CONST0
+        sources = [self.compile(arg, env, program) for arg in expr.args]
+        target = self.new()
+        op = NOT if expr.op == "not" else _OPS[expr.op]
+        program.append((op, target, sources[0], sources[-1]))
+        return target
+
+    def start(self) -> np.ndarray:
+        """Every signal at zero, except the constant one and the clock, which is high."""
+        values = np.zeros(self.signals, np.uint64)
+        values[CONST1] = ~np.uint64(0)
+        for op, target, a, b in self.rise:
+            words = values[a], values[b]
+            values[target] = (words[0] & words[1], words[0] | words[1], words[0] ^ words[1],
+                              ~words[0])[op]  # fmt: skip
+        return values
+
+    def simulate(self, values, lanes, stimulus, ports, toggles, histogram) -> np.ndarray:
+        """Run one block of up to 64 streams; returns the words of all output bits."""
+        inputs = [net for name in ports for net in self.netlist.ports[name].bits]
+        outputs = [net for port in self.netlist.outputs.values() for net in port.bits]
+        responses = np.zeros((len(stimulus), len(outputs)), np.uint64)
+        flip = np.array(self.flip, np.int32).reshape(-1, 4)
+        simulate(
+            values,
+            np.uint64(lanes),
+            np.ascontiguousarray(stimulus).view(np.uint64),
+            np.array(inputs, np.int32),
+            np.array(outputs, np.int32),
+            *(np.array(p, np.int32).reshape(-1, 4) for p in (self.settle, self.fall, self.rise)),
+            np.array(self.clock_nets, np.int32),
+            self.rounds,
+            *(np.ascontiguousarray(flip[:, i]) for i in range(4)),
+            self.pin_start,
+            self.pins,
+            self.hist_start,
+            self.settle_cells,
+            self.clock_cells,
+            responses,
+            toggles,
+            histogram,
+        )
+        return responses
+
+
+def _check(
+    netlist: Netlist, stimulus: Mapping[str, np.ndarray], clock: str
+) -> tuple[dict[str, np.ndarray], int, int]:
+    """The stimulus as int64 [streams, cycles] for every input but the clock."""
+    codes = {}
+    for name, given in stimulus.items():
+        port = netlist.inputs.get(name)
+        if port is None or name == clock:
+            near = difflib.get_close_matches(name, netlist.inputs, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"{netlist.name} has no operand port {name!r}{hint}")
+        array = np.asarray(given)
+        if array.ndim not in (1, 2) or array.dtype.kind not in "iub":
+            raise ValueError(
+                f"port {name!r}: wanted integer codes [cycles] or [streams, cycles], "
+                f"got {array.dtype} {list(array.shape)}"
+            )
+        array = np.atleast_2d(array).astype(np.int64)
+        if array.size and not 0 <= array.min() <= array.max() < 2 ** len(port.bits):
+            worst = array.min() if array.min() < 0 else array.max()
+            raise ValueError(f"port {name!r}: {worst} is no code of {len(port.bits)} bits")
+        codes[name] = array
+    missing = [n for n in netlist.inputs if n not in codes and n not in (clock, "rst")]
+    if missing or not codes:
+        raise ValueError(f"{netlist.name}: no stimulus for port {', '.join(missing)}")
+    streams = max(array.shape[0] for array in codes.values())
+    cycles = max(array.shape[1] for array in codes.values())
+    if "rst" in netlist.inputs and "rst" not in codes:
+        codes["rst"] = np.zeros((1, cycles), np.int64)
+    for name, array in codes.items():
+        if array.shape[1] != cycles or array.shape[0] not in (1, streams):
+            raise ValueError(
+                f"port {name!r}: wanted codes [{streams}, {cycles}] or [{cycles}], "
+                f"got {list(array.shape)}"
+            )
+        codes[name] = np.broadcast_to(array, (streams, cycles))
+    return codes, streams, cycles
+
+
+def _none(cycles: int) -> np.ndarray:
+    return np.zeros((cycles, 0), np.int64)
+
+
+def _pack(codes: np.ndarray, width: int, count: int) -> np.ndarray:
+    """int64 [count, cycles] codes -> int64 [cycles, width] words, one stream per bit."""
+    lanes = np.arange(count, dtype=np.int64)[:, None]
+    bits = [np.bitwise_or.reduce((codes >> bit & 1) << lanes, axis=0) for bit in range(width)]
+    return np.stack(bits, axis=1)
+
+
+def _outputs(netlist: Netlist, words: list[tuple[int, np.ndarray]]) -> dict[str, np.ndarray]:
+    outputs = {}
+    at = 0
+    for name, port in netlist.outputs.items():
+        width = len(port.bits)
+        blocks = [_unpack(block[:, at : at + width], count, port) for count, block in words]
+        outputs[name] = np.concatenate(blocks)
+        at += width
+    return outputs
+
+
+def _unpack(words: np.ndarray, count: int, port: Port) -> np.ndarray:
+    """uint64 [cycles, width] words -> int64 [count, cycles] values of the port."""
+    lanes = np.arange(count, dtype=np.uint64)[:, None]
+    total = np.zeros((count, len(words)), np.int64)
+    for bit in range(words.shape[1]):
+        total |= (words[:, bit] >> lanes & np.uint64(1)).astype(np.int64) << bit
+    if port.signed:
+        sign = np.int64(1) << (words.shape[1] - 1)
+        total = (total ^ sign) - sign
+    return total

@@ -1,0 +1,219 @@
+"""A technology library: one or more Liberty files, read as data in fixed units.
+
+Units are the same for every library: time in ps, capacitance in fF, energy in fJ, power in nW,
+voltage in V, area in um2 (Liberty gives areas no unit; um2 is what the open libraries mean).
+Cells are parsed when they are asked for, so that ASAP7's 46 MB cost less than a second.
+"""
+
+import bisect
+import re
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+from macsmith.hw.boolean import Expr, parse
+from macsmith.hw.cell import Cell
+from macsmith.hw.liberty_build import Units, build_cell, nominal_voltage, units
+from macsmith.hw.liberty_text import LibertyText, read
+
+__all__ = ["Library", "load"]
+
+_FUNCTION = re.compile(r'function\s*:\s*("[^"]*"|[^;\n]*)')
+_STATEFUL = ("ff", "latch", "ff_bank", "latch_bank", "statetable")
+_UNUSABLE = ("test_cell", "bus", "bundle")  # scan cells, and cells whose pins are not single wires
+
+
+class Library:
+    """The cells of some Liberty files that belong together (ASAP7 has five).
+
+    `sha256` maps each file's name to the hash of its content; `voltage` is the nominal supply.
+    """
+
+    def __init__(self, texts: list[LibertyText], name: str) -> None:
+        self.name = name
+        self.texts = texts
+        self.sha256 = {text.path.name: text.sha256 for text in texts}
+        self._units: list[Units] = []
+        volts = {}
+        for text in texts:
+            try:
+                self._units.append(units(text.header))
+                volts[text.path.name] = nominal_voltage(text.header)
+            except ValueError as error:
+                raise ValueError(f"{text.path}: {error}") from None
+        if len(set(volts.values())) > 1:
+            raise ValueError(f"library {name}: its files differ in voltage: {volts}")
+        self.voltage = next(iter(volts.values()))
+        self._home = {cell: i for i, text in reversed(list(enumerate(texts))) for cell in text.cells}
+        self._cells: dict[str, Cell] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._home
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all cells, in no particular but always the same order."""
+        return list(self._home)
+
+    def cell(self, name: str) -> Cell:
+        """The cell of that name, parsed once. ValueError: unknown, or its text makes no sense."""
+        if name not in self._cells:
+            if name not in self._home:
+                raise ValueError(f"library {self.name} has no cell {name!r}")
+            index = self._home[name]
+            text = self.texts[index]
+            try:
+                cell = build_cell(text.cell(name), text.header, self._units[index])
+            except ValueError as error:
+                raise ValueError(f"{text.path}: {error}") from None
+            self._cells[name] = cell
+        return self._cells[name]
+
+    def require_flip_flop(self) -> None:
+        """ValueError unless a usable edge-triggered flip-flop with a data input is there."""
+        if self.flip_flop is None:
+            files = ", ".join(str(text.path) for text in self.texts)
+            raise ValueError(
+                f"{files}: wanted a library with a D flip-flop, got {len(self._home)} cells "
+                "without a usable one"
+            )
+
+    @cached_property
+    def flip_flop(self) -> Cell | None:
+        """The smallest flip-flop with a rising-edge clock, a data input and nothing else."""
+        found = [self.cell(name) for name in self._usable("ff")]
+        plain = [
+            c
+            for c in found
+            if c.ff and c.ff.clocked_on.op == "var" and len(c.inputs) == 2 and c.outputs
+        ]
+        return min(plain, key=lambda c: (c.area, c.name), default=None)
+
+    @cached_property
+    def inverter(self) -> Cell:
+        """The inverter with the smallest input capacitance among those of the smallest area."""
+        return self._smallest(parse("!A"), "an inverter")
+
+    @cached_property
+    def nand2(self) -> Cell:
+        """The smallest two-input NAND: its area is one NAND2 equivalent."""
+        return self._smallest(parse("!(A & B)"), "a NAND2")
+
+    @cached_property
+    def has_delays(self) -> bool:
+        """Whether the library has delay tables at all (a purely functional one has none)."""
+        cell = self.flip_flop or self.inverter
+        return any(pin.timing for pin in cell.pins.values())
+
+    @cached_property
+    def driver(self) -> Cell:
+        """The inverter whose delay grows with its load most nearly as the flip-flop's does."""
+        wanted = _resistance(self.flip_flop) if self.flip_flop else 0.0
+        return min(self._computing(parse("!A")), key=lambda c: abs(_resistance(c) - wanted))
+
+    def _smallest(self, wanted: Expr, what: str) -> Cell:
+        found = self._computing(wanted)
+        if not found:
+            raise ValueError(f"library {self.name}: wanted {what}, found none")
+        return found[0]
+
+    def _computing(self, wanted: Expr) -> list[Cell]:
+        """Usable cells with one output, which computes `wanted`, the smallest first."""
+        table = _truth(wanted)
+        found = [
+            self.cell(name)
+            for name, functions in self._functions.items()
+            if len(functions) == 1 and _same_table(functions[0], table)
+        ]
+        return sorted(found, key=lambda c: (c.area, sum(p.cap for p in c.pins.values()), c.name))
+
+    @cached_property
+    def _functions(self) -> dict[str, list[str]]:
+        """Functions of the outputs of each usable combinational cell, as text."""
+        found: dict[str, list[str]] = {name: [] for name in self._usable("")}
+        for text in self.texts:
+            starts = sorted((start, name) for name, (start, _) in text.cells.items())
+            keys = [start for start, _ in starts]
+            for match in _FUNCTION.finditer(text.text):
+                if _wordy(text.text[match.start() - 1]):  # power_down_function
+                    continue
+                at = bisect.bisect(keys, match.start()) - 1
+                if at >= 0 and (name := starts[at][1]) in found:
+                    found[name].append(match.group(1).strip('" '))
+        return found
+
+    def unusable(self, name: str) -> bool:
+        """Whether synthesis must not use the cell: dont_use, a scan cell, or pins in buses."""
+        text, span = self._span(name)
+        return _dont_use(text, span) or any(_has_group(text, w, span) for w in _UNUSABLE)
+
+    def _usable(self, kind: str) -> list[str]:
+        """Cells that synthesis may use and that have a group `kind`, or no state if it is ""."""
+        names = []
+        for name in self._home:
+            text, span = self._span(name)
+            found = [word for word in _STATEFUL if _has_group(text, word, span)]
+            if (kind in found if kind else not found) and not self.unusable(name):
+                names.append(name)
+        return names
+
+    def _span(self, name: str) -> tuple[str, tuple[int, int]]:
+        text = self.texts[self._home[name]]
+        return text.text, text.cells[name]
+
+
+def load(files: Iterable[str | Path], name: str = "") -> Library:
+    """Read Liberty files (plain or gzip) as one library; `name` defaults to the first file's.
+
+    ValueError, one line, naming the file: missing, not Liberty, cut off, no supply voltage.
+    """
+    texts = [read(path) for path in files]
+    if not texts:
+        raise ValueError("wanted at least one Liberty file, got none")
+    return Library(texts, name or texts[0].path.name.removesuffix(".gz").removesuffix(".lib"))
+
+
+def _has_group(text: str, kind: str, span: tuple[int, int]) -> bool:
+    """Whether `text` has a group `kind (...)` in `span`; far faster than one regular expression."""
+    at, end = span
+    while (at := text.find(kind, at, end)) >= 0:
+        after = at + len(kind)
+        if text[after : after + 8].lstrip().startswith("(") and not _wordy(text[at - 1]):
+            return True
+        at = after
+    return False
+
+
+def _dont_use(text: str, span: tuple[int, int]) -> bool:
+    at = text.find("dont_use", *span)
+    return at >= 0 and "true" in text[at : at + 24].partition(";")[0].lower()
+
+
+def _wordy(char: str) -> bool:
+    return char.isalnum() or char == "_"
+
+
+def _resistance(cell: Cell) -> float:
+    """Growth of the worst delay with the load, ps/fF, at the tables' first slew."""
+    slopes = [0.0]
+    for pin in cell.pins.values():
+        for arc in pin.timing if pin.direction == "output" else ():
+            for table in (arc.rise, arc.fall):
+                if table and len(table.ys) > 1:
+                    (low, *_, high), x = table.ys, table.xs[0]
+                    slopes.append((table.at(x, high) - table.at(x, low)) / (high - low))
+    return max(slopes)
+
+
+def _truth(expr: Expr) -> tuple[bool, ...]:
+    names = expr.variables()
+    states = range(2 ** len(names))
+    envs = ({name: bool(s >> i & 1) for i, name in enumerate(names)} for s in states)
+    return tuple(bool(expr.evaluate(env)) for env in envs)
+
+
+def _same_table(function: str, table: tuple[bool, ...]) -> bool:
+    if len(function) > 40:  # no inverter or NAND2 is spelt this long
+        return False
+    expr = parse(function)
+    return 2 ** len(expr.variables()) == len(table) and _truth(expr) == table

@@ -1,0 +1,173 @@
+"""What Yosys and ABC are told: passes, ABC scripts, and the delay target that ABC gets.
+
+ABC sizes and buffers only when it gets a constraint file (driving cell and load); its delay target
+is what the clock period leaves to the logic between flip-flops.
+"""
+
+import fnmatch
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+
+from macsmith.hw import yosys
+from macsmith.hw.liberty import Library
+from macsmith.hw.liberty_trim import trim
+from macsmith.hw.netlist import Netlist, from_yosys
+from macsmith.hw.timing import Boundary
+
+__all__ = ["RECIPES", "Generic", "Recipe", "logic_budget_ps", "map_to_library", "map_to_nand2"]
+
+_SIZE = "buffer -c; topo; upsize {D}; dnsize {D}; stime"
+# Area-oriented mapping of whole structures; smallest and slowest.
+_AREA = f"strash; ifraig; scorr; dc2; dch -f; amap -m; topo; {_SIZE}"
+# Yosys's own script: mapping with area recovery under the target.
+_BALANCED = (
+    "strash; &get -n; &fraig -x; &put; scorr; dc2; dretime; strash; "
+    f"&get -n; &dch -f; &nf {{D}}; &put; {_SIZE}"
+)
+# The same after restructuring for depth; largest and fastest.
+_SPEED = (
+    "strash; &get -n; &fraig -x; &put; scorr; dc2; dretime; strash; "
+    f"&get -n; &syn3; &syn3; &dch -f; &nf {{D}}; &put; {_SIZE}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One way to map: `script` is ABC's, `target` the part of the logic's time asked of ABC."""
+
+    name: str
+    script: str
+    target: float = 1.0
+
+
+#: From small and slow to large and fast. ABC knows neither our input slews nor the clock-to-output
+#: delay under the actual load, so a netlist can miss the clock by some percent: hence the tighter
+#: targets.
+RECIPES = (
+    Recipe("area", _AREA),
+    Recipe("balanced", _BALANCED),
+    Recipe("balanced-80", _BALANCED, 0.8),
+    Recipe("speed-80", _SPEED, 0.8),
+    Recipe("speed-50", _SPEED, 0.5),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Generic:
+    """A netlist of generic CMOS gates: how many of each, and their transistors together."""
+
+    top: str
+    cell_counts: dict[str, int]
+    transistors: int
+
+
+def logic_budget_ps(library: Library, boundary: Boundary, clock_ps: float) -> float:
+    """What the clock period leaves after clock-to-output and setup of the plain flip-flop.
+
+    At least a tenth of the period, so that ABC gets a target however short the clock is.
+    """
+    cell = library.flip_flop
+    slew = boundary.input_slew_ps
+    delays, setups = [0.0], [0.0]
+    for pin in cell.pins.values():
+        for arc in pin.timing:
+            tables = [table for table in (arc.rise, arc.fall) if table]
+            if arc.kind == "rising_edge":
+                delays += [t.at(boundary.clock_slew_ps, boundary.output_load_ff) for t in tables]
+            elif arc.kind == "setup_rising":
+                setups += [t.at(slew, boundary.clock_slew_ps) for t in tables]
+    return max(clock_ps - max(delays) - max(setups), clock_ps / 10)
+
+
+def map_to_library(
+    source: str,
+    kind: str,
+    top: str | None,
+    library: Library,
+    recipe: Recipe,
+    budget_ps: float,
+    boundary: Boundary,
+    dont_use: tuple[str, ...] = (),
+    booth: bool = False,
+) -> Netlist:
+    """Map a design to the library's cells; ABC gets `recipe.target` of `budget_ps` as its target.
+
+    `booth` makes products Booth multipliers instead of Yosys's default, partial products over the
+    full width of the sum.
+
+    ValueError: what Yosys has against the design, or a cell left that the library lacks.
+    """
+    drop = frozenset(n for n in library.names if any(fnmatch.fnmatch(n, p) for p in dont_use))
+    files = {f"{i}.lib": text for i, text in enumerate(_trimmed(library, drop))}
+    files[f"in.{kind}"] = source
+    files["abc.constr"] = (
+        f"set_driving_cell {library.driver.name}\nset_load {boundary.output_load_ff:.6g}\n"
+    )
+    liberty = " ".join(f"-liberty {name}" for name in files if name.endswith(".lib"))
+    target = max(round(budget_ps * recipe.target), 1)
+    # "+" and commas for blanks: the only form in which Yosys fills in {D}
+    script = "+" + recipe.script.replace("; ", ";").replace(" ", ",")
+    passes = [
+        *_read(kind, top),
+        f"synth -flatten -noabc{' -booth' if booth else ''}",
+        f"dfflibmap {liberty}",
+        "opt",
+        f"abc {liberty} -script {script} -constr abc.constr -D {target}",
+        "setundef -zero",
+        "opt_clean -purge",
+        "write_json out.json",
+    ]
+    document = json.loads(yosys.run(passes, files, ["out.json"])["out.json"])
+    name = _top(document)
+    netlist = from_yosys(document, name)
+    for instance in netlist.instances:
+        if instance.type not in library:
+            raise ValueError(
+                f"{name}: library {library.name} has nothing to map {instance.type} to"
+            )
+    return netlist
+
+
+def map_to_nand2(source: str, kind: str, top: str | None, booth: bool = False) -> Generic:
+    """Map a design to generic CMOS gates and count transistors (Yosys's `stat -tech cmos`)."""
+    passes = [
+        *_read(kind, top),
+        f"synth -flatten -noabc{' -booth' if booth else ''}",
+        "dfflegalize -cell $_DFF_P_ x",  # the only flip-flop that stat counts
+        "abc -g cmos",
+        "opt_clean -purge",
+        "tee -q -o stat.json stat -tech cmos -json",
+        "write_json out.json",
+    ]
+    texts = yosys.run(passes, {f"in.{kind}": source}, ["stat.json", "out.json"])
+    name = _top(json.loads(texts["out.json"]))
+    design = json.loads(texts["stat.json"])["design"]
+    # "1234+" means that some cells were not counted: an error here, not a smaller area
+    transistors = str(design["estimated_num_transistors"])
+    if not transistors.isdigit():
+        raise ValueError(f"{name}: Yosys cannot count the transistors of every cell: {transistors}")
+    return Generic(name, design["num_cells_by_type"], int(transistors))
+
+
+def _read(kind: str, top: str | None) -> list[str]:
+    read = "read_rtlil" if kind == "rtlil" else "read_verilog -sv"
+    return [
+        f"{read} in.{kind}",
+        f"hierarchy -check {f'-top {top}' if top else '-auto-top'}",
+        # a mapped flip-flop wakes up in any state: units have a reset
+        "proc",
+        "flatten",
+        "setattr -unset init w:*",
+    ]
+
+
+def _top(document: dict) -> str:
+    (name,) = [n for n, m in document["modules"].items() if int(m["attributes"].get("top", "0"), 2)]
+    return name
+
+
+@lru_cache(maxsize=8)  # one library is used for many units; ASAP7 takes 0.7 s to cut down
+def _trimmed(library: Library, drop: frozenset[str]) -> tuple[str, ...]:
+    unusable = frozenset(n for n in library.names if n not in drop and library.unusable(n))
+    return tuple(trim(text, drop | unusable) for text in library.texts)

@@ -1,0 +1,204 @@
+"""From a unit or a Verilog file to a mapped netlist with its area and delay.
+
+Yosys flattens and optimises, ABC maps, sizes and buffers against a Liberty library, and our own
+static timing (`hw.timing`) says whether the clock is met, clock-to-output and setup included. Each
+run is a fresh process on files without machine paths: same input, same netlist, everywhere.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+
+from amaranth.back import rtlil
+from amaranth.hdl import Elaboratable
+
+from macsmith.hw import pdk as pdks
+from macsmith.hw import yosys
+from macsmith.hw.liberty import Library, load
+from macsmith.hw.netlist import Netlist
+from macsmith.hw.recipes import RECIPES, Recipe, logic_budget_ps, map_to_library, map_to_nand2
+from macsmith.hw.timing import Boundary, Step, Timing, analyze
+
+__all__ = ["Synthesis", "synthesize"]
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """One synthesised netlist and what it costs.
+
+    `area_um2` is the sum of the cells' areas, `area_nand2` the same over the library's smallest
+    NAND2; without a library `area_um2` is None and `area_nand2` is transistors / 4 of a generic
+    CMOS netlist. `delay_ps` is the shortest clock period by static timing under `boundary`; `met`
+    says whether it is at most `clock_ps`. Both are None where the library has no delays or is none.
+    `flops` counts flip-flops, `cells` all cells, flip-flops included.
+    """
+
+    name: str
+    area_um2: float | None
+    area_nand2: float
+    delay_ps: float | None
+    met: bool | None
+    clock_ps: float
+    cells: int
+    flops: int
+    sequential_um2: float | None  # the flip-flops' part of the area
+    cell_counts: dict[str, int]
+    library: str | None
+    library_sha256: dict[str, str]  # file name -> hash of its content
+    voltage: float | None
+    boundary: Boundary | None
+    recipe: str  # which of the declared scripts gave this netlist
+    booth: bool
+    endpoint: str
+    critical_path: tuple[Step, ...] = field(repr=False)
+    versions: dict[str, str] = field(repr=False)
+    netlist: Netlist | None = field(repr=False, compare=False)
+    technology: Library | None = field(repr=False, compare=False)
+    timing: Timing | None = field(repr=False, compare=False)
+
+    def as_dict(self) -> dict:
+        """Every field that is data for a report, ready for JSON: no netlist, no library."""
+        bare = replace(self, netlist=None, technology=None, timing=None)
+        return {
+            key: value
+            for key, value in asdict(bare).items()
+            if key not in ("netlist", "technology", "timing")
+        }
+
+
+def synthesize(
+    design: Elaboratable | str | Path,
+    technology: "pdks.Pdk | Library | str | Path | Iterable[str | Path] | None" = None,
+    *,
+    clock_ps: float = 1000.0,
+    name: str | None = None,
+    boundary: Boundary | None = None,
+    dont_use: Iterable[str] = (),
+    booth: bool = False,
+    recipes: tuple[Recipe, ...] = RECIPES,
+    exhaustive: bool = False,
+    clock: str = "clk",
+) -> Synthesis:
+    """Synthesise `design` for a clock period.
+
+    `design` is an Amaranth unit with ports (`wiring.Component`) or a Verilog file, whose top module
+    is `name` or, without a name, the one that nothing else instantiates. `technology` is a `Pdk`,
+    a loaded `Library`, the name of a PDK, Liberty files, or None for generic gates. `dont_use` adds
+    glob patterns of cells to those of the PDK. `booth` makes every product a Booth multiplier.
+    `recipes` go from small to fast and are tried until one meets the clock, or all of them if
+    `exhaustive`; the smallest netlist that meets the clock is kept, or else the fastest.
+
+    ValueError, one line: unusable technology, or what Yosys has against the design.
+    """
+    source, kind, top = _source(design, name)
+    library, avoid = _library(technology, tuple(dont_use))
+    if library is None:
+        return _generic(source, kind, top, clock_ps, booth)
+    library.require_flip_flop()
+    boundary = boundary or Boundary.of(library)
+    budget = logic_budget_ps(library, boundary, clock_ps)
+    best = None
+    for recipe in recipes:
+        netlist = map_to_library(
+            source, kind, top, library, recipe, budget, boundary, avoid, booth
+        )
+        timing = analyze(netlist, library, boundary, clock) if library.has_delays else None
+        area = sum(library.cell(cell).area * n for cell, n in netlist.cell_counts.items())
+        met = timing is None or timing.delay_ps <= clock_ps
+        # Among those that meet the clock the smallest wins, among the others the fastest.
+        rank = (not met, area if met else timing.delay_ps)
+        if best is None or rank < best[0]:
+            best = (rank, recipe, netlist, timing, area)
+        if met and not exhaustive:
+            break
+    _, recipe, netlist, timing, area = best
+    flops = {c: n for c, n in netlist.cell_counts.items() if library.cell(c).sequential}
+    return Synthesis(
+        name=top or netlist.name,
+        area_um2=area,
+        area_nand2=area / library.nand2.area,
+        delay_ps=timing.delay_ps if timing else None,
+        met=timing.delay_ps <= clock_ps if timing else None,
+        clock_ps=clock_ps,
+        cells=len(netlist.instances),
+        flops=sum(flops.values()),
+        sequential_um2=sum(library.cell(cell).area * n for cell, n in flops.items()),
+        cell_counts=netlist.cell_counts,
+        library=library.name,
+        library_sha256=library.sha256,
+        voltage=library.voltage,
+        boundary=boundary,
+        recipe=recipe.name,
+        booth=booth,
+        endpoint=timing.endpoint if timing else "",
+        critical_path=timing.path if timing else (),
+        versions=_versions(),
+        netlist=netlist,
+        technology=library,
+        timing=timing,
+    )
+
+
+def _generic(
+    source: str, kind: str, top: str | None, clock_ps: float, booth: bool
+) -> Synthesis:
+    result = map_to_nand2(source, kind, top, booth)
+    return Synthesis(
+        name=top or result.top,
+        area_um2=None,
+        area_nand2=result.transistors / 4,  # a CMOS NAND2 has four transistors
+        delay_ps=None,
+        met=None,
+        clock_ps=clock_ps,
+        cells=sum(result.cell_counts.values()),
+        flops=sum(n for cell, n in result.cell_counts.items() if "DFF" in cell),
+        sequential_um2=None,
+        cell_counts=result.cell_counts,
+        library=None,
+        library_sha256={},
+        voltage=None,
+        boundary=None,
+        recipe="generic",
+        booth=booth,
+        endpoint="",
+        critical_path=(),
+        versions=_versions(),
+        netlist=None,
+        technology=None,
+        timing=None,
+    )
+
+
+def _source(design: Elaboratable | str | Path, name: str | None) -> tuple[str, str, str | None]:
+    """Text of the design, its language ("rtlil" or "verilog"), and its top module if known."""
+    if isinstance(design, (str, Path)):
+        try:
+            return Path(design).read_text(), "verilog", name
+        except OSError as error:
+            raise ValueError(f"{design}: cannot read the Verilog file: {error.strerror}") from None
+    top = name or type(design).__name__.lower()
+    # emit_src: the paths of the sources must not reach the netlist
+    return rtlil.convert(design, name=top, emit_src=False), "rtlil", top
+
+
+def _library(technology, dont_use: tuple[str, ...]) -> tuple[Library | None, tuple[str, ...]]:
+    if technology is None:
+        return None, dont_use
+    if isinstance(technology, Library):
+        return technology, dont_use
+    if isinstance(technology, str) and not technology.endswith((".lib", ".lib.gz")):
+        technology = pdks.find(technology)
+    elif isinstance(technology, (str, Path)):
+        technology = pdks.from_files([technology])
+    elif not isinstance(technology, pdks.Pdk):
+        technology = pdks.from_files(tuple(technology))
+    return load(technology.files, technology.name), (*technology.dont_use, *dont_use)
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "macsmith": version("macsmith"),
+        "amaranth": version("amaranth"),
+        "pyosys": yosys.VERSION,
+    }
