@@ -25,7 +25,7 @@ from macsmith.sim import kernels
 from macsmith.sim.codec import decode, level_table, zero_point_column
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["PATHS", "Weights", "choose_path", "linear", "matmul"]
+__all__ = ["PATHS", "Weights", "int8_is_exact", "linear", "matmul", "provable"]
 
 PATHS = ("int8", "float64", "numba")
 INT8_CHUNK = 2**16  # products of +-128 that an int32 sums with room to spare: 2**16 * 2**14 < 2**31
@@ -95,10 +95,10 @@ def matmul(a_codes, w_codes, spec: MacSpec, zero_point=None, *, path: str | None
     return _like(acc, a_codes)
 
 
-def choose_path(a_codes, w: Weights) -> str:
-    """The path that `matmul` takes for these operands."""
+def provable(a_codes, w: Weights) -> list[str]:
+    """The PATHS that are exact for these operands, fastest first: `matmul` takes the first."""
     a = _levels(_as_codes(a_codes, w.spec.activations, "a_codes"), w.spec.activations)
-    return _provable(a, w)[0]
+    return _provable(a, w)
 
 
 def linear(a_codes, a_scale, a_zero, w: "Weights | list[Weights]", w_scale):
@@ -168,7 +168,7 @@ def _provable(a, w: Weights) -> list[str]:
     if w.spec.overflow == "saturate" and bound > w.spec.acc_range[1]:
         return ["numba"]
     proven = []
-    if a.dtype == np.int8 and w.bytes_ is not None and _int_mm_is_exact():
+    if a.dtype == np.int8 and w.bytes_ is not None and int8_is_exact():
         proven.append("int8")
     if bound < 2**53:
         proven.append("float64")
@@ -228,7 +228,7 @@ def _wrapped(acc: NDArray[np.int64], w: Weights) -> NDArray[np.int64]:
 
 
 @cache
-def _int_mm_is_exact() -> bool:
+def int8_is_exact() -> bool:
     """Whether this machine's int8 GEMM sums in 32 bits.
 
     On processors without dot-product instructions the kernels sum pairs of products in 16 bits,

@@ -55,9 +55,8 @@ def test_every_format_and_every_provable_path(name, overflow):
             a, w, z = operands(spec, 3, 4, 64, seed=lanes, extreme=extreme)
             truth = expected(a, w, spec, z)
             prepared = engine.Weights.from_codes(w, spec, z)
-            levels = engine._levels(a, spec.activations)
             assert engine.matmul(a, w, spec, z).tolist() == truth
-            for path in engine._provable(levels, prepared):
+            for path in engine.provable(a, prepared):
                 assert engine.matmul(a, prepared, spec, path=path).tolist() == truth, path
                 taken.add(path)
     assert "numba" in taken
@@ -88,7 +87,7 @@ def test_paths_that_cannot_be_proven_are_refused():
 def test_fast_path_is_taken_where_nothing_can_clamp():
     spec = MacSpec("dint4", "int8", 24, "saturate")
     a, w, _ = operands(spec, 2, 3, 100)
-    assert engine.choose_path(a, engine.Weights.from_codes(w, spec)) == "int8"
+    assert engine.provable(a, engine.Weights.from_codes(w, spec))[0] == "int8"
 
 
 def test_more_outputs_than_a_tile():

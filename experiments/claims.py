@@ -1,0 +1,151 @@
+"""What the paper claims, how a measurement is judged, and what we have recorded of it so far.
+
+The paper's numbers are here and nowhere else; the code that measures does not see them.
+Paper: Lee et al., EMNLP 2023, arXiv 2311.05161.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["CLAIMS", "PAPER_MACS", "STATUSES", "Claim", "Verdict", "nearest_claim"]
+
+STATUSES = ("not reproduced", "partly reproduced", "reproduced")  # worst first
+
+#: Table 2, commercial 7 nm at 1 GHz: area in um2, power in mW.
+PAPER_MACS = {"int8": (86.33, 0.1595), "dint4": (44.57, 0.0624)}
+AREA_RATIO = PAPER_MACS["int8"][0] / PAPER_MACS["dint4"][0]
+POWER_RATIO = PAPER_MACS["int8"][1] / PAPER_MACS["dint4"][1]
+WITHIN = 0.10  # of the paper's ratio: a tenth is what another library or tool may make of it
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a claim fares in a run: `status` is one of STATUSES, or "not measured"."""
+
+    status: str
+    finding: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of the paper's that a run can support or not.
+
+    `needs` are the experiments it is judged from; `judge` gets their results by name. `recorded` is
+    the status this project has reached before: a run that is worse makes `reproduce` exit 1.
+    """
+
+    id: str
+    sentence: str
+    source: str
+    needs: tuple[str, ...]
+    recorded: str
+    judge: Callable[[dict], Verdict]
+
+
+def _definition(results: dict) -> Verdict:
+    rows = results["definition"]
+    wrong = sum(row["mismatches"] for row in rows)
+    points = sum(row["points"] for row in rows)
+    status = STATUSES[2] if wrong == 0 < points else STATUSES[0]
+    return Verdict(status, f"{wrong} of {points:,} points differ from Eq. 5")
+
+
+def _ratio(results: dict, key: str, paper: float) -> Verdict:
+    found = []
+    for lib in results["hardware"]["ratios"]:
+        if lib["condition"] == "equal" and lib["weights"] == "dint4" and lib[key]:
+            found.append((lib["library"], lib[key]))
+    if not found:
+        return Verdict("not measured", "no technology library here")
+    best = min(found, key=lambda pair: abs(pair[1] / paper - 1))
+    status = STATUSES[2] if abs(best[1] / paper - 1) <= WITHIN else STATUSES[best[1] > 1.0]
+    text = ", ".join(f"{ratio:.2f}x on {name}" for name, ratio in found)
+    return Verdict(status, f"{text}; the paper has {paper:.2f}x")
+
+
+def _accuracy(results: dict) -> Verdict:
+    gains = []
+    for model in results["accuracy"]["models"]:
+        ppl = {(row["recipe"], row["execution"]): row["ppl"] for row in model["rows"]}
+        full = ppl[None, "float"]
+        int4, dint4 = (ppl[f"w4a8-rtn-{fmt}", "exact"] for fmt in ("int4", "dint4"))
+        gains.append((model["model"], full, int4, dint4))
+    better = [dint4 < int4 for _, _, int4, dint4 in gains]
+    status = STATUSES[2] if all(better) else STATUSES[1] if any(better) else STATUSES[0]
+    text = "; ".join(
+        f"{name}: INT4 loses {int4 - full:.2f}, dINT4 {dint4 - full:.2f} of perplexity to FP32"
+        for name, full, int4, dint4 in gains
+    )
+    return Verdict(status, text)
+
+
+def _equality(results: dict) -> Verdict:
+    rows = results["equality"]["rows"]
+    products = sum(row["products"] for row in rows)
+    wrong = [f"{row['weights']} in {row['backend']}" for row in rows if row["mismatches"]]
+    backends = sorted({row["backend"] for row in rows if row["products"]})
+    if wrong:
+        return Verdict(STATUSES[0], f"sums differ: {', '.join(wrong)}")
+    status = (
+        STATUSES[2] if {"netlist", "RTL"} <= {b.split(" ")[0] for b in backends} else STATUSES[1]
+    )
+    return Verdict(status, f"{', '.join(backends)}: the same sums over {products:,} products")
+
+
+CLAIMS = {
+    claim.id: claim
+    for claim in (
+        Claim(
+            "definition",
+            "dINT's codes are the integers and +-half a step, and its quantizer (Eq. 5) rounds to "
+            "the nearest of them.",
+            "section 4.2, Eq. 5-6",
+            ("definition",),
+            "reproduced",
+            _definition,
+        ),
+        Claim(
+            "area",
+            "A dINT4 x INT8 MAC is 1.93 times smaller than an INT8 x INT8 MAC.",
+            "section 4.3, Table 2",
+            ("hardware",),
+            "partly reproduced",
+            lambda results: _ratio(results, "area_ratio", AREA_RATIO),
+        ),
+        Claim(
+            "power",
+            "A dINT4 x INT8 MAC needs 2.56 times less power than an INT8 x INT8 MAC.",
+            "section 4.3, Table 2",
+            ("hardware",),
+            "partly reproduced",
+            lambda results: _ratio(results, "energy_ratio", POWER_RATIO),
+        ),
+        Claim(
+            "accuracy",
+            "With 4-bit weights and 8-bit activations dINT4 loses less accuracy than INT4.",
+            "section 5, Tables 3 and 14",
+            ("accuracy",),
+            "reproduced",
+            _accuracy,
+        ),
+        Claim(
+            "equality",
+            "(ours) RTL, synthesised netlist, numba and the quantized torch model compute the same "
+            "integers.",
+            "this project",
+            ("equality",),
+            "reproduced",
+            _equality,
+        ),
+    )
+}
+
+
+def nearest_claim(name: str) -> Claim:
+    """The claim called ``name``; ValueError with the nearest one otherwise."""
+    import difflib
+
+    if name not in CLAIMS:
+        near = difflib.get_close_matches(name, CLAIMS, n=1, cutoff=0)[0]
+        raise ValueError(f"unknown claim {name!r}; the nearest is {near!r}")
+    return CLAIMS[name]

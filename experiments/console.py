@@ -1,0 +1,79 @@
+"""What the command line prints, and where: results to standard output, the rest to standard error."""
+
+import json as jsonlib
+import math
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["complain", "print_json", "quiet_libraries", "report", "say", "show", "working"]
+
+
+def quiet_libraries() -> None:
+    """Keep the libraries' own messages off the terminal: an error is one line of ours."""
+    for name, value in {
+        "TRANSFORMERS_VERBOSITY": "error",
+        "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }.items():
+        os.environ.setdefault(name, value)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+
+
+def say(line: str) -> None:
+    print(line)
+
+
+def complain(message: str) -> None:
+    """One line on standard error, whatever the message's shape."""
+    print("macsmith:", " ".join(message.split()), file=sys.stderr)
+
+
+def show(renderable: Any) -> None:
+    """A rich table; as wide as it needs where the output is no terminal."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 140).print(renderable)
+
+
+def print_json(data: Any) -> None:
+    """One JSON document; numbers that JSON does not have become null."""
+    print(jsonlib.dumps(_finite(data), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def report(result: Any, json: bool) -> None:
+    """A result as JSON (``result.as_dict()``) or as its own lines (``result.lines()``)."""
+    if json:
+        print_json(result.as_dict())
+    else:
+        for line in result.lines():
+            say(line)
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """A spinner on a terminal's standard error while the block runs; nothing elsewhere."""
+    from rich.console import Console
+
+    terminal = Console(stderr=True)
+    if not terminal.is_terminal:
+        yield
+        return
+    with terminal.status(what):
+        yield
+
+
+def _finite(x: Any) -> Any:
+    if isinstance(x, dict):
+        return {str(key): _finite(value) for key, value in x.items()}
+    if isinstance(x, (list, tuple)):
+        return [_finite(value) for value in x]
+    if isinstance(x, float) and not math.isfinite(x):
+        return None
+    return x

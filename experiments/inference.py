@@ -1,0 +1,151 @@
+"""`macsmith quantize` and `macsmith eval`: a model, a recipe, a perplexity."""
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from macsmith.experiments.models import locate
+from macsmith.experiments.store import provenance
+
+__all__ = ["Evaluated", "Quantized", "evaluate_model", "prepare", "quantize_model"]
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """What `macsmith quantize` wrote."""
+
+    model: str
+    recipe: dict[str, Any]
+    folder: str
+    layers: int
+    bytes: int
+    seconds: float
+    provenance: dict[str, Any]
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        name = self.recipe["name"] or self.recipe["weights"]["format"]
+        return [
+            f"{self.folder}: {self.layers} layers of {self.model} by {name}, "
+            f"{self.bytes / 1e6:.1f} MB, {self.seconds:.1f} s"
+        ]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One perplexity with everything that identifies it."""
+
+    model: str
+    recipe: dict[str, Any] | None
+    execution: str
+    ppl: float
+    loss: float
+    protocol: str
+    tokens: int
+    windows: int
+    window: int
+    batch: int
+    ids_count: int
+    ids_sha256: str
+    dtype: str
+    text: str
+    seconds: float
+    provenance: dict[str, Any]
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        how = "unquantized" if self.recipe is None else _label(self.recipe)
+        return [
+            f"{self.model}, {how}, {self.execution}: perplexity {self.ppl:.4f}",
+            f"protocol {self.protocol}, {self.tokens} tokens in {self.windows} windows of "
+            f"{self.window}, {self.dtype}, {self.text}, ids {self.ids_sha256[:16]}, "
+            f"{self.seconds:.1f} s",
+        ]
+
+
+def quantize_model(model: str, recipe: str, output: Path) -> Quantized:
+    """Quantize ``model`` by ``recipe`` and save it in ``output``; ValueError, OSError as they come."""
+    from macsmith.quant import Recipe, quantize_, save_quantized
+    from macsmith.quant.io import check_output, load_model, load_tokenizer
+
+    start = time.perf_counter()
+    chosen = Recipe.get(recipe)
+    check_output(output)
+    net = load_model(locate(model))
+    layers = quantize_(net, chosen)
+    folder = save_quantized(net, output, load_tokenizer(locate(model)))
+    size = sum(f.stat().st_size for f in folder.iterdir())
+    return Quantized(
+        model, chosen.model_dump(mode="json"), str(folder), len(layers), size,
+        time.perf_counter() - start, provenance(),
+    )  # fmt: skip
+
+
+def prepare(model: str, recipe: str | None, execution: str) -> tuple[Any, dict | None]:
+    """A model ready to run, and its recipe as data (None if it is not quantized).
+
+    ValueError if "exact" is asked of a model that is not quantized, or a recipe of one that is.
+    """
+    from macsmith.quant import Recipe, quantize_, quantized_layers, set_execution
+    from macsmith.quant.io import load_model
+    from macsmith.quant.linear import EXECUTIONS
+
+    if execution not in EXECUTIONS:
+        raise ValueError(f"execution must be one of {', '.join(EXECUTIONS)}, not {execution!r}")
+    chosen = None if recipe is None else Recipe.get(recipe)
+    net = load_model(locate(model))
+    quantized = any(True for _ in quantized_layers(net))
+    if chosen and quantized:
+        raise ValueError(f"{model!r} is quantized already: evaluate it without a recipe")
+    if chosen:
+        quantize_(net, chosen)
+    elif execution == "exact" and not quantized:
+        raise ValueError(f"{model!r} is not quantized: exact execution needs a recipe")
+    if not chosen and not quantized:
+        return net, None
+    set_execution(net, execution)
+    # A folder's own recipe is taken as it stands: a user's format file need not be here any more.
+    return net, chosen.model_dump(mode="json") if chosen else net.config.quantization_config.recipe
+
+
+def evaluate_model(
+    model: str,
+    recipe: str | None = None,
+    execution: str = "float",
+    *,
+    text: Path | None = None,
+    window: int | None = None,
+    limit: int | None = None,
+) -> Evaluated:
+    """Perplexity of ``model``, quantized by ``recipe`` if given; on its first ``limit`` windows."""
+    from macsmith.experiments.models.text import evaluation_text
+    from macsmith.quant.evaluate import WINDOW, context, perplexity
+    from macsmith.quant.io import load_tokenizer
+
+    start = time.perf_counter()
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be at least one window, not {limit}")
+    net, used = prepare(model, recipe, execution)
+    tokens = evaluation_text(load_tokenizer(locate(model)), text or "docs")
+    ids = tokens.ids
+    if limit is not None:
+        ids = ids[: limit * (window or min(WINDOW, context(net)))]
+    found = perplexity(net, ids, window=window)
+    return Evaluated(
+        model=model,
+        recipe=used,
+        execution=execution,
+        text=tokens.source,
+        seconds=time.perf_counter() - start,
+        provenance=provenance(),
+        **found.to_dict(),
+    )
+
+
+def _label(recipe: dict) -> str:
+    return recipe["name"] or f"weights {recipe['weights']['format']}"

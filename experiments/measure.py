@@ -1,0 +1,166 @@
+"""One unit in one technology library: area, delay, energy, and the netlist against golden."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from macsmith.experiments.operands import Operands, get
+from macsmith.experiments.store import provenance
+from macsmith.experiments.units import get_unit
+from macsmith.hw import pdk as pdks
+from macsmith.hw.power import Energy, energy
+from macsmith.hw.synth import Synthesis, synthesize
+from macsmith.sim.spec import MacSpec
+
+__all__ = ["Measurement", "choose_library", "clock_of", "measure"]
+
+#: Clock periods, in ps, that a plain 8-bit MAC with a 32-bit accumulator meets with a margin of
+#: about a third; 1 GHz on ASAP7 is the paper's.
+CLOCKS = {"asap7": 1000.0, "sky130hd": 10_000.0, "osu018": 10_000.0}
+USUAL_CLOCK = 10_000.0
+PREFERRED = ("asap7", "sky130hd", "osu018")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a unit costs, under which conditions, and whether its netlist computes as golden says.
+
+    Without a library `energy` is None and areas are in NAND2 equivalents only. `compared` counts
+    the results of the netlist that were compared, `different` those that were wrong.
+    """
+
+    unit: str
+    style: str
+    spec: MacSpec
+    synthesis: Synthesis
+    energy: Energy | None
+    operands: str
+    compared: int
+    different: int
+
+    @property
+    def netlist_equal(self) -> bool | None:
+        """None where there is no mapped netlist to simulate."""
+        return self.different == 0 if self.compared else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Flat: the fields of `Synthesis` and `Energy`, the spec, the conditions, the provenance."""
+        energy_fields = self.energy.as_dict() if self.energy else {
+            "dynamic_pj": None, "leakage_pj": None, "power_mw": None}  # fmt: skip
+        return {
+            "unit": self.unit,
+            "style": self.style,
+            "weights": self.spec.weights.name,
+            "activations": self.spec.activations.name,
+            "acc_width": self.spec.acc_width,
+            "overflow": self.spec.overflow,
+            "lanes": self.spec.lanes,
+            **self.synthesis.as_dict(),
+            **energy_fields,
+            "operands": self.operands,
+            "netlist_equal": self.netlist_equal,
+            "netlist_compared": self.compared,
+            "netlist_different": self.different,
+            "provenance": provenance(),
+        }
+
+    def lines(self) -> list[str]:
+        s, e = self.synthesis, self.energy
+        where = f"{s.library} at {s.clock_ps:g} ps" if s.library else "no library"
+        area = f"{s.area_um2:.2f} um2, " if s.area_um2 is not None else ""
+        lines = [
+            f"{self.unit} {self.spec.weights.name} x {self.spec.activations.name}, "
+            f"{self.style}, {self.spec.acc_width} bits {self.spec.overflow}, {where}",
+            f"area    {area}{s.area_nand2:.0f} NAND2 equivalents"
+            + ("" if s.library else " (transistors / 4: no Liberty library, see `macsmith doctor`)")
+            + f", {s.cells} cells, {s.flops} flip-flops",
+        ]
+        if s.delay_ps is not None:
+            lines.append(
+                f"delay   {s.delay_ps:.0f} ps to {s.endpoint}: clock "
+                + ("met" if s.met else "NOT MET: this area does not count at this clock")
+            )
+        if e:
+            lines += [
+                f"energy  {e.dynamic_pj:.5f} pJ per product ({e.internal_pj:.5f} internal, "
+                f"{e.switching_pj:.5f} switching), leakage {e.leakage_pj:.7f} pJ per period, "
+                f"{e.power_mw:.4f} mW",
+                f"        over {e.products:,} products: {self.operands}",
+            ]
+        if self.compared:
+            verdict = "all equal the golden model" if self.netlist_equal else (
+                f"{self.different:,} DIFFER from the golden model")  # fmt: skip
+            lines.append(f"netlist {self.compared:,} results simulated, {verdict}")
+        return lines
+
+
+def measure(
+    unit: str,
+    spec: MacSpec,
+    style: str = "plain",
+    *,
+    pdk: str | None = None,
+    liberty: Iterable[Path] | None = None,
+    clock_ps: float | None = None,
+    operands: str | Operands = "layer",
+) -> Measurement:
+    """Synthesise, time, simulate and check one unit.
+
+    ``pdk`` is a library's name, ``liberty`` files; without either the first of PREFERRED that is
+    here, and without any library generic gates. ``clock_ps`` defaults to the library's usual one.
+    ``operands`` is one of `operands.KINDS`, or the streams themselves. ValueError on bad input.
+    """
+    kind = get_unit(unit)
+    component = kind.make(spec, style)
+    if isinstance(operands, str) and operands not in ("layer", "uniform"):
+        raise ValueError(f"operands must be one of layer, uniform, not {operands!r}")
+    if clock_ps is not None and not 0 < clock_ps < float("inf"):
+        raise ValueError(f"clock_ps must be a positive number of picoseconds, not {clock_ps!r}")
+    technology = choose_library(pdk, liberty)
+    clock_ps = clock_of(technology) if clock_ps is None else clock_ps
+    synthesis = synthesize(component, technology, clock_ps=clock_ps, name=unit)
+    if synthesis.netlist is None:
+        return Measurement(unit, style, spec, synthesis, None, "", 0, 0)
+    if isinstance(operands, str):
+        operands = get(operands, spec)
+    stimulus = _with_idle(kind.stimulus(operands), component.latency)
+    spent = energy(synthesis, stimulus, products=operands.products)
+    shown = spent.activity.outputs[kind.result][:, component.latency :]
+    different = int((shown != kind.expected(operands, spec)).sum())
+    return Measurement(unit, style, spec, synthesis, spent, operands.source, shown.size, different)
+
+
+def choose_library(pdk: str | None, liberty: Iterable[Path] | None = None) -> pdks.Pdk | None:
+    """The library that was asked for, else the first of PREFERRED, else any, else None."""
+    files = tuple(liberty or ())
+    if pdk and files:
+        raise ValueError("give a library by --pdk or by --liberty, not both")
+    if files:
+        return pdks.from_files(files)
+    if pdk:
+        return pdks.find(pdk)
+    here = {found.name: found for found in pdks.available()}
+    for name in (*PREFERRED, *here):
+        if name in here:
+            return here[name]
+    return None
+
+
+def clock_of(technology: pdks.Pdk | None) -> float:
+    """The usual clock period of a library, ps."""
+    return CLOCKS.get(technology.name, USUAL_CLOCK) if technology else USUAL_CLOCK
+
+
+def _with_idle(stimulus: dict[str, np.ndarray], latency: int) -> dict[str, np.ndarray]:
+    """As many idle cycles at the end as the last product needs to show; operands stay."""
+    if not latency:
+        return stimulus
+    return {
+        port: np.concatenate(
+            [codes, np.repeat(codes[:, -1:] * (port != "en"), latency, axis=1)], axis=1
+        )
+        for port, codes in stimulus.items()
+    }

