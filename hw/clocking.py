@@ -35,9 +35,8 @@ def clock_tree(netlist: Netlist, library: Library, clock: str) -> ClockTree:
         return ClockTree(frozenset(), (), ())
     port = netlist.inputs.get(clock)
     if port is None or len(port.bits) != 1:
-        raise ValueError(
-            f"{netlist.name}: wanted a one-bit input port {clock!r}, got {', '.join(netlist.inputs)}"
-        )
+        got = ", ".join(netlist.inputs)
+        raise ValueError(f"{netlist.name}: wanted a one-bit input port {clock!r}, got {got}")
     # Values of each clock net while the port is (low, high).
     levels = {port.bits[0]: (False, True)}
     instances = []
@@ -60,7 +59,10 @@ def clock_tree(netlist: Netlist, library: Library, clock: str) -> ClockTree:
         clocked_on = library.cell(instance.type).ff.clocked_on
         pins = [instance.pins.get(name, -1) for name in clocked_on.variables()]
         envs = (
-            {n: levels.get(p, (None,) * 2)[v] for n, p in zip(clocked_on.variables(), pins, strict=True)}
+            {
+                n: levels.get(p, (None,) * 2)[v]
+                for n, p in zip(clocked_on.variables(), pins, strict=True)
+            }
             for v in (0, 1)
         )
         reached = all(pin in levels for pin in pins)

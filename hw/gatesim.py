@@ -145,7 +145,9 @@ class _Model:
             self.pin_names.append(tuple(names))
             starts.append(len(signals))
         sizes = np.array([4 ** len(names) for names in self.pin_names], np.int64)
-        self.hist_start = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)[: len(cells)]
+        self.hist_start = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)[
+            : len(cells)
+        ]
         self.histogram_size = int(sizes.sum())
         self.pin_start = np.array(starts, np.int64)
         self.pins = np.array(signals, np.int32)

@@ -9,6 +9,7 @@ import numpy as np
 __all__ = ["AND", "NOT", "OR", "XOR", "simulate"]
 
 AND, OR, XOR, NOT = 0, 1, 2, 3
+_MINTERMS = 16  # up to three pins: 64 pairs of states cost less than 64 streams
 
 
 @numba.njit(cache=True)
@@ -106,6 +107,9 @@ def _force(values, clear, preset, state):
 
 @numba.njit(cache=True)
 def _count_cells(before, values, lanes, cells, pin_start, pins, hist_start, histogram):
+    """Add the events of `cells`: cells with few pins by states, all streams at once; the others
+    stream by stream."""
+    old, new = np.empty(_MINTERMS, np.uint64), np.empty(_MINTERMS, np.uint64)
     for k in range(cells.shape[0]):
         cell = cells[k]
         first, end = pin_start[cell], pin_start[cell + 1]
@@ -113,14 +117,44 @@ def _count_cells(before, values, lanes, cells, pin_start, pins, hist_start, hist
         for p in range(first, end):
             moved |= before[pins[p]] ^ values[pins[p]]
         moved &= lanes
-        while moved != 0:
-            lane = moved & (~moved + np.uint64(1))
-            moved ^= lane
-            old, new = np.int64(0), np.int64(0)
-            for p in range(first, end):
-                old = old << 1 | np.int64((before[pins[p]] & lane) != 0)
-                new = new << 1 | np.int64((values[pins[p]] & lane) != 0)
-            histogram[hist_start[cell] + (old << (end - first) | new)] += 1
+        if moved == 0:
+            continue
+        states = 1 << (end - first)
+        start = hist_start[cell]
+        if states <= _MINTERMS:
+            _minterms(before, pins, first, end, moved, old)
+            _minterms(values, pins, first, end, moved, new)
+            for i in range(states):
+                if old[i] != 0:
+                    for j in range(states):
+                        histogram[start + i * states + j] += _ones(old[i] & new[j])
+        else:
+            _count_lanes(before, values, moved, pins, first, end, start, histogram)
+
+
+@numba.njit(cache=True)
+def _minterms(values, pins, first, end, lanes, out):
+    """out[i] = in which of `lanes` the pins are in state i, the first pin the highest bit."""
+    out[0] = lanes
+    states = 1
+    for p in range(first, end):
+        word = values[pins[p]]
+        for i in range(states - 1, -1, -1):
+            out[2 * i + 1] = out[i] & word
+            out[2 * i] = out[i] & ~word
+        states *= 2
+
+
+@numba.njit(cache=True)
+def _count_lanes(before, values, moved, pins, first, end, start, histogram):
+    while moved != 0:
+        lane = moved & (~moved + np.uint64(1))
+        moved ^= lane
+        old, new = np.int64(0), np.int64(0)
+        for p in range(first, end):
+            old = old << 1 | np.int64((before[pins[p]] & lane) != 0)
+            new = new << 1 | np.int64((values[pins[p]] & lane) != 0)
+        histogram[start + (old << (end - first) | new)] += 1
 
 
 @numba.njit(cache=True)

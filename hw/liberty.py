@@ -8,7 +8,8 @@ Cells are parsed when they are asked for, so that ASAP7's 46 MB cost less than a
 import bisect
 import re
 from collections.abc import Iterable
-from functools import cached_property
+from fnmatch import fnmatchcase
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from macsmith.hw.boolean import Expr, parse
@@ -26,25 +27,29 @@ _UNUSABLE = ("test_cell", "bus", "bundle")  # scan cells, and cells whose pins a
 class Library:
     """The cells of some Liberty files that belong together (ASAP7 has five).
 
-    `sha256` maps each file's name to the hash of its content; `voltage` is the nominal supply.
+    `sha256` maps each file's name to the hash of its content; `voltage` is the nominal supply;
+    `dont_use` are glob patterns of cells that synthesis must not pick.
     """
 
-    def __init__(self, texts: list[LibertyText], name: str) -> None:
+    def __init__(self, texts: list[LibertyText], name: str, dont_use: tuple[str, ...] = ()) -> None:
         self.name = name
         self.texts = texts
+        self.dont_use = dont_use
         self.sha256 = {text.path.name: text.sha256 for text in texts}
-        self._units: list[Units] = []
-        volts = {}
+        self.units: list[Units] = []  # of each file
+        volts: dict[str, float] = {}
         for text in texts:
             try:
-                self._units.append(units(text.header))
+                self.units.append(units(text.header))
                 volts[text.path.name] = nominal_voltage(text.header)
             except ValueError as error:
                 raise ValueError(f"{text.path}: {error}") from None
         if len(set(volts.values())) > 1:
             raise ValueError(f"library {name}: its files differ in voltage: {volts}")
         self.voltage = next(iter(volts.values()))
-        self._home = {cell: i for i, text in reversed(list(enumerate(texts))) for cell in text.cells}
+        self._home = {
+            cell: i for i, text in reversed(list(enumerate(texts))) for cell in text.cells
+        }
         self._cells: dict[str, Cell] = {}
 
     def __contains__(self, name: str) -> bool:
@@ -63,11 +68,15 @@ class Library:
             index = self._home[name]
             text = self.texts[index]
             try:
-                cell = build_cell(text.cell(name), text.header, self._units[index])
+                cell = build_cell(text.cell(name), text.header, self.units[index])
             except ValueError as error:
                 raise ValueError(f"{text.path}: {error}") from None
             self._cells[name] = cell
         return self._cells[name]
+
+    def without(self, patterns: Iterable[str]) -> "Library":
+        """The same library with more cells that synthesis must not pick."""
+        return Library(self.texts, self.name, (*self.dont_use, *patterns))
 
     def require_flip_flop(self) -> None:
         """ValueError unless a usable edge-triggered flip-flop with a data input is there."""
@@ -79,15 +88,20 @@ class Library:
             )
 
     @cached_property
-    def flip_flop(self) -> Cell | None:
-        """The smallest flip-flop with a rising-edge clock, a data input and nothing else."""
+    def flip_flops(self) -> tuple[Cell, ...]:
+        """Flip-flops with a rising-edge clock, a data input and nothing else, smallest first."""
         found = [self.cell(name) for name in self._usable("ff")]
         plain = [
             c
             for c in found
             if c.ff and c.ff.clocked_on.op == "var" and len(c.inputs) == 2 and c.outputs
         ]
-        return min(plain, key=lambda c: (c.area, c.name), default=None)
+        return tuple(sorted(plain, key=lambda c: (c.area, c.name)))
+
+    @property
+    def flip_flop(self) -> Cell | None:
+        """The smallest plain flip-flop, its output true or inverted; None if there is none."""
+        return self.flip_flops[0] if self.flip_flops else None
 
     @cached_property
     def inverter(self) -> Cell:
@@ -144,6 +158,8 @@ class Library:
 
     def unusable(self, name: str) -> bool:
         """Whether synthesis must not use the cell: dont_use, a scan cell, or pins in buses."""
+        if any(fnmatchcase(name, pattern) for pattern in self.dont_use):
+            return True
         text, span = self._span(name)
         return _dont_use(text, span) or any(_has_group(text, w, span) for w in _UNUSABLE)
 
@@ -162,15 +178,31 @@ class Library:
         return text.text, text.cells[name]
 
 
-def load(files: Iterable[str | Path], name: str = "") -> Library:
+def load(files: Iterable[str | Path], name: str = "", dont_use: Iterable[str] = ()) -> Library:
     """Read Liberty files (plain or gzip) as one library; `name` defaults to the first file's.
 
-    ValueError, one line, naming the file: missing, not Liberty, cut off, no supply voltage.
+    Loading the same unchanged files again returns the same object. ValueError, one line, naming
+    the file: missing, not Liberty, cut off, no supply voltage.
     """
-    texts = [read(path) for path in files]
-    if not texts:
+    paths = tuple(Path(file) for file in files)
+    if not paths:
         raise ValueError("wanted at least one Liberty file, got none")
-    return Library(texts, name or texts[0].path.name.removesuffix(".gz").removesuffix(".lib"))
+    name = name or paths[0].name.removesuffix(".gz").removesuffix(".lib")
+    return _load(paths, tuple(_stamp(path) for path in paths), name, tuple(dont_use))
+
+
+@lru_cache(maxsize=4)  # ASAP7 takes a second and 50 MB
+def _load(paths: tuple[Path, ...], stamps, name: str, dont_use: tuple[str, ...]) -> Library:
+    return Library([read(path) for path in paths], name, dont_use)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """What changes when the file does."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot read the Liberty file: {error.strerror}") from None
+    return status.st_mtime_ns, status.st_size
 
 
 def _has_group(text: str, kind: str, span: tuple[int, int]) -> bool:

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 __all__ = ["ZERO", "Table"]
 
@@ -33,7 +34,7 @@ class Table:
             shape = f"{len(self.rows)} x {len(self.rows[0]) if self.rows else 0}"
             raise ValueError(f"a {len(self.xs)} x {len(self.ys)} table has {shape} values")
         for axis in (self.xs, self.ys):
-            if any(a >= b for a, b in zip(axis, axis[1:], strict=False)):
+            if any(a >= b for a, b in pairwise(axis)):
                 raise ValueError(f"the axis {axis} does not rise strictly")
 
     def at(self, x: float, y: float = 0.0) -> float:

@@ -4,7 +4,6 @@ ABC sizes and buffers only when it gets a constraint file (driving cell and load
 is what the clock period leaves to the logic between flip-flops.
 """
 
-import fnmatch
 import json
 from dataclasses import dataclass
 from functools import lru_cache
@@ -88,7 +87,6 @@ def map_to_library(
     recipe: Recipe,
     budget_ps: float,
     boundary: Boundary,
-    dont_use: tuple[str, ...] = (),
     booth: bool = False,
 ) -> Netlist:
     """Map a design to the library's cells; ABC gets `recipe.target` of `budget_ps` as its target.
@@ -98,8 +96,7 @@ def map_to_library(
 
     ValueError: what Yosys has against the design, or a cell left that the library lacks.
     """
-    drop = frozenset(n for n in library.names if any(fnmatch.fnmatch(n, p) for p in dont_use))
-    files = {f"{i}.lib": text for i, text in enumerate(_trimmed(library, drop))}
+    files = {f"{i}.lib": text for i, text in enumerate(_trimmed(library))}
     files[f"in.{kind}"] = source
     files["abc.constr"] = (
         f"set_driving_cell {library.driver.name}\nset_load {boundary.output_load_ff:.6g}\n"
@@ -167,7 +164,10 @@ def _top(document: dict) -> str:
     return name
 
 
-@lru_cache(maxsize=8)  # one library is used for many units; ASAP7 takes 0.7 s to cut down
-def _trimmed(library: Library, drop: frozenset[str]) -> tuple[str, ...]:
-    unusable = frozenset(n for n in library.names if n not in drop and library.unusable(n))
-    return tuple(trim(text, drop | unusable) for text in library.texts)
+@lru_cache(maxsize=4)  # one library is used for many units; ASAP7 takes 0.7 s to cut down
+def _trimmed(library: Library) -> tuple[str, ...]:
+    """Texts for Yosys. Of the plain flip-flops only the smallest stays: dfflibmap would rather have
+    one with a true output, however large (ASAP7's DFFHQx4), though ABC absorbs inverters."""
+    unusable = {name for name in library.names if library.unusable(name)}
+    larger = {cell.name for cell in library.flip_flops[1:]}
+    return tuple(trim(text, frozenset(unusable | larger)) for text in library.texts)

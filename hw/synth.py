@@ -45,6 +45,7 @@ class Synthesis:
     sequential_um2: float | None  # the flip-flops' part of the area
     cell_counts: dict[str, int]
     library: str | None
+    dont_use: tuple[str, ...]
     library_sha256: dict[str, str]  # file name -> hash of its content
     voltage: float | None
     boundary: Boundary | None
@@ -92,7 +93,7 @@ def synthesize(
     ValueError, one line: unusable technology, or what Yosys has against the design.
     """
     source, kind, top = _source(design, name)
-    library, avoid = _library(technology, tuple(dont_use))
+    library = _library(technology, tuple(dont_use))
     if library is None:
         return _generic(source, kind, top, clock_ps, booth)
     library.require_flip_flop()
@@ -100,9 +101,7 @@ def synthesize(
     budget = logic_budget_ps(library, boundary, clock_ps)
     best = None
     for recipe in recipes:
-        netlist = map_to_library(
-            source, kind, top, library, recipe, budget, boundary, avoid, booth
-        )
+        netlist = map_to_library(source, kind, top, library, recipe, budget, boundary, booth)
         timing = analyze(netlist, library, boundary, clock) if library.has_delays else None
         area = sum(library.cell(cell).area * n for cell, n in netlist.cell_counts.items())
         met = timing is None or timing.delay_ps <= clock_ps
@@ -126,6 +125,7 @@ def synthesize(
         sequential_um2=sum(library.cell(cell).area * n for cell, n in flops.items()),
         cell_counts=netlist.cell_counts,
         library=library.name,
+        dont_use=library.dont_use,
         library_sha256=library.sha256,
         voltage=library.voltage,
         boundary=boundary,
@@ -140,9 +140,7 @@ def synthesize(
     )
 
 
-def _generic(
-    source: str, kind: str, top: str | None, clock_ps: float, booth: bool
-) -> Synthesis:
+def _generic(source: str, kind: str, top: str | None, clock_ps: float, booth: bool) -> Synthesis:
     result = map_to_nand2(source, kind, top, booth)
     return Synthesis(
         name=top or result.top,
@@ -156,6 +154,7 @@ def _generic(
         sequential_um2=None,
         cell_counts=result.cell_counts,
         library=None,
+        dont_use=(),
         library_sha256={},
         voltage=None,
         boundary=None,
@@ -182,18 +181,18 @@ def _source(design: Elaboratable | str | Path, name: str | None) -> tuple[str, s
     return rtlil.convert(design, name=top, emit_src=False), "rtlil", top
 
 
-def _library(technology, dont_use: tuple[str, ...]) -> tuple[Library | None, tuple[str, ...]]:
+def _library(technology, dont_use: tuple[str, ...]) -> Library | None:
     if technology is None:
-        return None, dont_use
+        return None
     if isinstance(technology, Library):
-        return technology, dont_use
+        return technology.without(dont_use) if dont_use else technology
     if isinstance(technology, str) and not technology.endswith((".lib", ".lib.gz")):
         technology = pdks.find(technology)
     elif isinstance(technology, (str, Path)):
         technology = pdks.from_files([technology])
     elif not isinstance(technology, pdks.Pdk):
         technology = pdks.from_files(tuple(technology))
-    return load(technology.files, technology.name), (*technology.dont_use, *dont_use)
+    return load(technology.files, technology.name, (*technology.dont_use, *dont_use))
 
 
 def _versions() -> dict[str, str]:

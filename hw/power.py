@@ -1,0 +1,205 @@
+"""Energy per operation of a mapped netlist on real operands, from the library's tables.
+
+Conventions, for every edge of every net and pin that the simulation (`hw.gatesim`) saw:
+
+* switching: 1/2 C V^2 for a rising and for a falling edge alike, C being the pins on the net and,
+  on outputs, the load of the boundary. The nets of input ports and of the clock are included: the
+  unit's pins are the unit's cost, whoever drives them.
+* internal: the library's table of that pin and edge, at the slew of the input that moved and the
+  load of the output, both from static timing. Libraries take the load's 1/2 C V^2 per edge out of
+  these tables, so the sum with switching is the energy drawn. An entry of an input pin counts for
+  each edge of that pin, whether or not an output moves; one with a condition (`when`) only if the
+  condition holds after the event and, where an output moved as well, held before it. An output's
+  edge is shared equally among the entries of the input pins that moved and whose condition holds
+  after the event (before it, or whatever the condition, if there is none).
+* clock: both edges of every cycle, for every flip-flop, are in both of the above.
+* leakage: average over states as the library gives it; power times the clock period.
+
+Activity is without delays: each net moves at most once per cycle, so glitches are not counted.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+
+from macsmith.hw.cell import Cell
+from macsmith.hw.clocking import clock_tree
+from macsmith.hw.gatesim import Activity, run
+from macsmith.hw.synth import Synthesis
+from macsmith.hw.timing import net_loads
+
+__all__ = ["Energy", "energy"]
+
+RISE, FALL = 0, 1
+_FJ_TO_PJ = 1e-3
+_NW_PS_TO_PJ = 1e-9  # 1 nW x 1 ps = 1e-21 J
+
+
+@dataclass(frozen=True)
+class Energy:
+    """Energy per product entered, in pJ; `dynamic_pj` = `internal_pj` + `switching_pj`.
+
+    `clock_pj` is the part of it that the clock's nets and the flip-flops' clock pins take (not the
+    flip-flops' outputs). `leakage_pj` is `leakage_nw` times the clock period. `power_mw` is what
+    one product per cycle of `clock_ps` draws, leakage included. `products`, `cycles` and `streams`
+    say what was simulated. `by_cell` (internal) and `by_net` (switching) split `dynamic_pj` by
+    instance and net.
+    """
+
+    dynamic_pj: float
+    leakage_pj: float
+    internal_pj: float
+    switching_pj: float
+    clock_pj: float
+    leakage_nw: float
+    power_mw: float
+    toggles: float  # edges of all nets, clock included, per product
+    products: int
+    cycles: int
+    streams: int
+    by_cell: dict[str, float] = field(repr=False)
+    by_net: dict[str, float] = field(repr=False)
+    activity: Activity | None = field(repr=False, compare=False)
+
+    def as_dict(self) -> dict:
+        """The totals, ready for JSON: no breakdown, no activity."""
+        totals = asdict(replace(self, by_cell={}, by_net={}, activity=None))
+        return {k: v for k, v in totals.items() if k not in ("by_cell", "by_net", "activity")}
+
+
+def energy(
+    synthesis: Synthesis,
+    stimulus: Mapping[str, np.ndarray],
+    *,
+    products: int | None = None,
+    clock: str = "clk",
+) -> Energy:
+    """Simulate the netlist on `stimulus` (see `hw.gatesim.run`) and add up what it draws.
+
+    `products` is how many products were entered over all streams; by default the cycles with `en`
+    high, or all cycles where the unit has no such port. ValueError: no library, no product.
+    """
+    netlist, library = synthesis.netlist, synthesis.technology
+    if netlist is None or library is None:
+        raise ValueError(f"{synthesis.name}: energy needs a Liberty library, got none")
+    activity = run(netlist, library, stimulus, clock)
+    if products is None:
+        enabled = np.broadcast_to(stimulus.get("en", 1), (activity.streams, activity.cycles))
+        products = int(enabled.sum())
+    if products < 1:
+        raise ValueError(f"{synthesis.name}: no product enters in {activity.cycles} cycles")
+    tree = clock_tree(netlist, library, clock)
+    loads = net_loads(netlist, library, synthesis.boundary.output_load_ff)
+    slews = np.nan_to_num(synthesis.timing.slew_ps) if synthesis.timing else np.zeros_like(loads)
+    scale = _FJ_TO_PJ / products
+    switching = activity.toggles * loads.mean(axis=1, keepdims=True) * (library.voltage**2 / 2)
+    by_net = switching.sum(axis=1) * scale
+    internal, clock_pins = _internal(synthesis, activity, loads, slews, tree.nets)
+    by_cell = internal * scale
+    leakage = sum(library.cell(cell).leakage * n for cell, n in netlist.cell_counts.items())
+    leakage_pj = leakage * synthesis.clock_ps * _NW_PS_TO_PJ
+    dynamic = float(by_cell.sum() + by_net.sum())
+    return Energy(
+        dynamic_pj=dynamic,
+        leakage_pj=leakage_pj,
+        internal_pj=float(by_cell.sum()),
+        switching_pj=float(by_net.sum()),
+        clock_pj=float(clock_pins.sum() * scale + by_net[sorted(tree.nets)].sum()),
+        leakage_nw=leakage,
+        power_mw=(dynamic + leakage_pj) / synthesis.clock_ps * 1e3,  # pJ/ps = W
+        toggles=float(activity.toggles.sum() / products),
+        products=products,
+        cycles=activity.cycles,
+        streams=activity.streams,
+        by_cell={i.name: float(e) for i, e in zip(netlist.instances, by_cell, strict=True)},
+        by_net=dict(zip(netlist.net_names, by_net.tolist(), strict=True)),
+        activity=activity,
+    )
+
+
+def _internal(
+    synthesis: Synthesis, activity: Activity, loads: np.ndarray, slews: np.ndarray, clocks
+) -> tuple[np.ndarray, np.ndarray]:
+    """Per instance: internal energy of the run in fJ, and the part of its clock pins."""
+    library, instances = synthesis.technology, synthesis.netlist.instances
+    total, clocked = np.zeros(len(instances)), np.zeros(len(instances))
+    groups: dict[tuple, list[int]] = {}
+    for index, instance in enumerate(instances):
+        groups.setdefault((instance.type, activity.pins[index]), []).append(index)
+    for (name, pins), members in groups.items():
+        cell = library.cell(name)
+        events = np.stack([activity.events[index] for index in members])
+        seen = np.flatnonzero(events.any(axis=0))
+        shares = _shares(cell, pins, seen)
+        if not shares:
+            continue
+        counts = events[:, seen] @ np.stack([weights for *_, weights in shares]).T
+        for member, row in zip(members, counts, strict=True):
+            wires = instances[member].pins
+            for (owner, source, source_edge, table, _), count in zip(shares, row, strict=True):
+                if count == 0:
+                    continue
+                load = loads[wires[owner]].mean() if owner != source else 0.0
+                spent = count * table.at(slews[wires[source], source_edge], load)
+                total[member] += spent
+                if owner == source and wires[owner] in clocks:
+                    clocked[member] += spent
+    return total, clocked
+
+
+def _shares(cell: Cell, pins: tuple[str, ...], seen: np.ndarray) -> list[tuple]:
+    """(pin, input pin that moved, its edge, table, weights): how often, in each event of `seen`
+    (see `Activity.events`), a table of the cell applies. float64 [events]."""
+    count = len(pins)
+    before = _states(cell, pins, seen >> count)
+    after = _states(cell, pins, seen & (2**count - 1))
+    edges = {  # [RISE], [FALL]: in which events the pin has that edge
+        pin: (~before[pin] & after[pin], before[pin] & ~after[pin])
+        for pin in cell.pins
+        if pin in before
+    }
+    moved = {pin: rise | fall for pin, (rise, fall) in edges.items()}
+    output_moved = np.zeros(len(seen), bool)
+    for pin in cell.outputs:
+        output_moved |= moved.get(pin, False)
+    shares = []
+    for name, pin in cell.pins.items():
+        if name not in edges:
+            continue
+        own = [arc for arc in pin.power if arc.related in ("", name)]
+        for arc in own:
+            holds = True
+            if arc.when is not None:
+                holds = arc.when.evaluate(after) & (arc.when.evaluate(before) | ~output_moved)
+            for edge, table in ((RISE, arc.rise), (FALL, arc.fall)):
+                weights = (edges[name][edge] & holds).astype(float)
+                shares.append((name, name, edge, table, weights))
+        caused = [arc for arc in pin.power if arc.related in edges and arc not in own]
+        if not caused:
+            continue
+        candidates = np.stack([moved[arc.related] for arc in caused])
+        for env in (before, after):  # the last word is "after"
+            held = [True if arc.when is None else arc.when.evaluate(env) for arc in caused]
+            holding = candidates & np.stack([np.broadcast_to(h, len(seen)) for h in held])
+            candidates = np.where(holding.any(axis=0), holding, candidates)
+        share = candidates / np.maximum(candidates.sum(axis=0), 1)
+        for arc, part in zip(caused, share, strict=True):
+            for edge, table in ((RISE, arc.rise), (FALL, arc.fall)):
+                for source_edge in (RISE, FALL):
+                    weights = part * edges[name][edge] * edges[arc.related][source_edge]
+                    shares.append((name, arc.related, source_edge, table, weights))
+    return [share for share in shares if share[-1].any()]
+
+
+def _states(cell: Cell, pins: tuple[str, ...], codes: np.ndarray) -> dict[str, np.ndarray]:
+    """Values of every pin (and flip-flop state) of the cell; unconnected inputs are low."""
+    env = {pin: np.zeros(len(codes), bool) for pin in cell.inputs}
+    for position, pin in enumerate(reversed(pins)):
+        env[pin] = (codes >> position & 1).astype(bool)
+    if cell.ff:
+        env[cell.ff.inverse] = ~env[cell.ff.state]
+    for pin in cell.outputs:
+        if cell.pins[pin].function is not None:
+            env[pin] = np.broadcast_to(cell.pins[pin].function.evaluate(env), len(codes))
+    return env
