@@ -31,8 +31,8 @@ def load_model(
 
     _check_folder(name)
     with _quiet(), _one_line(f"model {str(name)!r}"):
-        model, info = AutoModelForCausalLM.from_pretrained(
-            str(name), dtype=dtype, output_loading_info=True
+        model, info = _local_first(
+            AutoModelForCausalLM, name, dtype=dtype, output_loading_info=True
         )
     if missing := sorted(info["missing_keys"]):
         raise ValueError(
@@ -46,7 +46,7 @@ def load_tokenizer(name: str | Path) -> Any:
     from transformers import AutoTokenizer
 
     with _quiet(), _one_line(f"tokenizer of {str(name)!r}"):
-        return AutoTokenizer.from_pretrained(str(name))
+        return _local_first(AutoTokenizer, name)
 
 
 def save_quantized(model: Any, folder: str | Path, tokenizer: Any = None) -> Path:
@@ -105,6 +105,19 @@ def check_output(folder: str | Path) -> Path:
     return folder
 
 
+def _local_first(auto: Any, name: str | Path, **options: Any) -> Any:
+    """`auto.from_pretrained`, from the Hub only if neither folder nor cache has it.
+
+    The other way round a cached model takes half a minute of retries where there is no network.
+    """
+    try:
+        return auto.from_pretrained(str(name), local_files_only=True, **options)
+    except OSError:
+        if Path(name).is_dir():
+            raise
+        return auto.from_pretrained(str(name), **options)
+
+
 def _quantization(folder: Path) -> dict[str, Any]:
     try:
         return json.loads((folder / "config.json").read_text("utf-8"))["quantization_config"]
@@ -151,15 +164,18 @@ def _first_line(error: Exception) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars and load reports of transformers: what they warn of is raised here."""
+    """No progress bars, load reports and retries on the screen: what matters is raised here."""
+    from huggingface_hub.utils import logging as hub
     from transformers.utils import logging
 
-    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    bars, levels = logging.is_progress_bar_enabled(), (logging.get_verbosity(), hub.get_verbosity())
     logging.disable_progress_bar()
-    logging.set_verbosity(logging.CRITICAL)
+    for library in (logging, hub):
+        library.set_verbosity(logging.CRITICAL)
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
+        for library, level in zip((logging, hub), levels, strict=True):
+            library.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()

@@ -14,13 +14,14 @@ from macsmith.quant import layer_operands, load_model, quantize_, set_execution
 from macsmith.quant.evaluate import TokenText, perplexity
 from macsmith.sim import golden
 
-pytestmark = pytest.mark.parametrize("name", MODELS)
+each_model = pytest.mark.parametrize("name", MODELS)
 
 
 def load(name):
     return load_model(locate(name)), AutoTokenizer.from_pretrained(locate(name))
 
 
+@each_model
 def test_size_layout_and_record(name):
     folder = Path(locate(name))
     assert {f.name for f in folder.iterdir()} >= {
@@ -44,6 +45,7 @@ def test_size_layout_and_record(name):
         assert held["model"]["ppl"] < 0.75 * min(v for k, v in held.items() if k != "model")
 
 
+@each_model
 def test_it_beats_the_bigram_on_the_documentation_found_here(name):
     """The bigram knows the same documentation, which makes it the strongest one on this text."""
     model, tokenizer = load(name)
@@ -58,6 +60,7 @@ def test_it_beats_the_bigram_on_the_documentation_found_here(name):
     assert result.ppl < 0.75 * bigram < 0.3 * unigram
 
 
+@each_model
 def test_exact_is_golden_on_a_real_layer(name):
     model, tokenizer = load(name)
     ids = evaluation_text(tokenizer).ids[None, :24]
@@ -91,6 +94,7 @@ def test_exact_is_golden_on_a_real_layer(name):
             assert outputs[0][0, t, n] == want, f"{recipe}: token {t}, output {n}"
 
 
+@each_model
 def test_quantization_costs_what_it_should(name):
     """W8A8 is close to the float model, W4A8 not far; float and exact execution agree."""
     model, tokenizer = load(name)
@@ -105,3 +109,10 @@ def test_quantization_costs_what_it_should(name):
             exact_float[execution] = perplexity(model, ids).ppl
         assert exact_float["float"] < most * base
         assert exact_float["exact"] == pytest.approx(exact_float["float"], rel=1e-3)
+
+
+def test_other_names_pass_and_unknown_ones_are_answered_with_the_nearest(tmp_path):
+    assert locate(str(tmp_path)) == str(tmp_path)
+    assert locate("facebook/opt-125m") == "facebook/opt-125m"
+    with pytest.raises(ValueError, match=r"^unknown model 'opt125'; the nearest is 'opt-mini'"):
+        locate("opt125")
