@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from macsmith.experiments.models import MODELS
 
-__all__ = ["FULL", "QUICK", "Config", "Job", "jobs"]
+__all__ = ["FULL", "QUICK", "Baselines", "Config", "Job", "baseline_jobs", "jobs"]
 
 RECIPES = ("w8a8-rtn", "w4a8-rtn-int4", "w4a8-rtn-dint4")
 
@@ -58,6 +58,49 @@ class Job:
         row = found.as_dict()
         del row["provenance"]  # the report carries it once
         return row | {"recipe": self.recipe, "format": weight_format(self.recipe)}
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Perplexity of a unigram and a bigram model on exactly the tokens that a model is scored on.
+
+    Both are counted on the training part of the same documentation: without WikiText they are
+    stronger on it than with it, and they need no download.
+    """
+
+    model: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.model}: unigram and bigram"
+
+    def run(self) -> dict:
+        from transformers import AutoConfig
+
+        from macsmith.experiments.models import locate
+        from macsmith.experiments.models.ngram import Bigram, Unigram, ngram_perplexity
+        from macsmith.experiments.models.text import documentation
+        from macsmith.quant.evaluate import WINDOW, TokenText
+        from macsmith.quant.io import load_tokenizer
+
+        folder = locate(self.model)
+        tokenizer, corpus = load_tokenizer(folder), documentation()
+        shape = AutoConfig.from_pretrained(folder)
+        window = min(WINDOW, shape.max_position_embeddings)
+        train, held_out = (
+            TokenText.from_text(tokenizer, corpus.text(part), corpus.name).ids.numpy()
+            for part in ("train", "held_out")
+        )
+        found = {"model": self.model}
+        for name, kind in (("unigram", Unigram), ("bigram", Bigram)):
+            fitted = kind.fit(train, shape.vocab_size)
+            found[name] = ngram_perplexity(fitted, held_out, window)
+        return found
+
+
+def baseline_jobs(config: Config) -> Iterator[Baselines]:
+    """The n-gram models beside each model of ``config``."""
+    return map(Baselines, config.models)
 
 
 def jobs(config: Config) -> Iterator[Job]:

@@ -97,7 +97,7 @@ def verilog(
 
 @app.command()
 def verify(
-    unit: Unit = "mac",
+    unit: Unit,
     weights: WeightsOption = "dint4",
     activations: ActivationsOption = "int8",
     acc_width: AccWidth = 32,
@@ -107,28 +107,30 @@ def verify(
     simulator: Annotated[str, typer.Option(help="verilator or icarus")] = "verilator",
     json: Json = False,
 ) -> None:
-    """Drive a unit's Verilog in a simulator with cocotb; every result must equal the golden model."""
-    from macsmith.experiments.units import run_bench
+    """Drive a unit's Verilog under cocotb; every result must equal the golden model."""
+    from macsmith.experiments.verify import runner
     from macsmith.sim.spec import MacSpec
 
     spec = MacSpec(weights, activations, acc_width, overflow, lanes)
     with console.working(f"{unit} {spec.weights.name} x {spec.activations.name} in {simulator}"):
-        result = run_bench(unit, spec, style, simulator)
+        result = runner.run(unit, [spec], simulator, style=style)
     console.report(result, json)
-    if not result.passed:
+    if not result.ok:
         raise typer.Exit(1)
 
 
 @app.command()
 def synth(
-    unit: Unit = "mac",
+    unit: Unit,
     weights: WeightsOption = "dint4",
     activations: ActivationsOption = "int8",
     acc_width: AccWidth = 32,
     overflow: Overflow = "wrap",
     lanes: Lanes = 1,
     style: Style = "plain",
-    pdk: Annotated[str | None, typer.Option(help="library by name; see `macsmith doctor`")] = None,
+    pdk: Annotated[
+        str | None, typer.Option(help="library by name (see `macsmith doctor`), or none")
+    ] = None,
     liberty: Liberty = None,
     clock_ps: Annotated[
         float | None, typer.Option(help="clock period; else the library's usual one")
@@ -138,7 +140,7 @@ def synth(
     ] = "layer",
     json: Json = False,
 ) -> None:
-    """Area, delay and energy of a unit in a technology library, checked against the golden model."""
+    """Area, delay and energy of a unit in a library, its netlist checked against golden."""
     from macsmith.experiments.measure import measure
     from macsmith.sim.spec import MacSpec
 
@@ -168,7 +170,7 @@ def quantize(
 
 @app.command("eval")
 def evaluate(
-    model: Annotated[str, typer.Argument(help="id or folder, quantized or not")] = "opt-mini",
+    model: Annotated[str, typer.Argument(help="id or folder, quantized or not; or embedded")],
     recipe: Annotated[str | None, typer.Option(help="quantize first: preset or .toml")] = None,
     execution: Annotated[str, typer.Option(help="float or exact")] = "float",
     text: Annotated[

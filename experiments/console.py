@@ -1,4 +1,4 @@
-"""What the command line prints, and where: results to standard output, the rest to standard error."""
+"""What the command line prints: results to standard output, the rest to standard error."""
 
 import json as jsonlib
 import math

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 
 from rich.table import Table
@@ -65,10 +65,10 @@ def _verilator() -> Item:
     from macsmith.experiments.verify import simulators
 
     try:
-        found = simulators.verilator_version()
-    except (OSError, ValueError) as error:
+        simulators.environment("verilator")
+    except simulators.SimulatorMissing as error:
         return Item("simulator", "verilator", False, str(error))
-    return Item("simulator", "verilator", True, found)
+    return replace(_package("verilator"), kind="simulator", here=True)
 
 
 def _tool(name: str, argument: str, purpose: str, package: str) -> Item:

@@ -20,7 +20,7 @@ CONDITIONS = {
 
 @dataclass(frozen=True)
 class Config:
-    """Weight formats (activations are INT8) and conditions; ``libraries`` None is every one here."""
+    """Weight formats (activations are INT8), conditions, libraries (None: every one here)."""
 
     weights: tuple[str, ...]
     conditions: tuple[str, ...] = tuple(CONDITIONS)
@@ -50,7 +50,9 @@ class Job:
     def run(self) -> dict:
         from macsmith.experiments.measure import measure
 
-        row = measure("mac", spec_for(self.weights, self.condition), pdk=self.library).as_dict()
+        row = measure(
+            "mac", spec_for(self.weights, self.condition), pdk=self.library or "none"
+        ).as_dict()
         del row["provenance"]  # the report carries it once
         return row | {"condition": self.condition}
 

@@ -69,7 +69,7 @@ class Evaluated:
 
 
 def quantize_model(model: str, recipe: str, output: Path) -> Quantized:
-    """Quantize ``model`` by ``recipe`` and save it in ``output``; ValueError, OSError as they come."""
+    """Quantize ``model`` by ``recipe`` and save it in ``output``, all of it or nothing."""
     from macsmith.quant import Recipe, quantize_, save_quantized
     from macsmith.quant.io import check_output, load_model, load_tokenizer
 

@@ -47,7 +47,7 @@ class Measurement:
         return self.different == 0 if self.compared else None
 
     def as_dict(self) -> dict[str, Any]:
-        """Flat: the fields of `Synthesis` and `Energy`, the spec, the conditions, the provenance."""
+        """Flat: the fields of `Synthesis` and `Energy`, the spec, conditions and provenance."""
         energy_fields = self.energy.as_dict() if self.energy else {
             "dynamic_pj": None, "leakage_pj": None, "power_mw": None}  # fmt: skip
         return {
@@ -134,12 +134,17 @@ def measure(
 
 
 def choose_library(pdk: str | None, liberty: Iterable[Path] | None = None) -> pdks.Pdk | None:
-    """The library that was asked for, else the first of PREFERRED, else any, else None."""
+    """The library that was asked for, else the first of PREFERRED, else any, else None.
+
+    None, also by the name "none", means generic gates.
+    """
     files = tuple(liberty or ())
     if pdk and files:
         raise ValueError("give a library by --pdk or by --liberty, not both")
     if files:
         return pdks.from_files(files)
+    if pdk == "none":
+        return None
     if pdk:
         return pdks.find(pdk)
     here = {found.name: found for found in pdks.available()}

@@ -10,7 +10,7 @@ PANELS = (("area_um2", "area of one MAC (um$^2$)"), ("energy_pj", "energy per pr
 
 
 def pareto(points: list[dict[str, Any]], library: str, clock_ps: float) -> bytes:
-    """PNG of two panels; a point is a format on a model: model, format, ppl, loss, area_um2, energy_pj.
+    """PNG of two panels; a point has model, format, ratio (of perplexities), area_um2, energy_pj.
 
     The vertical axis is perplexity over the model's own in FP32, so that models share it.
     """

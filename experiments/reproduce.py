@@ -14,7 +14,7 @@ __all__ = ["reproduce"]
 
 @dataclass(frozen=True)
 class Step:
-    """One entry of the progress bar: `job` has a label and runs; its result joins `experiment`'s."""
+    """One entry of the progress bar: `job` has a label, and what it runs is `experiment`'s."""
 
     experiment: str
     job: Any
@@ -28,20 +28,6 @@ class _Definition:
         from macsmith.experiments import definition
 
         return definition.run()
-
-
-@dataclass(frozen=True)
-class _Ngrams:
-    model: str
-
-    @property
-    def label(self) -> str:
-        return f"{self.model}: unigram and bigram"
-
-    def run(self) -> dict:
-        from macsmith.experiments.models import baselines
-
-        return {"model": self.model, **baselines(self.model)}
 
 
 def reproduce(chosen: list[str], *, quick: bool, output: Path, quiet: bool = False) -> Report:
@@ -71,7 +57,7 @@ def _steps(quick: bool) -> list[Step]:
         "definition": [_Definition()],
         "hardware": hardware.jobs(hardware.QUICK if quick else hardware.FULL),
         "accuracy": [
-            *(_Ngrams(model) for model in accuracy.FULL.models),
+            *accuracy.baseline_jobs(accuracy.FULL),
             *accuracy.jobs(accuracy.QUICK if quick else accuracy.FULL),
         ],
         "equality": equality.jobs(equality.QUICK if quick else equality.FULL),

@@ -1,4 +1,4 @@
-"""Where results come from and where they go: provenance, and files that appear whole or not at all."""
+"""Where results come from and where they go: provenance, and files written whole or not."""
 
 import json
 import platform

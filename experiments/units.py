@@ -1,4 +1,4 @@
-"""The units by name: how each is made, driven and checked. The command line and the report use it."""
+"""The units by name: how each is made, driven and checked."""
 
 import difflib
 from collections.abc import Callable
@@ -76,12 +76,16 @@ def _product(operands: Operands, spec: MacSpec) -> NDArray[np.int64]:
     return _level(operands, spec) * decode(operands.a, spec.activations)
 
 
+def _accumulator(operands: Operands, spec: MacSpec) -> NDArray[np.int64]:
+    return operands.expected(spec)
+
+
 UNITS = {
     unit.name: unit
     for unit in (
         Unit("decoder", _make_decoder, _code, "level", _level),
         Unit("multiplier", _make_multiplier, _factors, "product", _product),
-        Unit("mac", _make_mac, _strobed, "acc", Operands.expected),
+        Unit("mac", _make_mac, _strobed, "acc", _accumulator),
     )
 }
 

@@ -1,0 +1,151 @@
+"""The command line as a user meets it: in a process of its own, its words and exit status pinned."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MACSMITH = Path(sys.executable).with_name("macsmith")
+
+
+def macsmith(*args, cwd=None, **env):
+    """(exit status, standard output, standard error) of one call."""
+    run = subprocess.run(
+        [MACSMITH, *map(str, args)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env=os.environ | env,
+    )
+    return run.returncode, run.stdout, run.stderr
+
+
+@pytest.fixture
+def ternary(tmp_path):
+    path = tmp_path / "ternary.toml"
+    path.write_text('name = "ternary"\nwidth = 2\nfrac_bits = 0\nlevels = [0, 1, -1, 0]\n')
+    return path
+
+
+@pytest.fixture
+def bad_format(tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_text('name = "bad"\nwidth = 2\nfrac_bits = 0\nlevels = [0, 1, -1]\n')
+    return path
+
+
+def test_formats_json_is_one_document():
+    status, out, err = macsmith("formats", "--json")
+    assert (status, err) == (0, "")
+    by_name = {row["name"]: row for row in json.loads(out)}
+    assert by_name["dint4"]["values"][8:10] == [0.5, -0.5]
+    status, out, _ = macsmith("formats", "dint3", "--json")
+    assert json.loads(out)["levels"] == [0, 2, 4, 6, 1, -1, -4, -2]
+
+
+def test_formats_for_a_person():
+    status, out, err = macsmith("formats", "dint4")
+    assert (status, err) == (0, "")
+    assert "0b1001" in out
+    assert "-0.5" in out
+
+
+def test_a_users_format_is_all_that_is_written(ternary, tmp_path):
+    status, out, _ = macsmith("formats", ternary, "--json")
+    assert json.loads(out)["levels"] == [0, 1, -1, 0]
+    target = tmp_path / "mac_ternary.v"
+    status, out, err = macsmith("verilog", "mac", "--weights", ternary, "-o", target, "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(out) == {"file": str(target), "module": "mac_ternary", "latency": 1}
+    assert "module mac_ternary(" in target.read_text()
+
+
+def bad_inputs(bad, tmp):
+    """(arguments, words of the one line)."""
+    truncated = tmp / "cut.lib"
+    truncated.write_text("library (cut) {\n  cell (INV) {\n    area : 1.0;\n")
+    no_flop = tmp / "noflop.lib"
+    no_flop.write_text(
+        "library (noflop) {\n  cell (INV) {\n    area : 1.0;\n"
+        '    pin (A) { direction : input; }\n    pin (Y) { direction : output; function : "!A"; }\n'
+        "  }\n}\n"
+    )
+    empty = tmp / "empty"
+    empty.mkdir()
+    config_only = tmp / "config_only"
+    config_only.mkdir()
+    (config_only / "config.json").write_text('{"model_type": "opt"}')
+    file = tmp / "a_file"
+    file.write_text("")
+    return [
+        (("formats", "dint44"), "unknown format 'dint44'; the nearest is 'dint4'"),
+        (("formats", bad), "bad.toml: format 'bad' has 3 levels, but 2 bits need 4"),
+        (("verilog", "mac", "--weights", bad, "-o", tmp / "x.v"), "has 3 levels"),
+        (("verilog", "mac", "--acc-width", "11", "-o", tmp / "x.v"), "11 bits cannot hold one"),
+        (("verilog", "mac", "-o", tmp / "none" / "x.v"), "none/x.v: No such file or directory"),
+        (("verilog", "mac", "-o", tmp / "wire.v"), "'wire' cannot name a Verilog module"),
+        (("verilog", "mak", "-o", tmp / "x.v"), "unknown unit 'mak'; the nearest is 'mac'"),
+        (("verilog", "mac"), "Missing option"),
+        (("verilog", "mac", "--style", "plane", "-o", tmp / "x.v"), "the nearest is 'plain'"),
+        (("synth", "mac", "--pdk", "osu19"), "'osu19'"),
+        (("synth", "mac", "--liberty", truncated), "cut.lib"),
+        (("synth", "mac", "--liberty", no_flop), "flip-flop"),
+        (("synth", "mac", "--liberty", tmp / "none.lib"), "none.lib"),
+        (("synth", "mac", "--clock-ps", "0"), "clock_ps must be a positive number"),
+        (("synth", "mac", "--operands", "gauss"), "operands must be one of layer, uniform"),
+        (("synth", "mac", "--acc-width", "many"), "many"),
+        (("verify", "mac", "--simulator", "vcs"), "simulator must be one of icarus, verilator"),
+        (("quantize", empty, "-o", tmp / "q"), "has no config.json"),
+        (("quantize", config_only, "-o", tmp / "q"), "has no weights"),
+        (("quantize", "opt-mini", "-o", file), "is a file"),
+        (("quantize", "opt-mini", "--recipe", "w4a8-rtn-dint5", "-o", tmp / "q"), "the nearest is"),
+        (("eval", "opt-mini", "--execution", "exact"), "exact execution needs a recipe"),
+        (("eval", "opt-mini", "--execution", "fast"), "execution must be one of float, exact"),
+        (("eval", "opt-mini", "--limit", "0"), "limit must be at least one window"),
+        (("eval", "opt-minni"), "opt-mini"),
+        (("reproduce", "aria"), "unknown claim 'aria'; the nearest is 'area'"),
+        (("reproduce", "definition", "-o", file), "a_file"),
+        (("formatz",), "unknown command 'formatz'; the nearest is 'formats'"),
+        (("formats", "--jason"), "No such option"),
+    ]
+
+
+def test_bad_input_is_one_line_and_status_2(bad_format, tmp_path):
+    for args, words in bad_inputs(bad_format, tmp_path):
+        before = sorted(p.name for p in tmp_path.rglob("*"))
+        status, out, err = macsmith(*args)
+        assert status == 2, (args, status, err)
+        assert out == "", (args, out)
+        assert words in err, (args, err)
+        assert err.startswith("macsmith: "), (args, err)
+        assert err.count("\n") == 1, (args, err)
+        assert sorted(p.name for p in tmp_path.rglob("*")) == before, args  # nothing half-written
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written(tmp_path):
+    tmp_path.chmod(0o500)
+    status, _, err = macsmith("verilog", "mac", "-o", tmp_path / "x.v")
+    assert (status, err.count("\n")) == (2, 1)
+
+
+def test_doctor_knows_this_machine():
+    status, out, err = macsmith("doctor", "--json")
+    assert (status, err) == (0, "")
+    found = {item["name"]: item for item in json.loads(out)}
+    assert found["python"]["detail"] == sys.version.split()[0]
+    assert all(item["detail"] for item in found.values())
+
+
+def test_synth_without_a_library_counts_nand2():
+    status, out, err = macsmith("synth", "mac", "--weights", "int8", "--pdk", "none", "--json")
+    assert (status, err) == (0, "")
+    found = json.loads(out)
+    assert found["library"] is found["area_um2"] is found["delay_ps"] is found["met"] is None
+    assert found["dynamic_pj"] is None
+    assert 500 < found["area_nand2"] < 5000
+    assert found["flops"] == 32

@@ -1,0 +1,69 @@
+"""Units measured end to end, on the library that every set-up has, if it is here."""
+
+import pytest
+
+from macsmith.experiments import operands
+from macsmith.experiments.measure import choose_library, clock_of, measure
+from macsmith.experiments.units import UNITS
+from macsmith.hw import pdk
+from macsmith.sim.spec import MacSpec
+
+HERE = {found.name for found in pdk.available()}
+needs_osu018 = pytest.mark.skipif("osu018" not in HERE, reason="qflow-tech-osu018 not installed")
+
+
+@needs_osu018
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("weights", ["dint4", "int4z"])
+def test_every_unit_equals_golden(unit, weights):
+    spec = MacSpec(weights, "int8", 14, "saturate", lanes=2)
+    found = measure(unit, spec, pdk="osu018", operands="uniform")
+    assert found.netlist_equal is True
+    assert found.compared == found.energy.products == operands.PRODUCTS * operands.STREAMS
+    assert found.synthesis.met
+    data = found.as_dict()
+    assert data["area_um2"] > 0
+    assert data["dynamic_pj"] > 0
+    assert data["leakage_pj"] > 0
+    assert len(found.lines()) == 6
+
+
+@needs_osu018
+def test_a_wrong_netlist_is_seen():
+    """The netlist of another spec, measured as if it were this one's, must differ."""
+    spec = MacSpec("dint4", "int8", 12, "wrap")
+    streams = operands.uniform(spec)
+
+    class Other(operands.Operands):
+        def expected(self, _):
+            return super().expected(MacSpec("dint4", "int8", 12, "saturate"))
+
+    other = Other(streams.w, streams.a, streams.z, streams.clear, streams.source)
+    found = measure("mac", spec, pdk="osu018", operands=other)
+    assert found.netlist_equal is False
+    assert 0 < found.different < found.compared
+
+
+@needs_osu018
+def test_a_clock_that_is_missed_says_so():
+    found = measure("mac", MacSpec("int8", "int8"), pdk="osu018", clock_ps=100, operands="uniform")
+    assert found.synthesis.met is False
+    assert found.as_dict()["met"] is False
+    assert "NOT MET" in "\n".join(found.lines())
+
+
+def test_no_library():
+    found = measure("mac", MacSpec("dint4", "int8"), pdk="none")
+    assert found.netlist_equal is None
+    assert found.as_dict()["area_um2"] is None
+    assert "NAND2" in found.lines()[1]
+
+
+def test_two_ways_to_name_a_library_are_refused():
+    with pytest.raises(ValueError, match="not both"):
+        choose_library("osu018", ["x.lib"])
+
+
+def test_usual_clocks():
+    assert clock_of(pdk.Pdk("asap7", ())) == 1000.0  # the paper's 1 GHz
+    assert clock_of(None) == 10_000.0
