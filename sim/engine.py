@@ -39,6 +39,7 @@ class Weights:
     offset   int64 [N]      levels - offset fit int8, where `bytes_` is not None
     bytes_   int8 [N, K]    levels - offset, or None where a row spans more than 255
     sums     int64 [N]      sum over k of the levels: the zero-point correction of section 3
+    top      int            largest sum over k of |level|: bounds every partial sum
     """
 
     spec: MacSpec
@@ -46,6 +47,7 @@ class Weights:
     offset: NDArray[np.int64]
     bytes_: NDArray[np.int8] | None
     sums: NDArray[np.int64]
+    top: int
 
     @classmethod
     def from_codes(cls, codes, spec: MacSpec, zero_point=None) -> "Weights":
@@ -60,7 +62,8 @@ class Weights:
         offset = np.where((lo < -128) | (hi > 127), (lo + hi + 1) // 2, 0)
         fits = bool((hi - lo <= 255).all())
         bytes_ = (levels - offset[:, None]).astype(np.int8) if fits else None
-        return cls(spec, levels, offset, bytes_, levels.sum(axis=1))
+        top = int(np.abs(levels).sum(axis=1).max(initial=0))
+        return cls(spec, levels, offset, bytes_, levels.sum(axis=1), top)
 
 
 def matmul(a_codes, w_codes, spec: MacSpec, zero_point=None, *, path: str | None = None):
@@ -163,8 +166,7 @@ def _provable(a, w: Weights) -> list[str]:
     if a.size == 0 or w.levels.size == 0:
         return ["numba"]
     a_top = max(abs(int(a.min())), abs(int(a.max())))
-    row_sums = np.abs(w.levels).sum(axis=1)
-    bound = a_top * int(row_sums.max())  # of every |partial sum|, whatever the order
+    bound = a_top * w.top  # of every |partial sum|, whatever the order
     if w.spec.overflow == "saturate" and bound > w.spec.acc_range[1]:
         return ["numba"]
     proven = []

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: in a process of its own, its words and exit status pinned."""
+"""The command line as a user meets it: a process of its own, its words and exit status pinned."""
 
 import json
 import os
