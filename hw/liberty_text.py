@@ -58,7 +58,7 @@ class LibertyText:
 
     path: Path
     sha256: str
-    text: str = field(repr=False)  # comments blanked
+    text: str = field(repr=False)  # comments, and braces in strings, blanked
     header: Group = field(repr=False)
     cells: dict[str, tuple[int, int]] = field(repr=False)  # name -> slice of `text`
 
@@ -74,7 +74,7 @@ def read(path: str | Path) -> LibertyText:
     """
     path = Path(path)
     raw = _content(path)
-    text = _blank_comments(raw.decode("latin-1").replace('\\"', "'"))
+    text = _blank_braces(_blank_comments(raw.decode("latin-1").replace('\\"', "'")))
     head = _LIBRARY.match(text)
     if not head:
         got = raw.lstrip()[:24].decode("latin-1")
@@ -126,12 +126,10 @@ def parse(text: str) -> Group:
 def match_braces(text: str) -> tuple[np.ndarray, np.ndarray]:
     """Positions of the opening braces that are closed, ascending, and of what closes each.
 
-    Braces in strings do not count; `text` must have no comments.
+    Braces are counted, not parsed: `text` must have none in strings or comments.
     """
     data = np.frombuffer(text.encode("latin-1"), np.uint8)
     at = np.flatnonzero((data == ord("{")) | (data == ord("}")))
-    quotes = np.flatnonzero(data == ord('"'))
-    at = at[np.searchsorted(quotes, at) % 2 == 0]
     is_open = data[at] == ord("{")
     depth = np.cumsum(np.where(is_open, 1, -1))
     level = np.where(is_open, depth, depth + 1)
@@ -168,6 +166,19 @@ def _blank_comments(text: str) -> str:
         kept += (text[done : match.start()], " ")
         done = searched = match.end()
     return "".join(kept) + text[done:]
+
+
+def _blank_braces(text: str) -> str:
+    """`text` without braces inside strings, which ABC's reader takes for groups."""
+    data = np.frombuffer(text.encode("latin-1"), np.uint8)
+    braces = np.flatnonzero((data == ord("{")) | (data == ord("}")))
+    quotes = np.flatnonzero(data == ord('"'))
+    inside = braces[np.searchsorted(quotes, braces) % 2 == 1]
+    if len(inside):
+        data = data.copy()
+        data[inside] = ord(" ")
+        return data.tobytes().decode("latin-1")
+    return text
 
 
 def _split(args: str) -> list[str]:

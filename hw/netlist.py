@@ -160,7 +160,7 @@ def to_verilog(netlist: Netlist) -> str:
         width = f"[{len(port.bits) - 1}:0] " if len(port.bits) > 1 else ""
         lines.append(f"  {port.direction} {width}{name};")
         for bit, net in _named_bits(name, port):
-            if net in wire:
+            if net in wire and port.direction == "output":
                 assigns.append(f"  assign {bit} = {wire[net]};")
             wire.setdefault(net, bit)
     used = sorted({net for instance in netlist.instances for net in instance.pins.values()})

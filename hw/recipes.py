@@ -14,7 +14,15 @@ from macsmith.hw.liberty_trim import trim
 from macsmith.hw.netlist import Netlist, from_yosys
 from macsmith.hw.timing import Boundary
 
-__all__ = ["RECIPES", "Generic", "Recipe", "logic_budget_ps", "map_to_library", "map_to_nand2"]
+__all__ = [
+    "BARE",
+    "RECIPES",
+    "Generic",
+    "Recipe",
+    "logic_budget_ps",
+    "map_to_library",
+    "map_to_nand2",
+]
 
 _SIZE = "buffer -c; topo; upsize {D}; dnsize {D}; stime"
 # Area-oriented mapping of whole structures; smallest and slowest.
@@ -50,6 +58,10 @@ RECIPES = (
     Recipe("speed-80", _SPEED, 0.8),
     Recipe("speed-50", _SPEED, 0.5),
 )
+
+#: For libraries on which ABC fails with all of these: without a buffer it can neither map with &nf
+#: nor size.
+BARE = Recipe("bare", "strash; ifraig; scorr; dc2; dch -f; amap -m; topo")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,10 @@ from macsmith.hw import pdk as pdks
 from macsmith.hw import yosys
 from macsmith.hw.liberty import Library, load
 from macsmith.hw.netlist import Netlist
-from macsmith.hw.recipes import RECIPES, Recipe, logic_budget_ps, map_to_library, map_to_nand2
+from macsmith.hw.recipes import BARE, RECIPES, Recipe, logic_budget_ps, map_to_library, map_to_nand2
 from macsmith.hw.timing import Boundary, Step, Timing, analyze
 
-__all__ = ["Synthesis", "synthesize"]
+__all__ = ["Synthesis", "assess", "synthesize"]
 
 
 @dataclass(frozen=True)
@@ -99,38 +99,64 @@ def synthesize(
     library.require_flip_flop()
     boundary = boundary or Boundary.of(library)
     budget = logic_budget_ps(library, boundary, clock_ps)
-    best = None
-    for recipe in recipes:
-        netlist = map_to_library(source, kind, top, library, recipe, budget, boundary, booth)
-        timing = analyze(netlist, library, boundary, clock) if library.has_delays else None
-        area = sum(library.cell(cell).area * n for cell, n in netlist.cell_counts.items())
-        met = timing is None or timing.delay_ps <= clock_ps
-        # Among those that meet the clock the smallest wins, among the others the fastest.
-        rank = (not met, area if met else timing.delay_ps)
-        if best is None or rank < best[0]:
-            best = (rank, recipe, netlist, timing, area)
-        if met and not exhaustive:
+    best, failure = None, None
+    for recipe in (*recipes, BARE):
+        if recipe is BARE and best is not None:
             break
-    _, recipe, netlist, timing, area = best
-    flops = {c: n for c, n in netlist.cell_counts.items() if library.cell(c).sequential}
+        try:
+            netlist = map_to_library(source, kind, top, library, recipe, budget, boundary, booth)
+        except yosys.AbcError as error:  # some scripts need cells that some libraries lack
+            failure = failure or error
+            continue
+        found = assess(netlist, library, clock_ps=clock_ps, boundary=boundary, clock=clock)
+        missed = found.met is False
+        # Among those that meet the clock the smallest wins, among the others the fastest.
+        rank = (missed, found.delay_ps if missed else found.area_um2)
+        if best is None or rank < best[0]:
+            best = (rank, replace(found, recipe=recipe.name, booth=booth))
+        if not missed and not exhaustive:
+            break
+    if best is None:
+        raise ValueError(f"library {library.name}: {failure}")
+    return best[1]
+
+
+def assess(
+    netlist: Netlist,
+    library: Library,
+    *,
+    clock_ps: float = 1000.0,
+    boundary: Boundary | None = None,
+    clock: str = "clk",
+) -> Synthesis:
+    """Area and delay of a netlist that is mapped already.
+
+    ValueError, one line: a cell that the library lacks, a latch, a combinational loop.
+    """
+    boundary = boundary or Boundary.of(library)
+    counts = netlist.cell_counts
+    timing = analyze(netlist, library, boundary, clock) if library.has_delays else None
+    areas = {name: library.cell(name).area * n for name, n in counts.items()}
+    flops = [name for name in counts if library.cell(name).sequential]
+    area = sum(areas.values())
     return Synthesis(
-        name=top or netlist.name,
+        name=netlist.name,
         area_um2=area,
         area_nand2=area / library.nand2.area,
         delay_ps=timing.delay_ps if timing else None,
         met=timing.delay_ps <= clock_ps if timing else None,
         clock_ps=clock_ps,
         cells=len(netlist.instances),
-        flops=sum(flops.values()),
-        sequential_um2=sum(library.cell(cell).area * n for cell, n in flops.items()),
-        cell_counts=netlist.cell_counts,
+        flops=sum(counts[name] for name in flops),
+        sequential_um2=sum(areas[name] for name in flops),
+        cell_counts=counts,
         library=library.name,
         dont_use=library.dont_use,
         library_sha256=library.sha256,
         voltage=library.voltage,
         boundary=boundary,
-        recipe=recipe.name,
-        booth=booth,
+        recipe="as given",
+        booth=False,
         endpoint=timing.endpoint if timing else "",
         critical_path=timing.path if timing else (),
         versions=_versions(),

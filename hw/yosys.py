@@ -5,6 +5,7 @@ the same module synthesised twice in one process can differ by 1.5 % in area.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-__all__ = ["VERSION", "YosysError", "run"]
+__all__ = ["VERSION", "AbcError", "YosysError", "run"]
 
 #: Version of the pyosys package, which contains both Yosys and ABC.
 VERSION = version("pyosys")
@@ -22,6 +23,9 @@ _WORKER = """
 import json, sys
 from pyosys import libyosys as ys
 design = ys.Design()
+# Yosys would keep ABC's form of the libraries in a cache that it finds again by a 32-bit hash of
+# their paths, not of their content.
+ys.run_pass("libcache -scl -disable", design)
 for command in json.load(open("passes.json")):
     ys.run_pass(command, design)
 """
@@ -29,6 +33,10 @@ for command in json.load(open("passes.json")):
 
 class YosysError(ValueError):
     """Yosys refused the design; the message is its own first line of complaint."""
+
+
+class AbcError(YosysError):
+    """ABC could not map with this library and script; another script may do."""
 
 
 def run(
@@ -54,6 +62,7 @@ def run(
                 # -P: a file of the folder must not shadow a module
                 [sys.executable, "-P", "-c", _WORKER],
                 cwd=folder,
+                env={**os.environ, "TMPDIR": name},  # ABC's files go with the folder
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -63,15 +72,21 @@ def run(
         text = (folder / "log.txt").read_text(errors="replace")
         missing = [output for output in outputs if not (folder / output).is_file()]
         if done.returncode or missing:
-            raise YosysError(_complaint(text) or f"Yosys ended with status {done.returncode}")
+            raise _failure(text.replace(str(folder), "."), done.returncode)
         return {output: (folder / output).read_text() for output in outputs}
 
 
-def _complaint(log: str) -> str:
-    """The first line of `log` that reports an error (only for messages, never for results)."""
+def _failure(log: str, status: int) -> YosysError:
+    """The error that `log` reports: its first line that says so (used in messages only)."""
     lines = [line.strip() for line in log.splitlines()]
-    for mark in ("ERROR:", "Error:", "error:"):
+    for kind, prefix, mark in (
+        (AbcError, "ABC: ", "ABC: Error:"),
+        (YosysError, "Yosys: ", "ERROR:"),
+        (YosysError, "Yosys: ", "Error:"),
+    ):
         for line in lines:
-            if mark in line:
-                return "Yosys: " + line.split(mark, 1)[1].strip()
-    return "Yosys: " + lines[-1] if lines else ""
+            if line.startswith(mark) or (kind is YosysError and mark in line):
+                message = line.split(mark, 1)[1].strip()
+                is_abc = kind is AbcError or "ABC" in message
+                return (AbcError if is_abc else YosysError)(prefix + message)
+    return YosysError(f"Yosys ended with status {status}: {lines[-1] if lines else 'no output'}")

@@ -1,0 +1,196 @@
+"""`hw.liberty` and what it is made of: text, Boolean expressions, tables."""
+
+import gzip
+import time
+
+import pytest
+from technology import TINY, library, tiny
+
+from macsmith.hw.boolean import parse
+from macsmith.hw.liberty import load
+from macsmith.hw.liberty_text import match_braces
+from macsmith.hw.liberty_text import read as read_text
+from macsmith.hw.liberty_trim import trim
+from macsmith.hw.nldm import Table
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("!A", "A'"),
+        ("A B", "A & B"),
+        ("A*B+C", "(A & B) | C"),
+        ("A^B*C", "(A ^ B) & C"),  # XOR binds tighter than AND
+        ("!(A+B)", "A' B'"),
+        ("(A B)'", "!A + !B"),
+        ("A + 1", "1"),
+        ("A & 0", "0"),
+    ],
+)
+def test_boolean_expressions(text, same):
+    for code in range(8):
+        env = {name: bool(code >> bit & 1) for bit, name in enumerate("ABC")}
+        assert parse(text).evaluate(env) == parse(same).evaluate(env), (text, env)
+
+
+@pytest.mark.parametrize("text", ["A +", "(A", "A)", "", "A & $"])
+def test_boolean_expression_that_makes_no_sense(text):
+    with pytest.raises(ValueError, match=r"^Boolean expression .*: wanted .*, got "):
+        parse(text)
+
+
+def test_table_interpolates_and_extrapolates():
+    table = Table((1.0, 3.0), (2.0, 10.0), ((1.0, 3.0), (2.0, 6.0)))
+    assert table.at(1, 2) == 1
+    assert table.at(2, 6) == 3  # the mean of all four
+    assert table.at(3, 14) == 8  # the last row goes on: 2, 6 at 2, 10
+    assert table.at(-1, 2) == 0  # and so does the first column: 1, 2 at 1, 3
+    assert Table((0.0,), (2.0, 10.0), ((1.0, 3.0),)).at(99, 4) == 1.5
+    with pytest.raises(ValueError, match=r"^a 2 x 1 table has 1 x 1 values"):
+        Table((1.0, 2.0), (0.0,), ((1.0,),))
+
+
+def test_units_and_pins(tmp_path):
+    lib = tiny(tmp_path)
+    assert lib.voltage == 2.0
+    inv = lib.cell("INV")
+    assert (inv.pins["A"].rise_cap, inv.pins["A"].fall_cap) == pytest.approx((2.2, 1.8))  # fF
+    assert inv.pins["A"].cap == pytest.approx(2.0)
+    assert inv.leakage == pytest.approx(3.0)  # nW
+    (arc,) = inv.pins["Y"].timing
+    assert (arc.related, arc.sense) == ("A", "negative_unate")
+    assert arc.rise.at(10, 2) == 10  # ps, of slew in ps and load in fF
+    assert arc.rise.at(30, 10) == 60
+    (power,) = inv.pins["Y"].power
+    assert power.rise.at(20, 6) == pytest.approx(0.4 * 2)  # fJ: 2 fF (1 V)^2 is the unit
+    assert inv.combinational
+    assert not lib.cell("DFF").combinational
+
+
+def test_order_of_the_axes_and_unateness_of_the_function(tmp_path):
+    nand = tiny(tmp_path).cell("NAND2")
+    assert [arc.related for arc in nand.pins["Y"].timing] == ["A", "B"]
+    for arc in nand.pins["Y"].timing:
+        assert arc.sense == "negative_unate"  # the file leaves it to the function
+        assert arc.rise.at(30, 2) == 20  # values are listed with the slew fastest
+        assert arc.rise.at(10, 10) == 50
+    setup = tiny(tmp_path).cell("DFF").pins["D"].timing[0]
+    assert setup.rise.at(30, 10) == 20  # (data slew, clock slew); listed the other way round
+
+
+def test_rails_are_not_added_and_states_are_averaged(tmp_path):
+    nand = tiny(tmp_path).cell("NAND2")
+    (entry,) = nand.pins["A"].power
+    assert entry.rise.at(10) == pytest.approx(0.02)
+    assert nand.leakage == pytest.approx(3.0)
+
+
+def test_flip_flops_and_special_cells(tmp_path):
+    lib = tiny(tmp_path)
+    assert lib.flip_flop.name == "DFF"
+    assert lib.flip_flop.ff.next_state == parse("!D")
+    assert lib.inverter.name == "INV"  # the smaller one is dont_use
+    assert lib.nand2.name == "NAND2"
+    assert lib.cell("LATCH").sequential
+    assert lib.cell("LATCH").ff is None
+    assert lib.without(["IN*"]).unusable("INV")
+    with pytest.raises(ValueError, match=r"^library tiny has no cell 'NOR3'"):
+        lib.cell("NOR3")
+
+
+def test_gzip_is_the_same_library(tmp_path):
+    (tmp_path / "tiny.lib.gz").write_bytes(gzip.compress(TINY.encode()))
+    packed, plain = load([tmp_path / "tiny.lib.gz"]), tiny(tmp_path)
+    assert packed.name == plain.name == "tiny"
+    assert list(packed.sha256.values()) == list(plain.sha256.values())
+    assert packed.cell("INV") == plain.cell("INV")
+
+
+def test_a_changed_file_is_read_again(tmp_path):
+    assert load([tiny(tmp_path).texts[0].path]) is load([tmp_path / "tiny.lib"])
+    (tmp_path / "tiny.lib").write_text(TINY.replace("area : 2;", "area : 22;"))
+    assert load([tmp_path / "tiny.lib"]).cell("INV").area == 22
+
+
+def test_files_that_are_no_library(tmp_path):
+    path = tmp_path / "x.lib"
+    with pytest.raises(ValueError, match=r"x\.lib: cannot read the Liberty file: No such file"):
+        load([path])
+    path.write_text("module top; endmodule")
+    with pytest.raises(ValueError, match=r"x\.lib: not a Liberty file: wanted 'library .*'module"):
+        load([path])
+    for fraction in (0.3, 0.6, 0.95):
+        path.write_text(TINY[: int(len(TINY) * fraction)])
+        with pytest.raises(ValueError, match=r"x\.lib: the Liberty file is cut off"):
+            load([path])
+    packed = gzip.compress(TINY.encode())
+    path.write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(ValueError, match=r"x\.lib: the Liberty file is cut off"):
+        load([path])
+    path.write_text(TINY.replace('"1, 3", "2, 6"', '"1, 3", "2"'))
+    with pytest.raises(ValueError, match=r"x\.lib: cell INV: a 2 x 2 table has 3 values"):
+        load([path]).cell("INV")
+    with pytest.raises(ValueError, match=r"^wanted at least one Liberty file, got none"):
+        load([])
+
+
+def test_a_library_without_flip_flop(tmp_path):
+    path = tmp_path / "x.lib"
+    path.write_text(TINY.replace("ff (", "nothing ("))
+    with pytest.raises(ValueError, match=r"x\.lib: wanted a library with a D flip-flop, got 7 "):
+        load([path]).require_flip_flop()
+
+
+def test_trimming_drops_energies_and_nothing_else(tmp_path):
+    tiny(tmp_path)
+    text = read_text(tmp_path / "tiny.lib")
+    short = trim(text, frozenset({"LATCH"}))
+    assert "internal_power" not in short
+    assert "leakage_power (" not in short
+    assert "LATCH" not in short
+    opens, closes = match_braces(short)
+    assert len(opens) == len(closes) == short.count("{")
+    (tmp_path / "short.lib").write_text(short)
+    lib, full = load([tmp_path / "short.lib"]), load([tmp_path / "tiny.lib"])
+    assert [name for name in full.names if name != "LATCH"] == lib.names
+    for name in lib.names:
+        assert lib.cell(name).area == full.cell(name).area
+        for pin in lib.cell(name).pins:
+            assert lib.cell(name).pins[pin].timing == full.cell(name).pins[pin].timing
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "flip_flop", "nand2"),
+    [
+        ("osu018", 32, "DFFPOSX1", "NAND2X1"),
+        ("sky130hd", 428, "sky130_fd_sc_hd__dfxtp_1", "sky130_fd_sc_hd__nand2_1"),
+        ("asap7", 202, "DFFHQNx1_ASAP7_75t_R", "NAND2xp33_ASAP7_75t_R"),
+    ],
+)
+def test_real_libraries(name, cells, flip_flop, nand2):
+    lib = library(name)
+    assert len(lib.names) == cells
+    assert lib.flip_flop.name == flip_flop
+    assert lib.nand2.name == nand2
+    assert lib.has_delays
+    every = lib.names if name != "asap7" else lib.names[::9]  # all of ASAP7 take 10 s
+    for cell in every:
+        assert lib.cell(cell).area >= 0
+    inverter = lib.inverter
+    assert inverter.leakage > 0
+    assert inverter.pins[inverter.inputs[0]].cap > 0
+
+
+def test_asap7_is_read_in_seconds():
+    start = time.perf_counter()
+    lib = library("asap7")
+    assert lib.voltage == 0.7
+    assert lib.cell("FAx1_ASAP7_75t_R").outputs == ("CON", "SN")
+    assert time.perf_counter() - start < 10  # 1 s on an idle machine
+
+
+def test_asap7_energy_is_that_of_the_supply_rail():
+    pin = library("asap7").cell("DFFHQNx1_ASAP7_75t_R").pins["CLK"]
+    assert len(pin.power) == 4  # the file has eight: VDD and VSS
+    quiet = next(arc for arc in pin.power if arc.when == parse("D * !QN"))
+    assert quiet.rise.at(40) + quiet.fall.at(40) == pytest.approx(0.23767 + 0.345094)

@@ -1,0 +1,151 @@
+# amaranth: UnusedElaboratable=no
+"""`hw.power`: energies by hand, to the last digit of the tables' interpolation."""
+
+import json
+
+import numpy as np
+import pytest
+from technology import library, netlist, tiny
+
+from macsmith.hw.mac import Mac
+from macsmith.hw.power import _shares, energy
+from macsmith.hw.synth import assess, synthesize
+from macsmith.hw.timing import Boundary
+from macsmith.sim.spec import MacSpec
+
+BOUNDARY = Boundary(input_slew_ps=20, clock_slew_ps=10, output_load_ff=6)
+EDGES = np.array([1, 0, 1, 0, 1, 0])  # three edges each way, from the zero before the first cycle
+
+
+def spent(tmp_path, inputs, outputs, *cells, **stimulus):
+    found = assess(netlist(inputs, outputs, *cells), tiny(tmp_path), boundary=BOUNDARY)
+    return energy(found, stimulus)
+
+
+def test_one_nand_toggling(tmp_path):
+    """2 V: 1/2 C V^2 is 2 fJ per fF. A has 2 fF, y 6 fF. Y's tables for A: rise 1.2, fall 0.8 fJ.
+    A's own entry needs B low. Leakage: 3 nW over 1000 ps."""
+    got = spent(tmp_path, "a", "y", "NAND2 A=a B=1 Y=y", a=EDGES)
+    assert got.switching_pj == pytest.approx((2 * 2 + 2 * 6) / 1e3)
+    assert got.internal_pj == pytest.approx((1.2 + 0.8) / 2 / 1e3)
+    assert got.dynamic_pj == pytest.approx(got.internal_pj + got.switching_pj)
+    assert got.leakage_nw == pytest.approx(3)
+    assert got.leakage_pj == pytest.approx(3e-6)
+    assert got.power_mw == pytest.approx(got.dynamic_pj + got.leakage_pj)  # one product per ns
+    assert got.by_net["y"] == pytest.approx(2 * 6 / 1e3)
+    assert got.by_cell == {"u0": pytest.approx(1.0 / 1e3)}
+    assert (got.products, got.cycles, got.streams) == (6, 6, 1)
+    assert got.toggles == 2
+    assert got.clock_pj == 0
+
+
+def test_an_input_that_moves_nothing(tmp_path):
+    """With B low, A's own entry counts: at slew 20 half-way between 0.02 and 0.06 fJ rising, and
+    0.04 fJ falling. The entry of the ground rail, 14 fJ, does not."""
+    got = spent(tmp_path, "a", "y", "NAND2 A=a B=0 Y=y", a=EDGES)
+    assert got.internal_pj == pytest.approx((0.04 + 0.04) / 2 / 1e3)
+    assert got.by_net["y"] == 0
+
+
+def test_inputs_that_move_together_share(tmp_path):
+    """Tables of Y for A: 1.2 and 0.8 fJ, for B: 1.6 and 0.4 fJ, half of each. A's own entry (B low)
+    holds before a rising edge or after a falling one, but not on both sides: Y moves instead."""
+    got = spent(tmp_path, "a", "y", "NAND2 A=a B=a Y=y", a=EDGES)
+    assert got.internal_pj == pytest.approx((1.4 + 0.6) / 2 / 1e3)
+
+
+def test_one_flip_flop_with_only_the_clock_moving(tmp_path):
+    """CK at slew 10: 0.2 fJ rising, 0.1 fJ falling, and 2 fF at 2 fJ/fF twice."""
+    still = np.zeros(10, int)
+    got = spent(tmp_path, "clk d", "q", "DFF CK=clk D=d QN=q", d=still)
+    assert got.internal_pj == pytest.approx(0.3e-3)
+    assert got.switching_pj == pytest.approx(8e-3)
+    assert got.clock_pj == pytest.approx(8.3e-3)
+    assert got.by_net["clk"] == pytest.approx(8e-3)
+
+
+def test_a_flip_flop_that_toggles(tmp_path):
+    """QN: rising 2, falling 4 fJ at any load; D has no entry; q drives 6 fF, d 2 fF."""
+    d = np.array([1, 0] * 8)
+    got = spent(tmp_path, "clk d", "q", "DFF CK=clk D=d QN=q", d=d)
+    edges_q = 15 / 16  # what the last operand does shows in a later cycle
+    assert got.by_net["q"] == pytest.approx(12e-3 * edges_q)
+    assert got.by_net["d"] == pytest.approx(4e-3)
+    # The state moves in every cycle but the first, where QN was 1 after reset and D is 1: 8 falls.
+    assert got.internal_pj == pytest.approx((0.3 + (8 * 4 + 8 * 2) / 16) * 1e-3)
+
+
+def test_chain_of_inverters(tmp_path):
+    """u0, both slews 20, load 2 fF: rise 0.4, fall 0.6 fJ. u1, load 6 fF, rises on n's falling edge
+    (slew 14.5: 0.6 + 0.225 x 0.4) and falls on its rising one (slew 20.5: 0.4 + 0.525 x 0.4)."""
+    got = spent(tmp_path, "a", "y", "INV A=a Y=n", "INV A=n Y=y", a=EDGES)
+    assert got.by_cell["u0"] == pytest.approx((0.4 + 0.6) / 2 / 1e3)
+    assert got.by_cell["u1"] == pytest.approx((0.69 + 0.61) / 2 / 1e3)
+    assert got.switching_pj == pytest.approx(2 * (2 + 2 + 6) / 1e3)
+
+
+def test_asap7_flip_flop_with_only_the_clock_moving():
+    """DFFHQNx1 at a clock slew of 40 ps, D low and QN high: 0.233628 fJ rising, 0.351373 falling;
+    0.474 fF at 0.7 V twice."""
+    lib = library("asap7")
+    one = netlist("clk d", "q", "DFFHQNx1_ASAP7_75t_R CLK=clk D=d QN=q")
+    found = assess(one, lib, boundary=Boundary(20, 40, 1))
+    got = energy(found, {"d": np.zeros(8, int)})
+    assert got.internal_pj == pytest.approx((0.233628 + 0.351373) / 1e3)
+    assert got.clock_pj - got.internal_pj == pytest.approx((0.474467 + 0.474736) / 2 * 0.49 / 1e3)
+
+
+@pytest.mark.parametrize("name", ["osu018", "sky130hd", "asap7"])
+def test_energy_of_a_mac(name):
+    lib = library(name)
+    spec = MacSpec(weights="int4", activations="int8", acc_width=20, overflow="wrap")
+    found = synthesize(Mac(spec), lib, clock_ps=8000)
+    rng = np.random.default_rng(0)
+    shape = 64, 100
+    en, clear = np.ones(shape, bool), np.zeros(shape, bool)
+    random = {
+        "en": en,
+        "clear": clear,
+        "w": rng.integers(0, 16, shape),
+        "a": rng.integers(0, 256, shape),
+    }
+    full = energy(found, random)
+    assert full.products == 6400
+    assert full.internal_pj > 0
+    assert full.switching_pj > 0
+    assert full.clock_pj < full.dynamic_pj / 2
+    assert full.dynamic_pj == pytest.approx(sum(full.by_cell.values()) + sum(full.by_net.values()))
+    assert energy(found, random) == full  # to the last bit
+    quiet = energy(found, {**random, "w": random["w"] * 0})
+    assert quiet.dynamic_pj < full.dynamic_pj / 2
+    # Half of the cycles stalled, operands held: a product costs the clock once more.
+    held = {key: np.repeat(value, 2, axis=1) for key, value in random.items()}
+    held["en"] = np.tile([True, False], (64, 100))
+    stalled = energy(found, held)
+    assert stalled.products == 6400
+    assert stalled.dynamic_pj > full.dynamic_pj
+    data = json.loads(json.dumps(full.as_dict()))
+    assert data["dynamic_pj"] == full.dynamic_pj
+    assert "by_net" not in data
+    with pytest.raises(ValueError, match=r"^mac: no product enters in 100 cycles"):
+        energy(found, {**random, "en": ~en})
+    # No edge of an output is lost or counted twice, where the library has energies for it.
+    for instance, pins, events in zip(
+        found.netlist.instances, full.activity.pins, full.activity.events, strict=True
+    ):
+        cell = lib.cell(instance.type)
+        seen = np.flatnonzero(events)
+        shares = _shares(cell, pins, seen)
+        for pin in cell.outputs:
+            if not cell.ff and cell.pins[pin].power and pin in instance.pins:
+                counted = sum(
+                    (weights * events[seen]).sum() for owner, *_, weights in shares if owner == pin
+                )
+                # rise and fall tables: each edge is in one of them
+                assert counted == pytest.approx(full.activity.toggles[instance.pins[pin]].sum())
+
+
+def test_energy_needs_a_library():
+    spec = MacSpec(weights="int2", activations="int2", acc_width=8, overflow="wrap")
+    with pytest.raises(ValueError, match=r"^mac: energy needs a Liberty library, got none"):
+        energy(synthesize(Mac(spec)), {})
