@@ -27,8 +27,8 @@ _UNUSABLE = ("test_cell", "bus", "bundle")  # scan cells, and cells whose pins a
 class Library:
     """The cells of some Liberty files that belong together (ASAP7 has five).
 
-    `sha256` maps each file's name to the hash of its content; `voltage` is the nominal supply;
-    `dont_use` are glob patterns of cells that synthesis must not pick.
+    `sha256` maps each file's name to the hash of its content; `voltage` is the nominal supply, None
+    where no file says it; `dont_use` are glob patterns of cells that synthesis must not pick.
     """
 
     def __init__(self, texts: list[LibertyText], name: str, dont_use: tuple[str, ...] = ()) -> None:
@@ -37,16 +37,17 @@ class Library:
         self.dont_use = dont_use
         self.sha256 = {text.path.name: text.sha256 for text in texts}
         self.units: list[Units] = []  # of each file
-        volts: dict[str, float] = {}
+        volts: dict[str, float | None] = {}
         for text in texts:
             try:
                 self.units.append(units(text.header))
                 volts[text.path.name] = nominal_voltage(text.header)
             except ValueError as error:
                 raise ValueError(f"{text.path}: {error}") from None
-        if len(set(volts.values())) > 1:
+        known = {volt for volt in volts.values() if volt is not None}
+        if len(known) > 1:
             raise ValueError(f"library {name}: its files differ in voltage: {volts}")
-        self.voltage = next(iter(volts.values()))
+        self.voltage = known.pop() if known else None
         self._home = {
             cell: i for i, text in reversed(list(enumerate(texts))) for cell in text.cells
         }
@@ -89,18 +90,26 @@ class Library:
 
     @cached_property
     def flip_flops(self) -> tuple[Cell, ...]:
-        """Flip-flops with a rising-edge clock, a data input and nothing else, smallest first."""
+        """Rising-edge flip-flops that are alike but for size, smallest first.
+
+        They have a clock and a data input, or, where the library has no such cell, an asynchronous
+        clear or preset as well, which synthesis ties off.
+        """
         found = [self.cell(name) for name in self._usable("ff")]
-        plain = [
+        usable = [
             c
             for c in found
-            if c.ff and c.ff.clocked_on.op == "var" and len(c.inputs) == 2 and c.outputs
+            if c.ff
+            and c.outputs
+            and c.ff.clocked_on.op == "var"
+            and len(c.ff.next_state.variables()) == 1  # no scan, no enable
         ]
-        return tuple(sorted(plain, key=lambda c: (c.area, c.name)))
+        usable.sort(key=lambda c: (len(c.inputs), c.area, c.name))
+        return tuple(c for c in usable if len(c.inputs) == len(usable[0].inputs))
 
     @property
     def flip_flop(self) -> Cell | None:
-        """The smallest plain flip-flop, its output true or inverted; None if there is none."""
+        """The smallest of `flip_flops`, its output true or inverted; None if there is none."""
         return self.flip_flops[0] if self.flip_flops else None
 
     @cached_property
@@ -182,7 +191,7 @@ def load(files: Iterable[str | Path], name: str = "", dont_use: Iterable[str] = 
     """Read Liberty files (plain or gzip) as one library; `name` defaults to the first file's.
 
     Loading the same unchanged files again returns the same object. ValueError, one line, naming
-    the file: missing, not Liberty, cut off, no supply voltage.
+    the file: missing, not Liberty, cut off.
     """
     paths = tuple(Path(file) for file in files)
     if not paths:

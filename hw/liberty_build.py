@@ -44,8 +44,8 @@ def units(header: Group) -> Units:
     )
 
 
-def nominal_voltage(header: Group) -> float:
-    """Supply in volts: of the default operating conditions, else `nom_voltage`."""
+def nominal_voltage(header: Group) -> float | None:
+    """Supply in volts: of the default operating conditions, else `nom_voltage`, else None."""
     default = header.simple.get("default_operating_conditions")
     for group in header.all("operating_conditions"):
         if default in group.args and "voltage" in group.simple:
@@ -54,7 +54,7 @@ def nominal_voltage(header: Group) -> float:
     else:
         volts = header.number("nom_voltage")
     if not volts:
-        raise ValueError("wanted nom_voltage or operating_conditions with a voltage, got none")
+        return None
     return volts * _quantity(header.simple.get("voltage_unit", "1V"), "V")
 
 

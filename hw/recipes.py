@@ -110,11 +110,12 @@ def map_to_library(
     """
     files = {f"{i}.lib": text for i, text in enumerate(_trimmed(library))}
     files[f"in.{kind}"] = source
-    files["abc.constr"] = (
-        f"set_driving_cell {library.driver.name}\nset_load {boundary.output_load_ff:.6g}\n"
-    )
+    constraints = ""
+    if library.has_delays:
+        constraints = f"-constr abc.constr -D {max(round(budget_ps * recipe.target), 1)}"
+        load = f"{boundary.output_load_ff:.6g}"
+        files["abc.constr"] = f"set_driving_cell {library.driver.name}\nset_load {load}\n"
     liberty = " ".join(f"-liberty {name}" for name in files if name.endswith(".lib"))
-    target = max(round(budget_ps * recipe.target), 1)
     # "+" and commas for blanks: the only form in which Yosys fills in {D}
     script = "+" + recipe.script.replace("; ", ";").replace(" ", ",")
     passes = [
@@ -122,7 +123,7 @@ def map_to_library(
         f"synth -flatten -noabc{' -booth' if booth else ''}",
         f"dfflibmap {liberty}",
         "opt",
-        f"abc {liberty} -script {script} -constr abc.constr -D {target}",
+        f"abc {liberty} -script {script} {constraints}",
         "setundef -zero",
         "opt_clean -purge",
         "write_json out.json",
@@ -181,5 +182,6 @@ def _trimmed(library: Library) -> tuple[str, ...]:
     """Texts for Yosys. Of the plain flip-flops only the smallest stays: dfflibmap would rather have
     one with a true output, however large (ASAP7's DFFHQx4), though ABC absorbs inverters."""
     unusable = {name for name in library.names if library.unusable(name)}
-    larger = {cell.name for cell in library.flip_flops[1:]}
+    alike = library.flip_flops
+    larger = {cell.name for cell in alike[1:] if len(alike[0].inputs) == 2}
     return tuple(trim(text, frozenset(unusable | larger)) for text in library.texts)

@@ -100,7 +100,7 @@ def synthesize(
     boundary = boundary or Boundary.of(library)
     budget = logic_budget_ps(library, boundary, clock_ps)
     best, failure = None, None
-    for recipe in (*recipes, BARE):
+    for recipe in (*(recipes if library.has_delays else ()), BARE):
         if recipe is BARE and best is not None:
             break
         try:

@@ -55,8 +55,10 @@ class Boundary:
             for _ in range(64):  # converges to the last digit in about ten rounds
                 slew = (arcs[0].rise_slew.at(slew, load) + arcs[0].fall_slew.at(slew, load)) / 2
         flip_flop = library.flip_flop
-        data = [p for p in flip_flop.pins.values() if p.direction == "input" and not p.is_clock]
-        return cls(slew, slew, data[0].cap if data else load / 4)
+        if flip_flop is None:  # a netlist without state
+            return cls(slew, slew, load / 4)
+        (data,) = flip_flop.ff.next_state.variables()
+        return cls(slew, slew, flip_flop.pins[data].cap)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from technology import TINY, library, netlist, tiny
 
 from macsmith.hw import yosys
 from macsmith.hw.mac import Mac
+from macsmith.hw.power import energy
 from macsmith.hw.recipes import RECIPES
 from macsmith.hw.synth import assess, synthesize
 from macsmith.sim.spec import MacSpec
@@ -156,3 +157,34 @@ def test_areas_on_asap7_at_1_ghz(spec, booth, low, high):
 
 def test_recipes_have_names_of_their_own():
     assert len({recipe.name for recipe in RECIPES}) == len(RECIPES)
+
+
+def test_a_library_whose_flip_flops_all_have_a_reset():
+    lib = library("sky130hd").without(["*dfx*"])
+    assert lib.flip_flop.ff.clear or lib.flip_flop.ff.preset
+    found = synthesize(Mac(SMALL), lib, clock_ps=9000)
+    assert found.flops == 10
+    assert found.met
+
+
+def test_a_library_of_functions_only(tmp_path):
+    """No units, no delays, no voltage: an area is still an area."""
+    gate = "pin(A) { direction: input; } pin(B) { direction: input; }"
+    path = tmp_path / "demo.lib"
+    path.write_text(f"""
+    library(demo) {{
+      cell(BUF) {{ area: 6; pin(A) {{ direction: input; }}
+        pin(Y) {{ direction: output; function: "A"; }} }}
+      cell(NOT) {{ area: 3; pin(A) {{ direction: input; }}
+        pin(Y) {{ direction: output; function: "A'"; }} }}
+      cell(NAND) {{ area: 4; {gate} pin(Y) {{ direction: output; function: "(A*B)'"; }} }}
+      cell(NOR) {{ area: 4; {gate} pin(Y) {{ direction: output; function: "(A+B)'"; }} }}
+      cell(DFF) {{ area: 18; ff(IQ, IQN) {{ clocked_on: C; next_state: D; }}
+        pin(C) {{ direction: input; clock: true; }} pin(D) {{ direction: input; }}
+        pin(Q) {{ direction: output; function: "IQ"; }} }}
+    }}""")
+    found = synthesize(Mac(SMALL), path)
+    assert found.area_um2 > 10 * 18
+    assert (found.delay_ps, found.met) == (None, None)
+    with pytest.raises(ValueError, match=r"^library demo: energy needs a supply voltage, got no"):
+        energy(found, {name: [0] for name in ("en", "clear", "w", "a")})
