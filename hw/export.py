@@ -12,13 +12,7 @@ from pathlib import Path
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
-__all__ = ["LINT_WAIVERS", "to_verilog", "to_verilog_many", "write_atomically", "write_verilog"]
-
-#: What `verilator --lint-only -Wall` says about this Verilog, and why nothing is done about it.
-LINT_WAIVERS = {
-    "WIDTHEXPAND": "a narrow operand is extended by Verilog's own rules, which are meant here",
-    "PROCASSINIT": "a register has its reset value as initial value too, for use without a reset",
-}
+__all__ = ["to_verilog", "to_verilog_many", "write_atomically", "write_verilog"]
 
 #: Words no module may be called: of Verilog-2001 (first) and SystemVerilog, as which tools read it.
 KEYWORDS = """

@@ -1,0 +1,38 @@
+"""What three tools say about exported Verilog, and what of it is waived."""
+
+import re
+import subprocess
+from pathlib import Path
+
+from macsmith.experiments.verify.simulators import environment
+
+__all__ = ["LINTERS", "WAIVERS", "lint"]
+
+#: Warnings of `verilator --lint-only -Wall` about which nothing is done, and why.
+WAIVERS = {
+    "WIDTHEXPAND": "a narrow operand is extended by Verilog's own rules, which are meant here",
+    "PROCASSINIT": "a register has its reset value as initial value too, for use without a reset",
+}
+
+LINTERS = {
+    "icarus": ["iverilog", "-Wall", "-g2001", "-o", "/dev/null"],
+    "verilator": ["verilator", "--lint-only", "-Wall", *(f"-Wno-{name}" for name in WAIVERS)],
+}
+
+
+def lint(path: Path, tool: str) -> str:
+    """What ``tool`` ("icarus" or "verilator") has to say about a file: "" if nothing.
+
+    `simulators.SimulatorMissing` if the tool is not here.
+    """
+    done = subprocess.run(
+        [*LINTERS[tool], str(path)],
+        env=environment(tool),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = (done.stdout + done.stderr).strip()
+    # Verilator ends with a report of its own speed.
+    said = re.sub(r"^- (Verilator|V e r i l a t i o n).*\n?", "", said, flags=re.MULTILINE).strip()
+    return said or (f"exit status {done.returncode}" if done.returncode else "")

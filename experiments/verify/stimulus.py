@@ -1,0 +1,250 @@
+"""What each kind of unit is driven with, and what golden says it must answer.
+
+A stream is a list of clock cycles, made in Python before the simulation: the unit's part of the
+operand bus, and the result that must be seen at that cycle's rising edge.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from macsmith.experiments.verify.bench import Unit
+from macsmith.sim import golden
+from macsmith.sim.spec import MacSpec
+
+__all__ = ["STIMULI", "MacModel", "Stream", "can_overflow", "make_stream", "pair_count"]
+
+RANDOM_CYCLES = 2000
+#: Products that a directed run to overflow may take; a wider accumulator is not driven to it.
+OVERFLOW_CYCLES = 600
+#: Operand codes and zero point together have at most this many combinations, or z is sampled.
+EXHAUSTIVE = 2**20
+
+
+@dataclass
+class Stream:
+    """Cycles of one unit.
+
+    Attributes
+    ----------
+    stim, want : list of int
+        Per cycle the unit's part of the operand bus, and its result just before the rising edge
+        that takes these operands.
+    entered : list of bool
+        Cycles in which a product enters: its result is what counts as checked.
+    cover : Counter
+        How often something worth testing happened.
+    """
+
+    unit: Unit
+    stim: list[int] = field(default_factory=list)
+    want: list[int] = field(default_factory=list)
+    entered: list[bool] = field(default_factory=list)
+    cover: Counter = field(default_factory=Counter)
+
+    def __len__(self) -> int:
+        return len(self.stim)
+
+    def describe(self, cycle: int, got: int) -> str:
+        """Message about a wrong result in ``cycle``, with what was driven ``latency`` before."""
+        seen = min(cycle, len(self) - 1)  # the last one is repeated until all streams end
+        unit, entered = self.unit, max(0, seen - self.unit.latency)
+        driven = unit.unpack(self.stim[entered])
+        words = " ".join(f"{name}={value:#x}" for name, value in driven.items())
+        result = golden.wrap(got, unit.output.width)
+        return (
+            f"{unit.module} cycle {entered}: {words}: "
+            f"{unit.output.name} {result} != {self.want[seen]}"
+        )
+
+
+class MacModel:
+    """`golden.trace`, one product at a time, with a zero point per product."""
+
+    def __init__(self, spec: MacSpec):
+        self.spec = spec
+        self._a_levels = spec.activations.levels
+        self._w_levels: dict[int, tuple[int, ...]] = {}
+        self.start()
+
+    def start(self) -> None:
+        """Begin a sum: the next product is the first of a group, on top of 0."""
+        self.acc = self.base = self.group = self.count = 0
+
+    def product(self, w: int, a: int, z: int) -> int:
+        """The accumulator after one more product."""
+        if self.count % self.spec.lanes == 0:
+            self.base, self.group = self.acc, 0
+        self.count += 1
+        if z not in self._w_levels:
+            self._w_levels[z] = self.spec.weights.levels_at(z)
+        self.group += self._a_levels[a] * self._w_levels[z][w]
+        self.acc = golden.overflow(self.base + self.group, self.spec)
+        return self.acc
+
+    @property
+    def overflowed(self) -> int:
+        """+1 or -1 if the last product left the accumulator's range, upwards or downwards; or 0."""
+        exact = self.base + self.group
+        return (exact > self.acc) - (exact < self.acc)
+
+
+def make_stream(unit: Unit) -> Stream:
+    """The stream of ``unit``; the same for the same unit."""
+    stream = Stream(unit)
+    STIMULI[unit.kind](stream, random.Random(f"{unit.kind} {unit.module} {unit.share}"))
+    return stream
+
+
+def pair_count(spec: MacSpec) -> int:
+    """Operand combinations that `pairs` goes through."""
+    return 2 ** (spec.weights.width + spec.activations.width) * len(_zero_points(spec))
+
+
+def _zero_points(spec: MacSpec) -> list[int | None]:
+    """Every zero point where that is little, else the corners, and None: a random one each."""
+    every = spec.weights.zero_points
+    if len(every) << (spec.weights.width + spec.activations.width) <= EXHAUSTIVE:
+        return list(every)
+    return [0, len(every) // 2, len(every) - 1, None]
+
+
+def pairs(unit: Unit, rng: random.Random) -> Iterator[tuple[int, int, int]]:
+    """The unit's share of all ``(w, a, z)``."""
+    spec, (i, n) = unit.spec, unit.share
+    if n == 0:
+        return
+    zero_points = _zero_points(spec)
+    total = pair_count(spec)
+    for index in range(i * total // n, (i + 1) * total // n):
+        rest, a = divmod(index, 2**spec.activations.width)
+        k, w = divmod(rest, 2**spec.weights.width)
+        z = zero_points[k]
+        yield w, a, rng.choice(spec.weights.zero_points) if z is None else z
+
+
+def can_overflow(spec: MacSpec) -> dict[int, bool]:
+    """Whether a directed run of OVERFLOW_CYCLES products leaves the range, by sign."""
+    lo, hi = spec.acc_range
+    least, greatest = spec.product_range
+    return {+1: OVERFLOW_CYCLES * greatest > hi, -1: OVERFLOW_CYCLES * least < lo}
+
+
+def _extreme(spec: MacSpec, sign: int) -> tuple[int, int, int]:
+    """The ``(w, a, z)`` of the greatest (or least) product."""
+    w_fmt, a_levels = spec.weights, spec.activations.levels
+    best = (0, 0, 0, 0)
+    for z in (w_fmt.zero_points[0], w_fmt.zero_points[-1]):
+        for w, u in enumerate(w_fmt.levels_at(z)):
+            for pick in (min, max):  # an extreme product has an extreme activation
+                a = a_levels.index(pick(a_levels))
+                best = max(best, (sign * u * a_levels[a], w, a, z))
+    return best[1:]
+
+
+class _MacDriver:
+    """Appends cycles of a MAC to a stream, with golden's accumulator after each."""
+
+    def __init__(self, stream: Stream, rng: random.Random):
+        self.stream, self.rng = stream, rng
+        self.spec = stream.unit.spec
+        self.model = MacModel(self.spec)
+        self.shown = [0] * stream.unit.latency  # accumulators on their way to the bench's register
+        self.word = stream.unit.pack
+
+    def operands(self) -> tuple[int, int, int]:
+        rng, spec = self.rng, self.spec
+        w = rng.getrandbits(spec.weights.width)
+        return w, rng.getrandbits(spec.activations.width), rng.choice(spec.weights.zero_points)
+
+    def cycle(self, w: int, a: int, z: int, *, en: int = 1, clear: int = 0, rst: int = 0) -> None:
+        model, stream = self.model, self.stream
+        stream.stim.append(self.word(rst=rst, en=en, clear=clear, w=w, a=a, z=z))
+        stream.entered.append(bool(en and not rst))
+        stream.want.append(self.shown.pop(0))
+        if rst:
+            model.start()
+            self.shown = [0] * len(self.shown)
+            stream.cover["reset"] += 1
+        elif en:
+            if clear:
+                model.start()
+                stream.cover["clear"] += 1
+            model.product(w, a, z)
+            if model.overflowed:
+                stream.cover[OVERFLOW_BINS[model.overflowed]] += 1
+        else:
+            stream.cover["clear without en" if clear else "stall"] += 1
+        self.shown.append(model.acc)
+
+
+OVERFLOW_BINS = {+1: "overflow", -1: "negative overflow"}
+
+
+def mac_stimulus(stream: Stream, rng: random.Random) -> None:
+    """Reset, all pairs, a random run with clears, stalls and resets, and runs to overflow."""
+    drive = _MacDriver(stream, rng)
+    for _ in range(2):
+        drive.cycle(*drive.operands(), en=1, clear=rng.randrange(2), rst=1)
+    for k, (w, a, z) in enumerate(pairs(stream.unit, rng)):
+        drive.cycle(w, a, z, clear=k % 1000 == 0)
+        stream.cover["pairs"] += 1
+    for _ in range(RANDOM_CYCLES):
+        en, clear, rst = (int(rng.random() < p) for p in (0.75, 0.08, 0.005))
+        drive.cycle(*drive.operands(), en=en, clear=clear, rst=rst)
+    reach = can_overflow(drive.spec)
+    for turn in range(4):
+        for sign in (+1, -1):
+            if reach[sign]:
+                _overflow_run(drive, sign, turn)
+    for _ in range(stream.unit.latency + 1):  # until the last product shows
+        drive.cycle(0, 0, 0, en=0)
+    for sign, possible in reach.items():
+        name = OVERFLOW_BINS[sign]
+        if possible and not stream.cover[name]:
+            raise AssertionError(f"{stream.unit.module}: no {name} in {len(stream)} cycles")
+
+
+def _overflow_run(drive: _MacDriver, sign: int, turn: int) -> None:
+    """Extreme products until the sum has overflowed and a little beyond, then random ones."""
+    extreme = _extreme(drive.spec, sign)
+    after = 0
+    while after < 3 + turn + drive.spec.lanes:
+        drive.cycle(*extreme)
+        after += after > 0 or drive.model.overflowed == sign
+        if drive.rng.random() < 0.1:
+            drive.cycle(*drive.operands(), en=0, clear=drive.rng.randrange(2))
+    for k in range(20):
+        drive.cycle(*drive.operands(), clear=int(turn == 2 and k == 10))
+
+
+def multiplier_stimulus(stream: Stream, rng: random.Random) -> None:
+    """All pairs."""
+    model = MacModel(stream.unit.spec)
+    for w, a, z in pairs(stream.unit, rng):
+        model.start()
+        _combinational(stream, model.product(w, a, z), w=w, a=a, z=z)
+        stream.cover["pairs"] += 1
+
+
+def decoder_stimulus(stream: Stream, rng: random.Random) -> None:
+    """All codes at every zero point."""
+    fmt = stream.unit.spec.weights
+    for z in fmt.zero_points:
+        for code, level in enumerate(fmt.levels_at(z)):
+            _combinational(stream, level, code=code, z=z)
+            stream.cover["codes"] += 1
+
+
+def _combinational(stream: Stream, want: int, **values: int) -> None:
+    stream.stim.append(stream.unit.pack(**values))
+    stream.want.append(want)
+    stream.entered.append(True)
+
+
+STIMULI: dict[str, Callable[[Stream, random.Random], None]] = {
+    "decoder": decoder_stimulus,
+    "mac": mac_stimulus,
+    "multiplier": multiplier_stimulus,
+}
