@@ -49,6 +49,8 @@ class Unit:
     output : Port
     share : tuple of int
         ``(i, n)``: of the pairs of operand codes, the i-th of n parts; n = 0: no pairs.
+    given : tuple of (w, a, z, clear)
+        A MAC's products; where there are any, it is driven with these and nothing else.
     """
 
     module: str
@@ -58,6 +60,7 @@ class Unit:
     inputs: tuple[Port, ...]
     output: Port
     share: tuple[int, int] = (0, 1)
+    given: tuple[tuple[int, int, int, int], ...] = ()
 
     @property
     def stim_bytes(self) -> int:

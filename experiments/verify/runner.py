@@ -5,11 +5,13 @@ import pickle
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 from amaranth.lib import wiring
 
+from macsmith.experiments.operands import Operands
 from macsmith.experiments.verify.bench import TOP, Port, Unit, top_verilog
 from macsmith.experiments.verify.simulators import environment, run_bench
 from macsmith.experiments.verify.stimulus import can_overflow, pair_count
@@ -19,7 +21,7 @@ from macsmith.hw.mac import Mac
 from macsmith.hw.multiplier import Multiplier
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["KINDS", "VerifyResult", "describe", "run", "simulate"]
+__all__ = ["KINDS", "Checked", "VerifyResult", "describe", "run", "run_operands", "simulate"]
 
 #: Kind of unit -> (component, name of its output, what of a spec matters to it).
 KINDS = {
@@ -39,20 +41,25 @@ FEW = 2**12
 
 
 @dataclass(frozen=True)
+class Checked:
+    """One module: products compared with golden, how many cycles were wrong, and the first."""
+
+    products: int
+    wrong: int
+    first: str
+
+
+@dataclass(frozen=True)
 class VerifyResult:
     """What a run of benches found.
 
     Attributes
     ----------
     unit, simulator : str
-    modules : int
-        Units, one for each spec and companion.
-    products : int
-        Results compared with golden, of products (or codes) that entered and not of idle cycles.
+    modules : dict of Checked
+        By module: one for each spec and companion.
     cycles : int
         Clock cycles of the longest unit; all run side by side.
-    failures : dict
-        First wrong result of each failing unit: by module, a message with the stimulus.
     cover : dict
         How often what was worth testing happened: pairs, clears, stalls, resets, overflows.
     seconds : dict
@@ -61,31 +68,45 @@ class VerifyResult:
 
     unit: str
     simulator: str
-    modules: int
-    products: int
+    modules: Mapping[str, Checked]
     cycles: int
-    failures: Mapping[str, str]
     cover: Mapping[str, int]
     seconds: Mapping[str, float] = field(compare=False)
 
     @property
-    def ok(self) -> bool:
-        """No wrong result, and more than none compared."""
-        return not self.failures and self.products > 0
+    def products(self) -> int:
+        """Results compared: of products (or codes) that entered, and not of idle cycles."""
+        return sum(module.products for module in self.modules.values())
 
-    def summary(self) -> str:
-        """Lines for a person."""
+    @property
+    def failures(self) -> dict[str, str]:
+        """First wrong result of each failing module, with its stimulus."""
+        return {name: module.first for name, module in self.modules.items() if module.wrong}
+
+    @property
+    def ok(self) -> bool:
+        """No wrong result, and in each module more than none compared."""
+        none = [name for name, module in self.modules.items() if not module.products]
+        return bool(self.modules) and not none and not self.failures
+
+    def as_dict(self) -> dict:
+        """For JSON."""
+        extra = {"ok": self.ok, "products": self.products, "failures": self.failures}
+        return asdict(self) | extra
+
+    def lines(self) -> list[str]:
+        """For a person."""
         cover = ", ".join(f"{name} {count:,}" for name, count in sorted(self.cover.items()))
         lines = [
             f"{self.unit} in {self.simulator}: {self.products:,} products checked in "
-            f"{self.modules} units, {self.cycles:,} cycles, {sum(self.seconds.values()):.1f} s; "
-            f"{len(self.failures)} units failed",
-            f"  {cover}",
-            *(f"  {message}" for message in self.failures.values()),
+            f"{len(self.modules)} modules, {self.cycles:,} cycles, "
+            f"{sum(self.seconds.values()):.1f} s; {len(self.failures)} modules failed",
+            f"covered: {cover}",
+            *self.failures.values(),
         ]
         if not self.products:
-            lines.append("  no product was checked: this is a failure")
-        return "\n".join(lines)
+            lines.append("no product was checked: this is a failure")
+        return lines
 
 
 def run(
@@ -150,11 +171,32 @@ def simulate(
         (folder / "units.pickle").write_bytes(pickle.dumps(list(units)))
         run_bench(folder, simulator)
         found = json.loads((folder / "result.json").read_text())
-        seconds = {"build": float((folder / "seconds_build").read_text()), **found.pop("seconds")}
+        seconds = {"build": float((folder / "seconds_build").read_text()), **found["seconds"]}
     seconds["start and end"] = time.perf_counter() - started - sum(seconds.values())
-    return VerifyResult(
-        kind, simulator, modules=len({unit.module for unit in units}), seconds=seconds, **found
-    )
+    modules: dict[str, Checked] = {}
+    for unit, new in zip(units, found["units"], strict=True):
+        old = modules.get(unit.module, Checked(0, 0, ""))
+        modules[unit.module] = Checked(
+            old.products + new["products"], old.wrong + new["wrong"], old.first or new["first"]
+        )
+    return VerifyResult(kind, simulator, modules, found["cycles"], found["cover"], seconds)
+
+
+def run_operands(
+    streams: Mapping[MacSpec, Operands], simulator: str, *, style: str = "plain"
+) -> dict[MacSpec, tuple[int, int]]:
+    """MACs driven with given operands: by spec, products compared and results that were wrong."""
+    components, units = {}, []
+    for spec, given in streams.items():
+        name = _module_name("mac", spec, style, taken=components)
+        components[name] = Mac(spec, style)
+        one = describe("mac", name, spec, components[name])
+        z = given.z if given.z is not None else np.zeros_like(given.w)
+        products = np.stack([given.w, given.a, z, given.clear], axis=-1, dtype=np.int64)
+        units += [replace(one, given=tuple(map(tuple, stream))) for stream in products.tolist()]
+    result = simulate("mac", units, to_verilog_many(components), simulator)
+    checked = dict(zip(streams, (result.modules[name] for name in components), strict=True))
+    return {spec: (found.products, found.wrong) for spec, found in checked.items()}
 
 
 def _variants(unit: str, spec: MacSpec) -> list[MacSpec]:
