@@ -6,12 +6,12 @@ Conventions, for every edge of every net and pin that the simulation (`hw.gatesi
   on outputs, the load of the boundary. The nets of input ports and of the clock are included: the
   unit's pins are the unit's cost, whoever drives them.
 * internal: the library's table of that pin and edge, at the slew of the input that moved and the
-  load of the output, both from static timing. Libraries take the load's 1/2 C V^2 per edge out of
-  these tables, so the sum with switching is the energy drawn. An entry of an input pin counts for
-  each edge of that pin, whether or not an output moves; one with a condition (`when`) only if the
-  condition holds after the event and, where an output moved as well, held before it. An output's
-  edge is shared equally among the entries of the input pins that moved and whose condition holds
-  after the event (before it, or whatever the condition, if there is none).
+  load of the output, both from static timing. Libraries take the load's C V^2 per pair of edges
+  out of these tables, so the sum with switching is the energy drawn. An entry of an input pin
+  counts for each edge of that pin, whether or not an output moves; one with a condition (`when`)
+  only if the condition holds after the event and, where an output moved as well, held before it.
+  An output's edge is shared equally among the entries of the input pins that moved and whose
+  condition holds after the event (before it, or whatever the condition, if there is none).
 * clock: both edges of every cycle, for every flip-flop, are in both of the above.
 * leakage: average over states as the library gives it; power times the clock period.
 
@@ -145,7 +145,8 @@ def _internal(
             for (owner, source, source_edge, table, _), count in zip(shares, row, strict=True):
                 if count == 0:
                     continue
-                load = loads[wires[owner]].mean() if owner != source else 0.0
+                # an output that is not connected moves all the same, without a load
+                load = loads[wires[owner]].mean() if owner != source and owner in wires else 0.0
                 spent = count * table.at(slews[wires[source], source_edge], load)
                 total[member] += spent
                 if owner == source and wires[owner] in clocks:

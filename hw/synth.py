@@ -5,6 +5,7 @@ static timing (`hw.timing`) says whether the clock is met, clock-to-output and s
 run is a fresh process on files without machine paths: same input, same netlist, everywhere.
 """
 
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
@@ -85,9 +86,9 @@ def synthesize(
 
     `design` is an Amaranth unit with ports (`wiring.Component`) or a Verilog file, whose top module
     is `name` or, without a name, the one that nothing else instantiates. `technology` is a `Pdk`,
-    a loaded `Library`, the name of a PDK, Liberty files, or None for generic gates. `dont_use` adds
-    glob patterns of cells to those of the PDK. `booth` makes every product a Booth multiplier.
-    `recipes` go from small to fast and are tried until one meets the clock, or all of them if
+    a loaded `Library`, the name of a PDK, Liberty files (paths), or None for generic gates.
+    `dont_use` adds glob patterns of cells to those of the PDK. `booth` makes every product a Booth
+    multiplier. `recipes` go from small to fast and are tried until one meets the clock, or all of them if
     `exhaustive`; the smallest netlist that meets the clock is kept, or else the fastest.
 
     ValueError, one line: unusable technology, or what Yosys has against the design.
@@ -212,7 +213,7 @@ def _library(technology, dont_use: tuple[str, ...]) -> Library | None:
         return None
     if isinstance(technology, Library):
         return technology.without(dont_use) if dont_use else technology
-    if isinstance(technology, str) and not technology.endswith((".lib", ".lib.gz")):
+    if isinstance(technology, str) and not (os.sep in technology or ".lib" in technology):
         technology = pdks.find(technology)
     elif isinstance(technology, (str, Path)):
         technology = pdks.from_files([technology])
