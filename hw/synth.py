@@ -88,8 +88,8 @@ def synthesize(
     is `name` or, without a name, the one that nothing else instantiates. `technology` is a `Pdk`,
     a loaded `Library`, the name of a PDK, Liberty files (paths), or None for generic gates.
     `dont_use` adds glob patterns of cells to those of the PDK. `booth` makes every product a Booth
-    multiplier. `recipes` go from small to fast and are tried until one meets the clock, or all of them if
-    `exhaustive`; the smallest netlist that meets the clock is kept, or else the fastest.
+    multiplier. `recipes` go from small to fast and are tried until one meets the clock, or all of
+    them if `exhaustive`; the smallest netlist that meets the clock is kept, or else the fastest.
 
     ValueError, one line: unusable technology, or what Yosys has against the design.
     """
