@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-__all__ = ["BATCH", "WINDOW", "Perplexity", "TokenText", "hash_ids", "perplexity"]
+__all__ = ["BATCH", "WINDOW", "Perplexity", "TokenText", "context", "hash_ids", "perplexity"]
 
 WINDOW = 2048  # the published protocol's length; a model with a shorter context uses all of its own
 BATCH = 8  # windows per forward pass: fixed, because another batch size changes the last float bits
