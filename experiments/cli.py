@@ -138,6 +138,7 @@ def synth(
     operands: Annotated[
         str, typer.Option(help="of the energy: layer (of the embedded model) or uniform")
     ] = "layer",
+    booth: Annotated[bool, typer.Option("--booth", help="products as Booth multipliers")] = False,
     json: Json = False,
 ) -> None:
     """Area, delay and energy of a unit in a library, its netlist checked against golden."""
@@ -146,8 +147,10 @@ def synth(
 
     spec = MacSpec(weights, activations, acc_width, overflow, lanes)
     with console.working(f"{unit} {spec.weights.name} x {spec.activations.name}"):
-        row = measure(unit, spec, style, pdk=pdk, liberty=liberty, clock_ps=clock_ps,
-                      operands=operands)  # fmt: skip
+        row = measure(
+            unit, spec, style, pdk=pdk, liberty=liberty, clock_ps=clock_ps, operands=operands,
+            booth=booth,
+        )  # fmt: skip
     console.report(row, json)
     if row.netlist_equal is False:
         raise typer.Exit(1)
@@ -230,6 +233,12 @@ def main() -> None:
         status = _refuse(error.format_message() if hasattr(error, "format_message") else error)
     except (ValueError, OSError) as error:
         status = _refuse(error)
+    except RuntimeError as error:
+        from macsmith.experiments.verify.simulators import BenchError, SimulatorMissing
+
+        if not isinstance(error, (BenchError, SimulatorMissing)):
+            raise
+        status = _refuse(error, 1 if isinstance(error, BenchError) else 2)
     except KeyboardInterrupt:
         status = _refuse("interrupted", 130)
     sys.exit(status or 0)

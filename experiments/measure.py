@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from macsmith.experiments.operands import Operands, get
+from macsmith.experiments.operands import KINDS, Operands, get
 from macsmith.experiments.store import provenance
 from macsmith.experiments.units import get_unit
 from macsmith.hw import pdk as pdks
@@ -73,7 +73,8 @@ class Measurement:
         area = f"{s.area_um2:.2f} um2, " if s.area_um2 is not None else ""
         lines = [
             f"{self.unit} {self.spec.weights.name} x {self.spec.activations.name}, "
-            f"{self.style}, {self.spec.acc_width} bits {self.spec.overflow}, {where}",
+            f"{self.style}{' (Booth)' if s.booth else ''}, "
+            f"{self.spec.acc_width} bits {self.spec.overflow}, {where}",
             f"area    {area}{s.area_nand2:.0f} NAND2 equivalents"
             + ("" if s.library else " (transistors / 4: no Liberty library, see `macsmith doctor`)")
             + f", {s.cells} cells, {s.flops} flip-flops",
@@ -106,22 +107,24 @@ def measure(
     liberty: Iterable[Path] | None = None,
     clock_ps: float | None = None,
     operands: str | Operands = "layer",
+    booth: bool = False,
 ) -> Measurement:
     """Synthesise, time, simulate and check one unit.
 
     ``pdk`` is a library's name, ``liberty`` files; without either the first of PREFERRED that is
     here, and without any library generic gates. ``clock_ps`` defaults to the library's usual one.
-    ``operands`` is one of `operands.KINDS`, or the streams themselves. ValueError on bad input.
+    ``operands`` is one of `operands.KINDS`, or the streams themselves. ``booth`` has Yosys make
+    products Booth multipliers. ValueError on bad input.
     """
     kind = get_unit(unit)
     component = kind.make(spec, style)
-    if isinstance(operands, str) and operands not in ("layer", "uniform"):
-        raise ValueError(f"operands must be one of layer, uniform, not {operands!r}")
+    if isinstance(operands, str) and operands not in KINDS:
+        raise ValueError(f"operands must be one of {', '.join(KINDS)}, not {operands!r}")
     if clock_ps is not None and not 0 < clock_ps < float("inf"):
         raise ValueError(f"clock_ps must be a positive number of picoseconds, not {clock_ps!r}")
     technology = choose_library(pdk, liberty)
     clock_ps = clock_of(technology) if clock_ps is None else clock_ps
-    synthesis = synthesize(component, technology, clock_ps=clock_ps, name=unit)
+    synthesis = synthesize(component, technology, clock_ps=clock_ps, name=unit, booth=booth)
     if synthesis.netlist is None:
         return Measurement(unit, style, spec, synthesis, None, "", 0, 0)
     if isinstance(operands, str):
