@@ -62,7 +62,6 @@ def run_bench(folder: Path, simulator: str, timeout_s: float = 1800) -> None:
         # The default rewrites the assertions of every module that is imported: seconds for nothing.
         "COCOTB_REWRITE_ASSERTION_FILES": "*_tb.py",
     }
-    env.pop("PYTHONPATH", None)  # a folder called `sim` there would be a second macsmith.sim
     log = folder / "log.txt"
     command = [sys.executable, "-P", "-m", "macsmith.experiments.verify.session"]
     with log.open("w") as file:

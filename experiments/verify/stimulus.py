@@ -53,7 +53,10 @@ class Stream:
         """
         unit, entered = self.unit, max(0, cycle - self.unit.latency)
         driven = unit.unpack(self.stim[entered])
-        words = " ".join(f"{name}={value:#x}" for name, value in driven.items())
+        words = " ".join(
+            f"{p.name}={driven[p.name]:#x}" if p.width > 1 else f"{p.name}={driven[p.name]}"
+            for p in unit.inputs
+        )
         result = golden.wrap(got, unit.output.width) if isinstance(got, int) else got
         return (
             f"{unit.module} cycle {entered}: {words}: "
@@ -208,23 +211,31 @@ def _mac_cases(drive: _MacDriver) -> None:
     for sign, possible in can_overflow(drive.spec).items():
         if not possible:
             continue
-        for turn in range(4):
+        for turn in range(8):
             _overflow_run(drive, sign, turn)
         if not stream.cover[OVERFLOW_BINS[sign]]:
             raise AssertionError(f"{stream.unit.module}: no {OVERFLOW_BINS[sign]} was reached")
 
 
 def _overflow_run(drive: _MacDriver, sign: int, turn: int) -> None:
-    """Extreme products until the sum has overflowed and a little beyond, then random ones."""
+    """A new sum, extreme products until it has overflowed and a little beyond, then random ones.
+
+    The sum starts with a reset or with `clear`, at any place in a group; what comes after the
+    overflow shows whether the groups since then are where they should be.
+    """
+    for _ in range(drive.rng.randrange(1 + drive.spec.lanes)):
+        drive.cycle(*drive.operands())
     extreme = _extreme(drive.spec, sign)
+    drive.cycle(*extreme, clear=turn % 2, rst=1 - turn % 2)
     after = 0
     while after < 3 + turn + drive.spec.lanes:
         drive.cycle(*extreme)
         after += after > 0 or drive.model.overflowed == sign
         if drive.rng.random() < 0.1:
             drive.cycle(*drive.operands(), en=0, clear=drive.rng.randrange(2))
-    for k in range(20):
-        drive.cycle(*drive.operands(), clear=int(turn == 2 and k == 10))
+    back = _extreme(drive.spec, -sign)
+    for _ in range(20):
+        drive.cycle(*drive.rng.choice([extreme, back, drive.operands()]))
 
 
 def multiplier_stimulus(stream: Stream, rng: random.Random) -> None:

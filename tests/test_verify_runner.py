@@ -1,0 +1,148 @@
+# amaranth: UnusedElaboratable=no
+"""Exported Verilog against golden in both simulators, one build each."""
+
+from dataclasses import replace
+
+import pytest
+
+from macsmith.experiments.operands import Operands, uniform
+from macsmith.experiments.verify import runner
+from macsmith.experiments.verify.simulators import (
+    SIMULATORS,
+    BenchError,
+    SimulatorMissing,
+    environment,
+)
+from macsmith.sim.catalog import FORMATS
+from macsmith.sim.formats import Format
+from macsmith.sim.spec import MacSpec
+
+
+def needs(simulator):
+    try:
+        environment(simulator)
+    except SimulatorMissing as error:
+        pytest.skip(str(error))
+
+
+def suite():
+    """Every format of the catalogue as weights, in each kind of accumulator."""
+    specs = []
+    for fmt in FORMATS.values():
+        wide = MacSpec(fmt, "int8", 48 if fmt.name.startswith("fp8") else 32)
+        narrow = replace(wide, acc_width=wide.product_width + 1, overflow="saturate")
+        specs += [wide, narrow, replace(narrow, lanes=3)]
+    one_bit = Format("one_bit", 1, (0, -1))
+    return [
+        *specs,
+        MacSpec("dint4", "int8", 14, "wrap", lanes=4),
+        MacSpec("dint4z", "int8", 24, "exact"),
+        MacSpec("int4", "int4", 8, "saturate", lanes=16),
+        MacSpec("fp8_e4m3", "fp8_e4m3", 40),
+        MacSpec("nf4", "fp8_e5m2", 50, "saturate", lanes=2),
+        MacSpec(one_bit, one_bit, 2, "saturate", lanes=2),
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_every_format(simulator):
+    needs(simulator)
+    specs = suite()
+    result = runner.run("mac", specs, simulator)
+    print("\n".join(result.lines()))
+    assert result.failures == {}
+    assert result.ok
+    assert len(result.modules) >= len(specs)
+    assert result.products > 900_000
+    for what in ("pairs", "clear", "stall", "reset", "overflow", "negative overflow"):
+        assert result.cover[what] > 0, what
+
+
+def test_decoders_of_both_styles_and_multipliers():
+    needs("icarus")
+    for style in ("plain", "shaped"):
+        specs = [MacSpec(name, "int8") for name in ("dint4", "dint4_sm", "dint4z", "dint3")]
+        result = runner.run("decoder", specs, "icarus", style=style)
+        assert result.ok, result.lines()
+        assert result.products == 16 + 16 + 256 + 8
+    result = runner.run(
+        "multiplier", [MacSpec("dint4", "int8"), MacSpec("int3z", "int4")], "icarus"
+    )
+    assert result.ok, result.lines()
+    assert result.products == 2**12 + 2**10
+
+
+def test_user_formats_of_one_name_are_kept_apart():
+    needs("icarus")
+    specs = [MacSpec(Format("mine", 1, (0, k)), "int2", 8) for k in (1, 3)]
+    result = runner.run("mac", specs, "icarus")
+    assert result.ok, result.lines()
+    assert len(result.modules) == 2
+
+
+def test_operands_given_from_outside():
+    needs("icarus")
+    streams = {}
+    for name in ("dint4", "dint4z"):
+        spec = MacSpec(name, "int8", 16, "saturate")
+        all_of = uniform(spec)
+        z = None if all_of.z is None else all_of.z[:2, :300]
+        part = (all_of.w[:2, :300], all_of.a[:2, :300], z, all_of.clear[:2, :300])
+        streams[spec] = Operands(*part, "test")
+    assert runner.run_operands(streams, "icarus") == dict.fromkeys(streams, (600, 0))
+
+
+def test_result_for_people_and_for_json():
+    checked = {"m": runner.Checked(3, 0, "")}
+    result = runner.VerifyResult("mac", "icarus", checked, 9, {"pairs": 3}, {"build": 0.5})
+    assert result.ok
+    assert result.lines() == [
+        "mac in icarus: 3 products checked in 1 modules, 9 cycles, 0.5 s; 0 modules failed",
+        "covered: pairs 3",
+    ]
+    assert result.as_dict()["modules"] == {"m": {"products": 3, "wrong": 0, "first": ""}}
+    assert result.as_dict()["products"] == 3
+
+
+def test_nothing_checked_is_a_failure():
+    checked = {"m": runner.Checked(0, 0, "")}
+    result = runner.VerifyResult("mac", "icarus", checked, 9, {}, {})
+    assert not result.ok
+    assert result.lines()[-1] == "no product was checked: this is a failure"
+    assert not replace(result, modules={}).ok
+
+
+def test_bad_requests():
+    spec = MacSpec("int4", "int4")
+    with pytest.raises(
+        ValueError, match=r"^no bench for unit 'mak': decoder, mac, multiplier have"
+    ):
+        runner.run("mak", [spec], "icarus")
+    with pytest.raises(
+        ValueError, match=r"^simulator must be one of icarus, verilator, not 'vcs'$"
+    ):
+        runner.run("mac", [spec], "vcs")
+    needs("icarus")
+    with pytest.raises(ValueError, match=r"^nothing to verify: no spec was given$"):
+        runner.run("mac", [], "icarus")
+    with pytest.raises(ValueError, match=r"^unknown mac style 'booth'; the nearest is 'plain'$"):
+        runner.run("mac", [spec], "icarus", style="booth")
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_a_missing_simulator_says_what_to_install(monkeypatch, simulator):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SimulatorMissing, match=r"is not installed: (apt-get|pip) install"):
+        runner.run("mac", [MacSpec("int4", "int4")], simulator)
+
+
+def test_verilog_that_does_not_compile_shows_the_log():
+    needs("icarus")
+    spec = MacSpec("int2", "int2")
+    from macsmith.hw.mac import Mac
+
+    unit = runner.describe("mac", "broken", spec, Mac(spec))
+    with pytest.raises(BenchError, match=r"(?s)^icarus left no result .*broken\.v:1: syntax err"):
+        runner.simulate("mac", [unit], {"broken": "module broken(; endmodule\n"}, "icarus")
