@@ -114,3 +114,16 @@ def test_the_learning_rate_warms_up_and_falls():
     assert rates[0] < rates[50] < rates[peak]
     assert rates[peak:] == sorted(rates[peak:], reverse=True)
     assert rates[-1] == pytest.approx(0.05 * train.Config.learning_rate, rel=0.01)
+
+
+def test_opts_first_layer_starts_by_looking_back():
+    """Head h attends most to the token h + 1 before, whatever the tokens are."""
+    config = train.Config(vocab=300, hidden=128, layers=2, heads=2, context=64)
+    model = train.build(config).eval()
+    model.set_attn_implementation("eager")
+    with torch.no_grad():
+        ids = torch.randint(0, 300, (4, 64))
+        attention = model(input_ids=ids, output_attentions=True).attentions[0].mean(0)  # (H, T, T)
+    for head in range(2):
+        by_distance = [attention[head].diagonal(-d)[8:].mean().item() for d in range(8)]
+        assert max(by_distance) == by_distance[head + 1] > 0.2
