@@ -1,18 +1,24 @@
 # amaranth: UnusedElaboratable=no
 """Exported Verilog against golden in both simulators, one build each."""
 
+import pickle
+import subprocess
 from dataclasses import replace
 
 import pytest
 
 from macsmith.experiments.operands import Operands, uniform
 from macsmith.experiments.verify import runner
+from macsmith.experiments.verify.bench import top_verilog
 from macsmith.experiments.verify.simulators import (
     SIMULATORS,
     BenchError,
     SimulatorMissing,
     environment,
+    run_bench,
 )
+from macsmith.hw.export import to_verilog
+from macsmith.hw.mac import Mac
 from macsmith.sim.catalog import FORMATS
 from macsmith.sim.formats import Format
 from macsmith.sim.spec import MacSpec
@@ -138,11 +144,26 @@ def test_a_missing_simulator_says_what_to_install(monkeypatch, simulator):
         runner.run("mac", [MacSpec("int4", "int4")], simulator)
 
 
+def test_an_endless_simulation_is_ended(tmp_path):
+    needs("icarus")
+    spec = MacSpec("int2", "int2")
+    unit = runner.describe("mac", "endless", spec, Mac(spec))
+    text = to_verilog(Mac(spec), name="endless")
+    stuck = "  reg x = 0; always @* while (!clk | 1) x = ~x;\nendmodule"
+    (tmp_path / "endless.v").write_text(text.replace("endmodule", stuck))
+    (tmp_path / "top.v").write_text(top_verilog([unit]))
+    (tmp_path / "units.pickle").write_bytes(pickle.dumps([unit]))
+    with pytest.raises(
+        BenchError, match=r"^icarus left no result \(exit status no end after 3 s\)"
+    ):
+        run_bench(tmp_path, "icarus", timeout_s=3)
+    left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    assert str(tmp_path) not in left.stdout
+
+
 def test_verilog_that_does_not_compile_shows_the_log():
     needs("icarus")
     spec = MacSpec("int2", "int2")
-    from macsmith.hw.mac import Mac
-
     unit = runner.describe("mac", "broken", spec, Mac(spec))
     with pytest.raises(BenchError, match=r"(?s)^icarus left no result .*broken\.v:1: syntax err"):
         runner.simulate("mac", [unit], {"broken": "module broken(; endmodule\n"}, "icarus")

@@ -7,6 +7,7 @@ import pytest
 from macsmith.experiments.verify.bench import Port, Unit, top_verilog
 from macsmith.experiments.verify.stimulus import MacModel, can_overflow, make_stream, pair_count
 from macsmith.sim import golden
+from macsmith.sim.formats import int_format, minifloat
 from macsmith.sim.spec import MacSpec
 
 
@@ -69,6 +70,14 @@ def test_int8z_is_driven_at_corners_and_random_zero_points():
     unit = mac_unit(spec, share=(3, 4))  # the last quarter: random zero points
     seen = {unit.unpack(word)["z"] for word in make_stream(unit).stim}
     assert seen == set(range(256))
+
+
+def test_wide_formats_are_sampled():
+    assert pair_count(MacSpec(minifloat(5, 6), "int8", 60)) == 2**20
+    assert pair_count(MacSpec(int_format(14), "int8", 40)) == 2**16
+    spec = MacSpec(int_format(12, zero_pointed=True), "int8", 40)
+    stream = make_stream(mac_unit(spec, share=(0, 16)))
+    assert stream.cover["pairs"] == 2**16 / 16 * (pair_count(spec) / 2**16)
 
 
 def test_only_narrow_accumulators_are_driven_to_overflow():

@@ -37,6 +37,7 @@ KINDS = {
 
 #: Operand pairs that one instance goes through; with more, instances of the same module share them.
 SHARE = 2**13
+MOST_INSTANCES = 32  # each is compiled and simulated
 #: Pairs that every spec goes through, and not only the first of its formats.
 FEW = 2**12
 
@@ -219,7 +220,8 @@ def _shares(spec: MacSpec, paired: set) -> list[tuple[int, int]]:
     if formats in paired and n > FEW:
         return [(0, 0)]
     paired.add(formats)
-    return [(i, k) for k in [max(1, n // SHARE)] for i in range(k)]
+    instances = max(1, min(n // SHARE, MOST_INSTANCES))
+    return [(i, instances) for i in range(instances)]
 
 
 def _module_name(unit: str, spec: MacSpec, style: str, *, taken: Mapping) -> str:

@@ -4,6 +4,7 @@ FOLDER has the units' Verilog (``*.v``), of which ``bench.TOP`` is the top. Star
 """
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -53,4 +54,6 @@ def main(folder: Path, simulator: str) -> None:
 
 
 if __name__ == "__main__":
+    # An exception, and not an end: on the way out cocotb's runner ends the simulator.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     main(Path(sys.argv[1]), sys.argv[2])

@@ -65,19 +65,22 @@ def run_bench(folder: Path, simulator: str, timeout_s: float = 1800) -> None:
     log = folder / "log.txt"
     command = [sys.executable, "-P", "-m", "macsmith.experiments.verify.session"]
     with log.open("w") as file:
+        process = subprocess.Popen(
+            [*command, str(folder), simulator],
+            cwd=folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
         try:
-            code = subprocess.run(
-                [*command, str(folder), simulator],
-                cwd=folder,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                timeout=timeout_s,
-                check=False,
-            ).returncode
+            code = process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             code = f"no end after {timeout_s:.0f} s"
+        finally:
+            if process.poll() is None:
+                process.terminate()  # the session ends its simulator
+                process.wait()
     if not (folder / "result.json").exists():
         tail = log.read_text(errors="replace")[-LOG_TAIL:]
         raise BenchError(f"{simulator} left no result (exit status {code}); its log ends:\n{tail}")

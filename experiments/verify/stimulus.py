@@ -8,9 +8,11 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from macsmith.experiments.verify.bench import Unit
 from macsmith.sim import golden
+from macsmith.sim.formats import Format
 from macsmith.sim.spec import MacSpec
 
 __all__ = ["STIMULI", "MacModel", "Stream", "can_overflow", "make_stream", "pair_count"]
@@ -18,8 +20,10 @@ __all__ = ["STIMULI", "MacModel", "Stream", "can_overflow", "make_stream", "pair
 RANDOM_CYCLES = 2000
 #: Products that a directed run to overflow may take; a wider accumulator is not driven to it.
 OVERFLOW_CYCLES = 600
-#: Operand codes and zero point together have at most this many combinations, or z is sampled.
+#: Operand codes and zero point together are gone through up to this many combinations.
 EXHAUSTIVE = 2**20
+#: Random combinations, where going through all is too much even at few zero points.
+SAMPLED = 2**16
 
 
 @dataclass
@@ -104,29 +108,47 @@ def make_stream(unit: Unit) -> Stream:
 
 def pair_count(spec: MacSpec) -> int:
     """Operand combinations that `pairs` goes through."""
-    return 2 ** (spec.weights.width + spec.activations.width) * len(_zero_points(spec))
+    plan = _zero_point_plan(spec.weights, spec.activations.width)
+    return 2 ** (spec.weights.width + spec.activations.width) * len(plan) if plan else SAMPLED
 
 
-def _zero_points(spec: MacSpec) -> list[int | None]:
-    """Every zero point where that is little, else the corners, and None: a random one each."""
-    every = spec.weights.zero_points
-    if len(every) << (spec.weights.width + spec.activations.width) <= EXHAUSTIVE:
-        return list(every)
-    return [0, len(every) // 2, len(every) - 1, None]
+def _zero_point_plan(fmt: Format, other_bits: int) -> list[int | None]:
+    """Zero points for which every code is driven; None stands for a random one each time.
+
+    All of them where that is at most EXHAUSTIVE combinations with ``other_bits`` more bits, else
+    the corners and a random one, or none at all where that is still too many.
+    """
+    per_zero_point = 2 ** (fmt.width + other_bits)
+    corners = [0, len(fmt.zero_points) // 2, fmt.zero_points[-1], None]
+    for plan in (fmt.zero_points, corners):
+        if len(plan) * per_zero_point <= EXHAUSTIVE:
+            return list(plan)
+    return []
+
+
+def _drawn_zero_points(fmt: Format) -> list[int]:
+    """Zero points to draw from: 256 at most, because golden makes a table for each."""
+    every = fmt.zero_points
+    return [*every[:: -(-len(every) // 256)], every[-1]]
 
 
 def pairs(unit: Unit, rng: random.Random) -> Iterator[tuple[int, int, int]]:
-    """The unit's share of all ``(w, a, z)``."""
+    """The unit's share of all ``(w, a, z)``; of very many, random ones."""
     spec, (i, n) = unit.spec, unit.share
     if n == 0:
         return
-    zero_points = _zero_points(spec)
+    plan = _zero_point_plan(spec.weights, spec.activations.width)
+    drawn = _drawn_zero_points(spec.weights)
     total = pair_count(spec)
     for index in range(i * total // n, (i + 1) * total // n):
-        rest, a = divmod(index, 2**spec.activations.width)
-        k, w = divmod(rest, 2**spec.weights.width)
-        z = zero_points[k]
-        yield w, a, rng.choice(spec.weights.zero_points) if z is None else z
+        if plan:
+            rest, a = divmod(index, 2**spec.activations.width)
+            k, w = divmod(rest, 2**spec.weights.width)
+            z = plan[k]
+        else:
+            a, z = rng.getrandbits(spec.activations.width), None
+            w = rng.getrandbits(spec.weights.width)
+        yield w, a, rng.choice(drawn) if z is None else z
 
 
 def can_overflow(spec: MacSpec) -> dict[int, bool]:
@@ -136,6 +158,7 @@ def can_overflow(spec: MacSpec) -> dict[int, bool]:
     return {+1: OVERFLOW_CYCLES * greatest > hi, -1: OVERFLOW_CYCLES * least < lo}
 
 
+@lru_cache(maxsize=256)
 def _extreme(spec: MacSpec, sign: int) -> tuple[int, int, int]:
     """The ``(w, a, z)`` of the greatest (or least) product."""
     w_fmt, a_levels = spec.weights, spec.activations.levels
@@ -157,11 +180,12 @@ class _MacDriver:
         self.model = MacModel(self.spec)
         self.shown = [0] * stream.unit.latency  # accumulators on their way to the bench's register
         self.word = stream.unit.pack
+        self.zero_points = _drawn_zero_points(self.spec.weights)
 
     def operands(self) -> tuple[int, int, int]:
         rng, spec = self.rng, self.spec
         w = rng.getrandbits(spec.weights.width)
-        return w, rng.getrandbits(spec.activations.width), rng.choice(spec.weights.zero_points)
+        return w, rng.getrandbits(spec.activations.width), rng.choice(self.zero_points)
 
     def cycle(self, w: int, a: int, z: int, *, en: int = 1, clear: int = 0, rst: int = 0) -> None:
         model, stream = self.model, self.stream
@@ -248,9 +272,11 @@ def multiplier_stimulus(stream: Stream, rng: random.Random) -> None:
 
 
 def decoder_stimulus(stream: Stream, rng: random.Random) -> None:
-    """All codes at every zero point."""
+    """All codes at every zero point, or at a few of very many."""
     fmt = stream.unit.spec.weights
-    for z in fmt.zero_points:
+    plan = _zero_point_plan(fmt, 0)
+    some = rng.sample(fmt.zero_points, 8) if None in plan else []
+    for z in [*(z for z in plan if z is not None), *some]:
         for code, level in enumerate(fmt.levels_at(z)):
             _combinational(stream, level, code=code, z=z)
             stream.cover["codes"] += 1
