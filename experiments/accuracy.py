@@ -12,7 +12,14 @@ from macsmith.experiments.models import MODELS
 
 __all__ = ["FULL", "QUICK", "Baselines", "Config", "Job", "baseline_jobs", "jobs"]
 
-RECIPES = ("w8a8-rtn", "w4a8-rtn-int4", "w4a8-rtn-dint4")
+#: INT8, then INT4 and dINT4 in both forms: the paper's is the zero-pointed one.
+RECIPES = (
+    "w8a8-rtn",
+    "w4a8-rtn-int4",
+    "w4a8-rtn-dint4",
+    "w4a8-rtn-int4z",
+    "w4a8-rtn-dint4z",
+)
 
 
 @dataclass(frozen=True)
@@ -27,8 +34,6 @@ class Config:
 FULL = Config(
     recipes=(
         *RECIPES,
-        "w4a8-rtn-int4z",
-        "w4a8-rtn-dint4z",
         "w4a8-rtn-dint4_sm",
         "w3a8-rtn-int3",
         "w3a8-rtn-dint3",

@@ -226,7 +226,7 @@ def doctor(json: Json = False) -> None:
 
 def main() -> None:
     """Entry point: runs the command, turns every complaint about the input into one line."""
-    console.quiet_libraries()
+    console.prepare_process()
     try:
         status = app(standalone_mode=False)
     except TyperException as error:  # usage

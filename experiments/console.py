@@ -9,12 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["complain", "print_json", "quiet_libraries", "report", "say", "show", "working"]
+__all__ = ["complain", "prepare_process", "print_json", "report", "say", "show", "working"]
 
 
-def quiet_libraries() -> None:
-    """Keep the libraries' own messages off the terminal: an error is one line of ours."""
+def prepare_process() -> None:
+    """What must be set before the libraries are loaded.
+
+    Their own messages stay off the terminal (an error is one line of ours), and threads that wait
+    sleep: spinning ones make every small product ten times slower where cores are shared.
+    """
     for name, value in {
+        "OMP_WAIT_POLICY": "PASSIVE",
         "TRANSFORMERS_VERBOSITY": "error",
         "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",

@@ -31,7 +31,7 @@ class Config:
 
 #: Old shrinks of OSU018's cells: they are found beside it and tell nothing that it does not.
 LEFT_OUT = ("osu035", "osu050")
-QUICK = Config(("int8", "int4", "dint4"))
+QUICK = Config(("int8", "int4", "dint4", "int4z", "dint4z"))
 FULL = Config((
     "int8", "int8z", "int4", "int4z", "int3", "dint4", "dint4_sm", "dint4z", "dint3", "fp4_e2m1",
 ))  # fmt: skip

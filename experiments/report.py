@@ -12,6 +12,12 @@ from macsmith.experiments.store import save_json, write_atomically
 __all__ = ["Report", "write"]
 
 PREFERRED = ("asap7", "sky130hd", "osu018")  # for the picture: the smallest node that is here
+PLAIN_NOTE = (
+    "Read the plain ratios with care: Yosys fuses a product with the addition where it is exactly as "
+    "wide as its factors together (INT8 and INT4), and then spreads its partial products over the "
+    "whole accumulator. dINT4's product is a bit narrower than its factors and stays apart. The "
+    "Booth rows have no such handicap."
+)
 COLOURS = dict(zip(STATUSES, ("bad", "half", "good"), strict=True))
 
 
@@ -112,6 +118,8 @@ def _hardware(found: dict | None) -> dict | None:
             "No Liberty library is here: areas are NAND2 equivalents (transistors over 4), "
             "without delay and energy. See `macsmith doctor`."
         )
+    if any(row["library"] and row["condition"] != "booth" for row in rows):
+        notes.append(PLAIN_NOTE)
     operands = next((row["operands"] for row in rows if row["operands"]), "none simulated")
     return {"rows": rows, "ratios": found["ratios"], "notes": notes, "operands": operands}
 

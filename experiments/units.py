@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The units by name: how each is made, driven and checked."""
 
 import difflib

@@ -90,20 +90,21 @@ def to_verilog_many(components: Mapping[str, wiring.Component]) -> dict[str, str
     }
 
 
-def write_atomically(path: str | Path, text: str) -> None:
+def write_atomically(path: str | Path, content: str | bytes) -> None:
     """Write a file that appears complete or not at all; OSError names ``path`` and nothing else.
 
     What exists and is no regular file (``/dev/stdout``, a pipe) is written to and not replaced.
     """
     path = Path(path)
+    data = content.encode() if isinstance(content, str) else content
     try:
         if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(data)
             return
         path = path.resolve()  # what a link leads to is replaced, and not the link
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            part.write_text(text, encoding="utf-8")
+            part.write_bytes(data)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)

@@ -53,11 +53,11 @@ def thresholds(
     code_of: dict[int, int] = {}
     for code, level in enumerate(fmt.levels_at(zero_point)):
         code_of.setdefault(level, code)
-    levels = sorted(code_of)
+    levels, step = sorted(code_of), fmt.step
     edges = []
     for lo, hi in itertools.pairwise(levels):
-        uniform = fmt.step is not None and hi - lo == fmt.step and lo % fmt.step == 0
-        up = lo // fmt.step % 2 != 0 if uniform else abs(hi) <= abs(lo)
+        uniform = step is not None and hi - lo == step and lo % step == 0
+        up = lo // step % 2 != 0 if uniform else abs(hi) <= abs(lo)
         middle = np.dtype(dtype).type((lo + hi) / 2 ** (fmt.frac_bits + 1))
         edges.append(np.nextafter(middle, middle.dtype.type(-np.inf)) if up else middle)
     tables = (

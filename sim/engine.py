@@ -165,16 +165,23 @@ def _provable(a, w: Weights) -> list[str]:
     """PATHS that are exact for these operands, fastest first."""
     if a.size == 0 or w.levels.size == 0:
         return ["numba"]
-    a_top = max(abs(int(a.min())), abs(int(a.max())))
-    bound = a_top * w.top  # of every |partial sum|, whatever the order
-    if w.spec.overflow == "saturate" and bound > w.spec.acc_range[1]:
+    if w.spec.overflow == "saturate" and _can_overflow(a, w):
         return ["numba"]
     proven = []
     if a.dtype == np.int8 and w.bytes_ is not None and int8_is_exact():
         proven.append("int8")
-    if bound < 2**53:
+    if _bound(a, w) < 2**53:
         proven.append("float64")
     return [*proven, "numba"]
+
+
+def _bound(a, w: Weights) -> int:
+    """No |partial sum| of these operands is greater, whatever the order."""
+    return max(abs(int(a.min())), abs(int(a.max()))) * w.top
+
+
+def _can_overflow(a, w: Weights) -> bool:
+    return _bound(a, w) > w.spec.acc_range[1]
 
 
 def _run_int8(a, w: Weights) -> NDArray[np.int64]:
@@ -187,7 +194,7 @@ def _run_int8(a, w: Weights) -> NDArray[np.int64]:
         acc += torch._int_mm(x, u.t()).numpy()[: len(a), : len(w.levels)]
     if w.offset.any():
         acc += a.sum(axis=1, dtype=np.int64)[:, None] * w.offset
-    return _wrapped(acc, w)
+    return _wrapped(acc, a, w)
 
 
 def _padded(levels: NDArray[np.int8]) -> NDArray[np.int8]:
@@ -204,7 +211,7 @@ def _padded(levels: NDArray[np.int8]) -> NDArray[np.int8]:
 
 def _run_float64(a, w: Weights) -> NDArray[np.int64]:
     acc = (a.astype(np.float64) @ w.levels.T.astype(np.float64)).astype(np.int64)
-    return _wrapped(acc, w)
+    return _wrapped(acc, a, w)
 
 
 def _run_numba(a, w: Weights) -> NDArray[np.int64]:
@@ -217,14 +224,14 @@ def _run_numba(a, w: Weights) -> NDArray[np.int64]:
         dtype = np.int64
         lo, hi, lanes = -(2**63), 2**63 - 1, max(1, a.shape[1])
     kernels.matmul_clamped(a.astype(dtype), kernels.in_tiles(w.levels, dtype), lo, hi, lanes, out)
-    return _wrapped(out, w)
+    return _wrapped(out, a, w)
 
 
 _RUN = {"int8": _run_int8, "float64": _run_float64, "numba": _run_numba}
 
 
-def _wrapped(acc: NDArray[np.int64], w: Weights) -> NDArray[np.int64]:
-    if w.spec.overflow == "wrap":
+def _wrapped(acc: NDArray[np.int64], a, w: Weights) -> NDArray[np.int64]:
+    if w.spec.overflow == "wrap" and a.size and _can_overflow(a, w):
         kernels.wrap_in_place(acc, w.spec.acc_width)
     return acc
 

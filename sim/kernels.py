@@ -60,10 +60,10 @@ def matmul_clamped(a, w, lo, hi, lanes, out):
             out[t, first + n] = acc[n]
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True)  # so little work that waking threads would take longer
 def wrap_in_place(acc, width):
     """``acc`` int64 [T, N] becomes the two's-complement value of its low ``width`` bits (1..63)."""
     shift = 64 - width
-    for t in prange(acc.shape[0]):
+    for t in range(acc.shape[0]):
         for n in range(acc.shape[1]):
             acc[t, n] = (acc[t, n] << shift) >> shift

@@ -32,8 +32,8 @@ def test_area(area, status):
 
 def accuracy(full, int4, dint4):
     rows = [{"recipe": None, "execution": "float", "ppl": full}]
-    for fmt, ppl in (("int4", int4), ("dint4", dint4)):
-        rows += [{"recipe": f"w4a8-rtn-{fmt}", "execution": e, "ppl": ppl} for e in ("exact",)]
+    for fmt, ppl in (("int4", int4), ("dint4", dint4), ("int4z", int4), ("dint4z", dint4)):
+        rows.append({"recipe": f"w4a8-rtn-{fmt}", "execution": "exact", "ppl": ppl})
     return {"model": "m", "rows": rows}
 
 
