@@ -212,6 +212,7 @@ def test_only_quantized_folders_are_replaced(folder, tmp_path):
 
 
 def _python(code: str, check: bool = True) -> subprocess.CompletedProcess:
+    env = os.environ | {"TRANSFORMERS_VERBOSITY": "warning"}  # as a user has it
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=check, cwd="/"
+        [sys.executable, "-c", code], capture_output=True, text=True, check=check, cwd="/", env=env
     )
