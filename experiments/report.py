@@ -15,8 +15,8 @@ PREFERRED = ("asap7", "sky130hd", "osu018")  # for the picture: the smallest nod
 PLAIN_NOTE = (
     "Read the plain ratios with care: Yosys fuses a product with the addition where it is exactly "
     "as wide as its factors together (INT8 and INT4), and then spreads its partial products over "
-    "the whole accumulator. dINT4's product is a bit narrower than its factors and stays apart. The "
-    "Booth rows have no such handicap."
+    "the whole accumulator. dINT4's product is a bit narrower than its factors and stays apart. "
+    "The Booth rows have no such handicap."
 )
 COLOURS = dict(zip(STATUSES, ("bad", "half", "good"), strict=True))
 

@@ -1,11 +1,16 @@
 """Reports: whole, self-contained, and honest about what was not measured."""
 
 import json
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from macsmith.experiments import hardware, reproduce
+from macsmith.experiments.claims import CLAIMS
 from macsmith.experiments.report import Report, judge, write
 from macsmith.experiments.store import provenance
 
@@ -56,9 +61,44 @@ def test_numbers_of_the_paper_stay_out_of_what_measures():
     import macsmith.experiments as package
 
     folder = next(iter(package.__path__))
-    from pathlib import Path
-
     for path in Path(folder).glob("*.py"):
         if path.name != "claims.py":
             text = path.read_text()
             assert not re.search(r"\b(86\.33|44\.57|0\.1595|0\.0624)\b", text), path
+
+
+@pytest.mark.slow
+def test_the_main_job(tmp_path):
+    """`macsmith reproduce --quick` as on a fresh machine: every claim, a whole report, status 0."""
+    env = {name: value for name, value in os.environ.items() if name != "MACSMITH_PDK_PATH"}
+    run = subprocess.run(
+        [
+            Path(sys.executable).with_name("macsmith"),
+            "reproduce",
+            "--quick",
+            "-o",
+            tmp_path,
+            "--json",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=env,
+    )
+    assert run.returncode == 0, run.stderr
+    data = json.loads(run.stdout)
+    assert {c["id"] for c in data["claims"]} == set(CLAIMS)
+    status = {c["id"]: c["status"] for c in data["claims"]}
+    assert status["equality"] == status["definition"] == "reproduced"
+    backends = {row["backend"] for row in data["results"]["equality"]["rows"] if row["products"]}
+    assert {"engine int8", "engine numba", "engine float64", "torch"} <= backends
+    for model in data["results"]["accuracy"]["models"]:
+        ppl = {(r["recipe"], r["execution"]): r["ppl"] for r in model["rows"]}
+        assert ppl[None, "float"] < model["bigram"] < model["unigram"]
+        for recipe in ("w8a8-rtn", "w4a8-rtn-int4", "w4a8-rtn-dint4"):
+            assert ppl[recipe, "exact"] == pytest.approx(ppl[recipe, "float"], rel=2e-3)
+    html = (tmp_path / "report.html").read_text()
+    assert external(html) == []
+    assert (tmp_path / "pareto.png").exists() == any(
+        row["dynamic_pj"] for row in data["results"]["hardware"]["rows"]
+    )
