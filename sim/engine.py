@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macsmith.sim import kernels
-from macsmith.sim.codec import decode, level_table, zero_point_column
+from macsmith.sim.codec import code_dtype, decode, level_table, zero_point_column
 from macsmith.sim.spec import MacSpec
 
 __all__ = ["PATHS", "Weights", "int8_is_exact", "linear", "matmul", "provable"]
@@ -137,10 +137,12 @@ def _as_codes(codes, fmt, what: str) -> NDArray[np.unsignedinteger]:
     if codes.ndim != 2:
         raise ValueError(f"{what} must have two dimensions, not shape {codes.shape}")
     if codes.dtype == np.int8 and fmt.is_twos_complement:
+        if fmt.width == 8:
+            return codes.view(np.uint8)
         half = 2 ** (fmt.width - 1)
         if codes.size and not -half <= codes.min() <= codes.max() < half:
             raise ValueError(f"{what} of {fmt.name} must be in {-half}..{half - 1} as int8")
-        return codes.view(np.uint8) & np.uint8(2**fmt.width - 1) if fmt.width <= 8 else codes
+        return (codes.astype(np.int16) & (2 * half - 1)).astype(code_dtype(fmt))
     if codes.dtype not in (np.uint8, np.uint16):
         signed = ", or int8" if fmt.is_twos_complement else ""
         raise ValueError(f"{what} of {fmt.name} must be uint8 or uint16{signed}, not {codes.dtype}")

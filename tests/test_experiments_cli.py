@@ -2,11 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from macsmith.hw import pdk
 
 MACSMITH = Path(sys.executable).with_name("macsmith")
 
@@ -149,3 +152,56 @@ def test_synth_without_a_library_counts_nand2():
     assert found["dynamic_pj"] is None
     assert 500 < found["area_nand2"] < 5000
     assert found["flops"] == 32
+
+
+def test_quantize_then_eval_in_both_executions(tmp_path):
+    folder = tmp_path / "q"
+    status, out, err = macsmith("quantize", "opt-mini", "-o", folder, "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["layers"] == 24
+    found = {}
+    for execution in ("float", "exact"):
+        status, out, err = macsmith(
+            "eval", folder, "--execution", execution, "--limit", 2, "--json"
+        )
+        assert (status, err) == (0, "")
+        found[execution] = json.loads(out)
+    float_, exact = found["float"], found["exact"]
+    assert exact["ppl"] == pytest.approx(float_["ppl"], rel=2e-3)
+    assert exact["ppl"] != float_["ppl"]  # two ways of computing, not one twice
+    assert exact["ids_sha256"] == float_["ids_sha256"]
+    assert exact["recipe"]["weights"]["format"] == "dint4"
+    status, out, _ = macsmith("eval", "opt-mini", "--recipe", "w4a8-rtn-dint4", "--execution",
+                              "exact", "--limit", 2, "--json")  # fmt: skip
+    assert json.loads(out)["ppl"] == exact["ppl"]  # saving and loading changed no bit
+
+
+def test_eval_of_a_text_file(tmp_path):
+    text = tmp_path / "short.txt"
+    text.write_text("A list is a mutable sequence. " * 200)
+    status, out, err = macsmith("eval", "opt-mini", "--text", text, "--window", 64, "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["text"] == "short.txt"
+
+
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="iverilog not installed")
+def test_verify_counts_what_it_checked(ternary):
+    status, out, err = macsmith("verify", "mac", "--weights", ternary, "--overflow", "saturate",
+                                "--acc-width", 12, "--simulator", "icarus", "--json")  # fmt: skip
+    assert (status, err) == (0, "")
+    found = json.loads(out)
+    assert found["ok"]
+    assert found["products"] > 4 * 256
+    assert found["cover"]["overflow"] > 0
+
+
+@pytest.mark.skipif("osu018" not in {p.name for p in pdk.available()}, reason="osu018 not here")
+def test_synth_json_has_area_delay_and_energy_at_its_top_level():
+    status, out, err = macsmith(
+        "synth", "mac", "--pdk", "osu018", "--operands", "uniform", "--json"
+    )
+    assert (status, err) == (0, "")
+    found = json.loads(out)
+    for key in ("area_um2", "delay_ps", "cells", "flops", "met", "dynamic_pj", "leakage_pj"):
+        assert found[key]
+    assert found["netlist_equal"] is True

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from macsmith.sim import engine, golden
 from macsmith.sim.catalog import FORMATS
 from macsmith.sim.codec import code_dtype
+from macsmith.sim.formats import int_format
 from macsmith.sim.spec import MacSpec
 
 ACTIVATIONS = ("int8", "fp8_e4m3", "int4", "fp4_e2m1")
@@ -113,6 +114,8 @@ def test_int8_arrays_and_tensors():
     truth = engine.matmul(a, w, spec)
     signed = (w.astype(np.int8) ^ 8) - 8
     np.testing.assert_array_equal(engine.matmul(a.view(np.int8), signed, spec), truth)
+    wide = MacSpec(int_format(12), "int8", 30)
+    assert engine.matmul(a, signed, wide).tolist() == truth.tolist()
     acc = engine.matmul(torch.from_numpy(a), torch.from_numpy(w), spec)
     assert acc.dtype == torch.int64
     np.testing.assert_array_equal(acc.numpy(), truth)
