@@ -13,8 +13,7 @@ STATUSES = ("not reproduced", "partly reproduced", "reproduced")  # worst first
 
 #: Table 2, commercial 7 nm at 1 GHz: area in um2, power in mW.
 PAPER_MACS = {"int8": (86.33, 0.1595), "dint4": (44.57, 0.0624)}
-AREA_RATIO = PAPER_MACS["int8"][0] / PAPER_MACS["dint4"][0]
-POWER_RATIO = PAPER_MACS["int8"][1] / PAPER_MACS["dint4"][1]
+AREA_RATIO, POWER_RATIO = 1.93, 2.56  # as the paper prints them; its figures give 1.937 and 2.556
 WITHIN = 0.10  # of the paper's ratio: a tenth is what another library or tool may make of it
 
 
@@ -51,6 +50,9 @@ def _definition(results: dict) -> Verdict:
 
 
 def _ratio(results: dict, key: str, paper: float) -> Verdict:
+    wrong = sum(row["netlist_different"] for row in results["hardware"].get("rows", ()))
+    if wrong:
+        return Verdict(STATUSES[0], f"{wrong:,} results of a netlist differ from the golden model")
     found = []
     for lib in results["hardware"]["ratios"]:
         if lib["condition"] == "equal" and lib["weights"] == "dint4" and lib[key]:

@@ -30,6 +30,14 @@ def test_area(area, status):
     assert verdict.status == ("not measured" if status is None else STATUSES[status])
 
 
+def test_a_wrong_netlist_supports_no_ratio():
+    results = hardware(1.93, 2.56)
+    results["hardware"]["rows"] = [{"netlist_different": 0}, {"netlist_different": 7}]
+    for claim in ("area", "power"):
+        verdict = CLAIMS[claim].judge(results)
+        assert (verdict.status, verdict.finding[:9]) == (STATUSES[0], "7 results")
+
+
 def accuracy(full, int4, dint4):
     rows = [{"recipe": None, "execution": "float", "ppl": full}]
     for fmt, ppl in (("int4", int4), ("dint4", dint4), ("int4z", int4), ("dint4z", dint4)):
