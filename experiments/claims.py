@@ -81,16 +81,18 @@ def _accuracy(results: dict) -> Verdict:
 
 
 def _equality(results: dict) -> Verdict:
+    """Missing tools leave the claim unmeasured; a difference, or a bench that breaks, refutes it."""
     rows = results["equality"]["rows"]
     products = sum(row["products"] for row in rows)
     wrong = [f"{row['weights']} in {row['backend']}" for row in rows if row["mismatches"]]
-    backends = sorted({row["backend"] for row in rows if row["products"]})
-    if wrong:
-        return Verdict(STATUSES[0], f"sums differ: {', '.join(wrong)}")
-    status = (
-        STATUSES[2] if {"netlist", "RTL"} <= {b.split(" ")[0] for b in backends} else STATUSES[1]
-    )
-    return Verdict(status, f"{', '.join(backends)}: the same sums over {products:,} products")
+    ran = sorted({row["backend"] for row in rows if row["products"]})
+    if wrong or not ran:
+        return Verdict(STATUSES[0], f"sums differ: {', '.join(wrong) or 'nothing was compared'}")
+    text = f"{', '.join(ran)}: the same sums over {products:,} products"
+    absent = {"netlist", "RTL"} - {backend.split(" ")[0] for backend in ran}
+    if absent:
+        return Verdict("not measured", f"no {' and no '.join(sorted(absent))} here; {text}")
+    return Verdict(STATUSES[2], text)
 
 
 CLAIMS = {

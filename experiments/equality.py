@@ -152,6 +152,9 @@ def _rtl(config: Config, simulator: str) -> list[dict]:
         result = runner.run_operands(streams, simulator)
     except simulators.SimulatorMissing as error:
         return [_row(config.specs[0], f"RTL {simulator}", 0, 0, 0, str(error))]
+    except simulators.BenchError as error:  # it is here and does not work: that is a difference
+        reason = " ".join(str(error).split())[:200]
+        return [_row(config.specs[0], f"RTL {simulator}", 0, 0, 1, reason)]
     return [
         _row(spec, f"RTL {simulator}", count, count, wrong)
         for spec, (count, wrong) in result.items()

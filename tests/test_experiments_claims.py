@@ -69,12 +69,15 @@ def equality_row(backend, mismatches=0, products=10):
     ("rows", "status"),
     [
         ([equality_row("netlist x"), equality_row("RTL icarus")], 2),
-        ([equality_row("netlist x"), equality_row("RTL icarus", products=0)], 1),
+        ([equality_row("netlist x"), equality_row("RTL icarus", products=0)], None),
         ([equality_row("netlist x"), equality_row("RTL icarus", mismatches=1)], 0),
+        ([equality_row("netlist x"), equality_row("RTL icarus", mismatches=1, products=0)], 0),
+        ([], 0),
     ],
 )
 def test_equality(rows, status):
-    assert CLAIMS["equality"].judge({"equality": {"rows": rows}}).status == STATUSES[status]
+    expected = "not measured" if status is None else STATUSES[status]
+    assert CLAIMS["equality"].judge({"equality": {"rows": rows}}).status == expected
 
 
 def test_worse_than_recorded_is_a_regression():
