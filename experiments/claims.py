@@ -81,7 +81,7 @@ def _accuracy(results: dict) -> Verdict:
 
 
 def _equality(results: dict) -> Verdict:
-    """Missing tools leave the claim unmeasured; a difference, or a bench that breaks, refutes it."""
+    """Missing tools leave it unmeasured; a difference, or a bench that breaks, refutes it."""
     rows = results["equality"]["rows"]
     products = sum(row["products"] for row in rows)
     wrong = [f"{row['weights']} in {row['backend']}" for row in rows if row["mismatches"]]
