@@ -121,7 +121,26 @@ def _hardware(found: dict | None) -> dict | None:
     if any(row["library"] and row["condition"] != "booth" for row in rows):
         notes.append(PLAIN_NOTE)
     operands = next((row["operands"] for row in rows if row["operands"]), "none simulated")
-    return {"rows": rows, "ratios": found["ratios"], "notes": notes, "operands": operands}
+    conditions = {r["condition"]: r["condition_text"] for r in found["ratios"]}
+    return {
+        "rows": rows,
+        "conditions": list(conditions.values()),
+        "ratios": _by_unit(found["ratios"], list(conditions)),
+        "notes": notes,
+        "operands": operands,
+    }
+
+
+def _by_unit(ratios: list[dict], conditions: list[str]) -> list[dict]:
+    """One line per library and MAC, with its (area, energy) ratios under each condition."""
+    lines: dict[tuple, dict] = {}
+    for r in ratios:
+        same = {key: r[key] for key in ("library", "clock_ps", "weights")}
+        line = lines.setdefault(tuple(same.values()), same | {"by": {}})
+        line["by"][r["condition"]] = (r["area_ratio"], r["energy_ratio"])
+    for line in lines.values():
+        line["by"] = [line["by"].get(condition, (None, None)) for condition in conditions]
+    return list(lines.values())
 
 
 def _accuracy(found: dict | None) -> dict | None:
