@@ -1,9 +1,17 @@
 #!/usr/bin/env bash
 # Everything a fresh machine needs: system packages where apt may install them, and .venv with the
-# exact versions of constraints.txt. Quick when nothing has changed; `make setup` calls it.
+# exact versions of constraints.txt. Does nothing when nothing has changed; `make setup` calls it.
 set -euo pipefail
 cd "$(dirname "$0")"
 python=${PYTHON:-python3}
+
+if ! "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))'; then
+    echo "setup: macsmith needs Python 3.11 to 3.14, and $python is $("$python" -V 2>&1); set PYTHON=" >&2
+    exit 1
+fi
+stamp=.venv/.installed
+inputs=$(cat pyproject.toml constraints.txt setup.sh; pwd; "$python" -V)
+if [ -e $stamp ] && [ "$(cat $stamp)" = "$inputs" ]; then exit 0; fi
 
 root=""
 [ "$(id -u)" = 0 ] || { command -v sudo >/dev/null && sudo -n true 2>/dev/null && root="sudo -n"; } || root=none
@@ -26,15 +34,6 @@ command -v g++ >/dev/null || apt_install g++ "Verilator compiles its simulators 
 [ -e /usr/share/qflow/tech/osu018/osu018_stdcells.lib ] ||
     apt_install qflow-tech-osu018 "OSU018, a free standard-cell library"
 
-if ! "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))'; then
-    echo "setup: macsmith needs Python 3.11 to 3.14, and $python is $("$python" -V 2>&1); set PYTHON=" >&2
-    exit 1
-fi
-
-stamp=.venv/.installed
-inputs=$(cat pyproject.toml constraints.txt setup.sh; pwd; "$python" -V)
-if [ -e $stamp ] && [ "$(cat $stamp)" = "$inputs" ]; then exit 0; fi
-
 if [ ! -x .venv/bin/pip ]; then
     rm -rf .venv
     "$python" -m venv .venv >/dev/null 2>&1 || {
@@ -45,6 +44,9 @@ if [ ! -x .venv/bin/pip ]; then
 fi
 pip() { PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/pip "$@"; }
 echo "setup: installing Python packages into .venv (a few minutes the first time)"
-pip install -q -c constraints.txt setuptools torch # torch first: a CPU build, where one is offered
+# torch first, and its CPU build where pip is offered one: the plain one brings gigabytes of CUDA.
+torch=$(grep '^torch==' constraints.txt)
+pip install -q "$torch+cpu" 2>/dev/null || pip install -q "$torch"
+pip install -q -c constraints.txt setuptools
 pip install -q -c constraints.txt --no-build-isolation -e '.[dev]'
 printf '%s\n' "$inputs" >$stamp

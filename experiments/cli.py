@@ -31,7 +31,6 @@ class Commands(TyperGroup):
 app = typer.Typer(
     cls=Commands,
     help="Define a number format once; get RTL, simulation, a quantized model, area and energy.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -59,7 +58,7 @@ def formats(
     from macsmith.experiments import tables
     from macsmith.sim.catalog import FORMATS, get_format
 
-    chosen = [get_format(name)] if name else list(FORMATS.values())
+    chosen = [get_format(name)] if name is not None else list(FORMATS.values())
     if json:
         rows = [tables.format_row(fmt) for fmt in chosen]
         console.print_json(rows[0] if name else rows)
@@ -81,11 +80,10 @@ def verilog(
     json: Json = False,
 ) -> None:
     """Write a unit as one module of plain Verilog-2001."""
-    from macsmith.experiments.units import make_unit
+    from macsmith.experiments.units import make_unit, spec_for
     from macsmith.hw.export import write_verilog
-    from macsmith.sim.spec import MacSpec
 
-    spec = MacSpec(weights, activations, acc_width, overflow, lanes)
+    spec = spec_for(unit, weights, activations, acc_width, overflow, lanes)
     component = make_unit(unit, spec, style)
     path = write_verilog(component, output, name=name)
     module = name or path.stem
@@ -98,7 +96,9 @@ def verilog(
 @app.command()
 def verify(
     unit: Unit,
-    weights: WeightsOption = "dint4",
+    weights: Annotated[
+        list[str] | None, typer.Option("--weights", help="format; several, or all, in one build")
+    ] = None,
     activations: ActivationsOption = "int8",
     acc_width: AccWidth = 32,
     overflow: Overflow = "wrap",
@@ -108,12 +108,14 @@ def verify(
     json: Json = False,
 ) -> None:
     """Drive a unit's Verilog under cocotb; every result must equal the golden model."""
+    from macsmith.experiments.units import spec_for
     from macsmith.experiments.verify import runner
-    from macsmith.sim.spec import MacSpec
+    from macsmith.sim.catalog import FORMATS
 
-    spec = MacSpec(weights, activations, acc_width, overflow, lanes)
-    with console.working(f"{unit} {spec.weights.name} x {spec.activations.name} in {simulator}"):
-        result = runner.run(unit, [spec], simulator, style=style)
+    names = list(FORMATS) if weights == ["all"] else weights or ["dint4"]
+    specs = [spec_for(unit, w, activations, acc_width, overflow, lanes) for w in names]
+    with console.working(f"{unit} {', '.join(names)} in {simulator}"):
+        result = runner.run(unit, specs, simulator, style=style)
     console.report(result, json)
     if not result.ok:
         raise typer.Exit(1)
@@ -143,9 +145,9 @@ def synth(
 ) -> None:
     """Area, delay and energy of a unit in a library, its netlist checked against golden."""
     from macsmith.experiments.measure import measure
-    from macsmith.sim.spec import MacSpec
+    from macsmith.experiments.units import spec_for
 
-    spec = MacSpec(weights, activations, acc_width, overflow, lanes)
+    spec = spec_for(unit, weights, activations, acc_width, overflow, lanes)
     with console.working(f"{unit} {spec.weights.name} x {spec.activations.name}"):
         row = measure(
             unit, spec, style, pdk=pdk, liberty=liberty, clock_ps=clock_ps, operands=operands,
@@ -228,7 +230,7 @@ def main() -> None:
     """Entry point: runs the command, turns every complaint about the input into one line."""
     console.prepare_process()
     try:
-        status = app(standalone_mode=False)
+        status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except TyperException as error:  # usage
         status = _refuse(error.format_message() if hasattr(error, "format_message") else error)
     except (ValueError, OSError) as error:

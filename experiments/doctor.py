@@ -1,14 +1,14 @@
 """What this machine has: tools, simulators, libraries, and how to get what is missing."""
 
 import os
-import re
 import shutil
-import subprocess
 import sys
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 
 from rich.table import Table
+
+from macsmith.experiments.store import tool_version
 
 __all__ = ["Item", "examine", "table"]
 
@@ -74,11 +74,7 @@ def _verilator() -> Item:
 def _tool(name: str, argument: str, purpose: str, package: str) -> Item:
     if not shutil.which(name):
         return Item("tool", name, False, f"{purpose}: apt-get install {package}")
-    run = subprocess.run(
-        [name, argument], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
-    )
-    number = re.search(r"\d+(\.\d+)+", run.stdout + run.stderr)
-    return Item("tool", name, True, number.group() if number else purpose)
+    return Item("tool", name, True, tool_version(name, argument))
 
 
 def _int8() -> Item:

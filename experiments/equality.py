@@ -10,7 +10,7 @@ Time: about half a minute, most of it building the Verilator model.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -22,7 +22,7 @@ from macsmith.sim.spec import MacSpec
 __all__ = ["FULL", "QUICK", "Config", "Job", "jobs", "source"]
 
 TOKENS, OUTPUTS = 16, 32  # sums compared in software; golden takes a microsecond per product
-STREAMS = 2  # of the operand streams, those that go through the RTL simulators
+STREAMS = 4  # of the operand streams, those that go through the RTL simulators
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,13 @@ class Config:
 
 
 def _specs(*weights: str) -> tuple[MacSpec, ...]:
-    """32 bits as in the paper's comparison, and a narrow one that a real layer overflows."""
-    return tuple(
-        spec
-        for name in weights
-        for spec in (MacSpec(name, "int8", 32, "wrap"), MacSpec(name, "int8", 16, "saturate"))
-    )
+    """32 bits as in the paper's comparison, and one product wide, which a real layer overflows."""
+    specs = []
+    for name in weights:
+        wide = MacSpec(name, "int8", 32, "wrap")
+        narrow = replace(wide, acc_width=wide.product_width)
+        specs += [wide, narrow, replace(narrow, overflow="saturate")]
+    return tuple(specs)
 
 
 QUICK = Config(_specs("int8", "int4", "dint4"))
@@ -77,7 +78,10 @@ def source(config: Config) -> str:
     return from_layer(config.specs[0]).source
 
 
-def _row(spec: MacSpec, backend: str, products: int, sums: int, mismatches: int, reason="") -> dict:
+def _row(
+    spec: MacSpec, backend: str, products: int, sums: int, mismatches: int, reason: str = ""
+) -> dict:
+    """One line of the report; `overflowed` counts golden sums (of `_sums`) that left the range."""
     name = f"{spec.weights.name}, {spec.acc_width} bits {spec.overflow}"
     return {
         "weights": name,
@@ -85,6 +89,7 @@ def _row(spec: MacSpec, backend: str, products: int, sums: int, mismatches: int,
         "products": products,
         "sums": sums,
         "mismatches": mismatches,
+        "overflowed": _overflowed(spec) if products else 0,
         "reason": reason,
     }
 
@@ -101,6 +106,16 @@ def _sums(spec: MacSpec) -> tuple:
         for x in a.tolist()
     ]
     return a, w, z, np.array(truth, np.int64)
+
+
+@lru_cache(maxsize=64)
+def _overflowed(spec: MacSpec) -> int:
+    """Sums that a wider accumulator would have had otherwise. A narrow spec must have some."""
+    wide = replace(spec, acc_width=60, overflow="wrap")
+    count = int((_sums(spec)[-1] != _sums(wide)[-1]).sum())
+    if spec.acc_width == spec.product_width and not count:
+        raise AssertionError(f"no sum of the layer overflows {spec.acc_width} bits: nothing shown")
+    return count
 
 
 def _engine(config: Config, _: str) -> list[dict]:

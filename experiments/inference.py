@@ -71,14 +71,16 @@ class Evaluated:
 def quantize_model(model: str, recipe: str, output: Path) -> Quantized:
     """Quantize ``model`` by ``recipe`` and save it in ``output``, all of it or nothing."""
     from macsmith.quant import Recipe, quantize_, save_quantized
-    from macsmith.quant.io import check_output, load_model, load_tokenizer
+    from macsmith.quant.io import check_output, has_tokenizer, load_model, load_tokenizer
 
     start = time.perf_counter()
     chosen = Recipe.get(recipe)
     check_output(output)
-    net = load_model(locate(model))
+    net = load_model(locate(model), dtype="auto")  # what is not quantized is saved as it was
     layers = quantize_(net, chosen)
-    folder = save_quantized(net, output, load_tokenizer(locate(model)))
+    place = locate(model)
+    tokenizer = load_tokenizer(place) if not Path(place).is_dir() or has_tokenizer(place) else None
+    folder = save_quantized(net, output, tokenizer)
     size = sum(f.stat().st_size for f in folder.iterdir())
     return Quantized(
         model, chosen.model_dump(mode="json"), str(folder), len(layers), size,

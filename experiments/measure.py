@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from macsmith.experiments.claims import PREFERRED
 from macsmith.experiments.operands import KINDS, Operands, get
 from macsmith.experiments.store import provenance
 from macsmith.experiments.units import get_unit
@@ -21,7 +22,6 @@ __all__ = ["Measurement", "choose_library", "clock_of", "measure"]
 #: about a third; 1 GHz on ASAP7 is the paper's.
 CLOCKS = {"asap7": 1000.0, "sky130hd": 10_000.0, "osu018": 10_000.0}
 USUAL_CLOCK = 10_000.0
-PREFERRED = ("asap7", "sky130hd", "osu018")
 
 
 @dataclass(frozen=True)
@@ -142,13 +142,13 @@ def choose_library(pdk: str | None, liberty: Iterable[Path] | None = None) -> pd
     None, also by the name "none", means generic gates.
     """
     files = tuple(liberty or ())
-    if pdk and files:
+    if pdk is not None and files:
         raise ValueError("give a library by --pdk or by --liberty, not both")
     if files:
         return pdks.from_files(files)
     if pdk == "none":
         return None
-    if pdk:
+    if pdk is not None:
         return pdks.find(pdk)
     here = {found.name: found for found in pdks.available()}
     for name in (*PREFERRED, *here):

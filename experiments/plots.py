@@ -45,8 +45,8 @@ def pareto(points: list[dict[str, Any]], library: str, clock_ps: float) -> bytes
     ]
     figure.legend(handles=lines, loc="outside right upper", frameon=False, fontsize=9)
     figure.suptitle(
-        f"8-bit activations, 32-bit accumulator, {library} at {clock_ps:g} ps; "
-        "steps: no other format is smaller and better",
+        f"8-bit activations, 32-bit accumulator, the smaller of plain and Booth multipliers, "
+        f"{library} at {clock_ps:g} ps",
         fontsize=10,
     )
     buffer = io.BytesIO()

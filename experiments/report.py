@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from macsmith.experiments import plots
-from macsmith.experiments.claims import AREA_RATIO, CLAIMS, POWER_RATIO, STATUSES
+from macsmith.experiments.claims import AREA_RATIO, CLAIMS, POWER_RATIO, PREFERRED, STATUSES
 from macsmith.experiments.store import save_json, write_atomically
 
-__all__ = ["Report", "write"]
+__all__ = ["FILES", "Report", "write"]
 
-PREFERRED = ("asap7", "sky130hd", "osu018")  # for the picture: the smallest node that is here
 PLAIN_NOTE = (
     "Read the plain ratios with care: Yosys fuses a product with the addition where it is exactly "
     "as wide as its factors together (INT8 and INT4), and then spreads its partial products over "
     "the whole accumulator. dINT4's product is a bit narrower than its factors and stays apart. "
     "The Booth rows have no such handicap."
 )
+FILES = ("report.html", "report.md", "report.json", "pareto.png")
 COLOURS = dict(zip(STATUSES, ("bad", "half", "good"), strict=True))
 
 
@@ -120,6 +120,7 @@ def _hardware(found: dict | None) -> dict | None:
         )
     if any(row["library"] and row["condition"] != "booth" for row in rows):
         notes.append(PLAIN_NOTE)
+    boundaries = {row["library"]: _boundary(row) for row in rows if row["boundary"]}
     operands = next((row["operands"] for row in rows if row["operands"]), "none simulated")
     conditions = {r["condition"]: r["condition_text"] for r in found["ratios"]}
     return {
@@ -128,7 +129,17 @@ def _hardware(found: dict | None) -> dict | None:
         "ratios": _by_unit(found["ratios"], list(conditions)),
         "notes": notes,
         "operands": operands,
+        "boundaries": list(boundaries.values()),
     }
+
+
+def _boundary(row: dict) -> str:
+    edge = row["boundary"]
+    return (
+        f"{row['library']}: {row['voltage']:g} V, slews {edge['input_slew_ps']:.1f} ps (operands) "
+        f"and {edge['clock_slew_ps']:.1f} ps (clock), {edge['output_load_ff']:.2f} fF on each output, "
+        f"operands {edge['input_arrival_ps']:g} ps after the clock"
+    )
 
 
 def _by_unit(ratios: list[dict], conditions: list[str]) -> list[dict]:
@@ -182,11 +193,15 @@ def _picture(results: dict) -> bytes | None:
     rows = [
         row
         for row in results["hardware"]["rows"]
-        if row["condition"] == "equal" and row["met"] and row["dynamic_pj"] is not None
+        if row["condition"] in ("equal", "booth") and row["met"] and row["dynamic_pj"] is not None
     ]
     here = {row["library"] for row in rows}
     library = next((name for name in (*PREFERRED, *sorted(here)) if name in here), None)
-    cost = {row["weights"]: row for row in rows if row["library"] == library}
+    cost: dict[str, dict] = {}  # each format's smaller unit: plain multipliers flatter some formats
+    for row in rows:
+        if row["library"] == library:
+            least = cost.get(row["weights"], row)
+            cost[row["weights"]] = min(least, row, key=lambda r: r["area_um2"])
     points = []
     for model in results["accuracy"]["models"]:
         full = next(r["ppl"] for r in model["rows"] if r["recipe"] is None)
@@ -213,7 +228,10 @@ def _sources(report: Report) -> list[tuple[str, str]]:
     for row in report.results.get("hardware", {}).get("rows", []):
         hashes |= row["library_sha256"]
     lines += [(name, f"sha256 {digest[:16]}") for name, digest in hashes.items()]
-    lines.append(("seeds", "0 for the choice of operands; nothing else is drawn at random"))
+    lines.append((
+        "seeds",
+        "0 for the choice of operands; the benches' stimuli are seeded by the units' names",
+    ))
     return lines
 
 

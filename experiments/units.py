@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from macsmith.experiments.operands import Operands
 from macsmith.sim.codec import decode
-from macsmith.sim.spec import MacSpec
+from macsmith.sim.spec import MAX_SUM_BITS, MacSpec
 
-__all__ = ["UNITS", "Unit", "get_unit", "make_unit"]
+__all__ = ["UNITS", "Unit", "get_unit", "make_unit", "spec_for"]
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,19 @@ def get_unit(name: str) -> Unit:
         near = difflib.get_close_matches(name, UNITS, n=1, cutoff=0)[0]
         raise ValueError(f"unknown unit {name!r}; the nearest is {near!r}")
     return UNITS[name]
+
+
+def spec_for(
+    unit: str, weights: str, activations: str, acc_width: int, overflow: str, lanes: int
+) -> MacSpec:
+    """The spec that a command line describes.
+
+    A unit without an accumulator takes formats whose product is wider than ``acc_width``.
+    """
+    if get_unit(unit).result == "acc":
+        return MacSpec(weights, activations, acc_width, overflow, lanes)
+    product = MacSpec(weights, activations, MAX_SUM_BITS, "exact").product_width
+    return MacSpec(weights, activations, product, "exact")
 
 
 def make_unit(name: str, spec: MacSpec, style: str = "plain") -> Any:

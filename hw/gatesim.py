@@ -98,7 +98,7 @@ class _Model:
         tree = clock_tree(netlist, library, clock)
         self.signals = len(netlist.net_names)
         self.clock_nets = sorted(tree.nets)
-        self.clock_ports = [clock] if tree.nets else []
+        self.clock_ports = [clock] if clock in netlist.inputs else []
         cells = [library.cell(instance.type) for instance in netlist.instances]
         launch, settle, clocked, seen = [], [], [], []
         self.flip: list[tuple[int, int, int, int]] = []  # next state, clear, preset, state

@@ -120,7 +120,10 @@ class Library:
     @cached_property
     def nand2(self) -> Cell:
         """The smallest two-input NAND: its area is one NAND2 equivalent."""
-        return self._smallest(parse("!(A & B)"), "a NAND2")
+        cell = self._smallest(parse("!(A & B)"), "a NAND2")
+        if not cell.area:
+            raise ValueError(f"library {self.name}: its cells have no area")
+        return cell
 
     @cached_property
     def has_delays(self) -> bool:

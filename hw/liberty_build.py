@@ -35,6 +35,8 @@ def units(header: Group) -> Units:
     volt = _quantity(header.simple.get("voltage_unit", "1V"), "V")
     cap = 1e-12
     if given := header.complex.get("capacitive_load_unit"):
+        if len(given[-1]) != 2:
+            raise ValueError(f"capacitive_load_unit: wanted a number and a unit, got {given[-1]}")
         cap = float(given[-1][0]) * _quantity("1" + given[-1][1], "F")
     return Units(
         time=_round(_quantity(header.simple.get("time_unit", "1ns"), "s") * 1e12),
@@ -60,11 +62,16 @@ def nominal_voltage(header: Group) -> float | None:
 
 def build_cell(group: Group, header: Group, unit: Units) -> Cell:
     """The cell of `group`; ValueError names the cell where its text makes no sense."""
-    name = group.args[0]
+    name = group.args[0] if group.args else "without a name"
     try:
-        return _Builder(group, header, unit).cell()
+        cell = _Builder(group, header, unit).cell()
     except ValueError as error:
         raise ValueError(f"cell {name}: {error}") from None
+    except (IndexError, KeyError) as error:
+        raise ValueError(f"cell {name}: a group without its arguments ({error})") from None
+    if not 0 <= cell.area < float("inf"):
+        raise ValueError(f"cell {name}: wanted a finite area, got {cell.area}")
+    return cell
 
 
 class _Builder:

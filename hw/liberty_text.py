@@ -152,7 +152,9 @@ def _content(path: Path) -> bytes:
     try:
         return gzip.decompress(raw)
     except (EOFError, OSError, zlib.error):
-        raise ValueError(f"{path}: the Liberty file is cut off: its gzip data end early") from None
+        raise ValueError(
+            f"{path}: the Liberty file is cut off or damaged: its gzip data are not whole"
+        ) from None
 
 
 def _blank_comments(text: str) -> str:

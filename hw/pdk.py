@@ -24,10 +24,7 @@ QFLOW = Path("/usr/share/qflow/tech")
 
 #: Cells that are no logic of the kind a synthesiser should pick, as glob patterns. sky130's low
 #: power cells belong between supply domains and its probe cells carry test pads.
-_DONT_USE = {
-    "sky130hd": ("sky130_fd_sc_hd__lpflow_*", "sky130_fd_sc_hd__probe*"),
-    "sky130_fd_sc_hd": ("sky130_fd_sc_hd__lpflow_*", "sky130_fd_sc_hd__probe*"),
-}
+DONT_USE = ("sky130_fd_sc_hd__lpflow_*", "sky130_fd_sc_hd__probe*")
 _TYPICAL = re.compile(r"(?:^|[_.-])(tt|typ|typical)(?=[_.-]|$)", re.IGNORECASE)
 _NO_LOGIC = re.compile(r"fakeram|sram|(?:^|_)io(?=_|\.)|pad", re.IGNORECASE)
 _OTHER_VT = re.compile(r"_(?:S?LVT|SRAM|HVT)_", re.IGNORECASE)  # ASAP7: only RVT is wanted
@@ -39,7 +36,7 @@ class Pdk:
 
     name: str
     files: tuple[Path, ...]
-    dont_use: tuple[str, ...] = ()
+    dont_use: tuple[str, ...] = DONT_USE
 
 
 def find(name: str) -> Pdk:
@@ -73,7 +70,7 @@ def _search() -> dict[str, Pdk]:
     found: dict[str, Pdk] = {}
     for name, files in _candidates():
         if files:
-            found.setdefault(name, Pdk(name, tuple(files), _DONT_USE.get(name, ())))
+            found.setdefault(name, Pdk(name, tuple(files)))
     return found
 
 

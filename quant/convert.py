@@ -60,7 +60,11 @@ def linear_layers(
 ) -> dict[str, nn.Linear]:
     """The layers that `quantize_` would take, by name, in the model's order."""
     # Exactly nn.Linear: a subclass may be read past its forward (attention's out_proj, adapters).
-    found = {name: m for name, m in model.named_modules() if type(m) is nn.Linear}
+    found = {
+        name: m
+        for name, m in model.named_modules(remove_duplicate=False)
+        if name and type(m) is nn.Linear and m.weight.numel()
+    }
     for pattern in recipe.ignore:
         if pattern != "lm_head" and not any(_matches(name, pattern) for name in found):
             raise ValueError(f"ignore: {pattern!r} matches no linear layer of the model")
@@ -70,10 +74,25 @@ def linear_layers(
         if not any(_matches(name, pattern) for pattern in recipe.ignore)
         and (select is None or select(name, layer))
     }
+    if done := sum(1 for _ in quantized_layers(model)):
+        raise ValueError(f"{done} layers of the model are quantized already")
     if not layers:
-        done = sum(1 for _ in quantized_layers(model))
-        why = f"{done} are quantized already" if done else f"it has {len(found)}, all left out"
-        raise ValueError(f"the model has no linear layer to quantize ({why})")
+        raise ValueError(
+            "the model has no linear layer to quantize "
+            f"(it has {len(found)} nn.Linear, all left out)"
+        )
+    kept = {
+        id(parameter): name
+        for name, module in model.named_modules()
+        if not (type(module) is nn.Linear and name in layers)
+        for parameter in module.parameters(recurse=False)
+    }
+    for name, layer in layers.items():
+        if id(layer.weight) in kept:
+            raise ValueError(
+                f"{name!r} shares its weight with {kept[id(layer.weight)]!r}, which stays in "
+                "float: add it to ignore"
+            )
     return layers
 
 
@@ -145,16 +164,17 @@ def _rtn(
     calibration: torch.Tensor | None,
     progress: Progress | None,
 ) -> None:
-    made = {}
+    made: dict[int, QuantLinear] = {}  # a layer used in several places stays one layer
     for i, (name, layer) in enumerate(layers.items(), 1):
         try:
-            made[name] = QuantLinear.from_float(layer, recipe)
+            if id(layer) not in made:
+                made[id(layer)] = QuantLinear.from_float(layer, recipe)
         except ValueError as error:
             raise ValueError(f"layer {name!r}: {error}") from None
         if progress:
             progress(i, len(layers))
-    for name, layer in made.items():  # all of them or none
-        model.set_submodule(name, layer)
+    for name, layer in layers.items():  # all of them or none
+        model.set_submodule(name, made[id(layer)])
 
 
 #: One function per step class: (model, layers, recipe, step, calibration, progress) -> None, in

@@ -88,6 +88,8 @@ def perplexity(
         raise ValueError(f"unknown perplexity protocol {protocol!r}: wanted 'gptq'")
     ids = ids.reshape(-1).to(torch.int64)
     window = min(WINDOW, context(model)) if window is None else window
+    if window > context(model):
+        raise ValueError(f"window: the model reads {context(model)} tokens, not {window}")
     if window < 2:
         raise ValueError(f"window: wanted at least 2 tokens, got {window}")
     if (windows := ids.numel() // window) == 0:

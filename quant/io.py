@@ -9,12 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from macsmith.quant.hf import METHOD
 
-__all__ = ["check_output", "load_model", "load_tokenizer", "replace_folder", "save_quantized"]
+__all__ = [
+    "check_output",
+    "has_tokenizer",
+    "load_model",
+    "load_tokenizer",
+    "replace_folder",
+    "save_quantized",
+]
 
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.*", "spiece.model")
 WEIGHTS = ("*.safetensors", "*.bin", "*.safetensors.index.json")
 
 
@@ -45,8 +52,15 @@ def load_tokenizer(name: str | Path) -> Any:
     """The tokenizer of a folder or Hugging Face id; ValueError or OSError if it has none."""
     from transformers import AutoTokenizer
 
+    if Path(name).is_dir() and not has_tokenizer(name):
+        raise FileNotFoundError(f"model folder {str(name)!r} has no tokenizer (tokenizer.json)")
     with _quiet(), _one_line(f"tokenizer of {str(name)!r}"):
         return _local_first(AutoTokenizer, name)
+
+
+def has_tokenizer(name: str | Path) -> bool:
+    """Whether a folder holds a tokenizer's files; transformers would invent an empty one."""
+    return any(any(Path(name).glob(pattern)) for pattern in TOKENIZERS)
 
 
 def save_quantized(model: Any, folder: str | Path, tokenizer: Any = None) -> Path:
@@ -154,8 +168,8 @@ def _one_line(what: str) -> Iterator[None]:
     except OSError as error:
         text = error.strerror or _first_line(error)
         raise OSError(f"{what}: {text}") from error
-    except (ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise ValueError(f"{what}: {_first_line(error)}") from error
+    except Exception as error:  # whatever a library makes of a user's files is about those files
+        raise ValueError(f"{what}: {type(error).__name__}: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:

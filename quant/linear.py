@@ -37,11 +37,11 @@ class QuantLinear(nn.Module):
     channels (the last group may be short; G = 1 is per channel); `zero_point` integer [N, G] or
     None; `bias` [N] or None. The scales stay float32 whatever dtype the module is cast to.
 
-    Activations are quantized per token, from the token alone, so a token's result does not depend
-    on what else is in the batch. "exact" follows DESIGN section 3: integers exact, then float32 in
-    the stated order; the bias is added last, in float32. "float" is the same up to the rounding of
-    a float32 sum, as long as the accumulator does not overflow: it has none. `execution` may be
-    changed at any time. ValueError on an input that is not finite.
+    Activations are quantized per token, from the token alone. "exact" follows DESIGN section 3:
+    integers exact, then float32 in the stated order, the bias added last; so a token's result does
+    not depend on what else is in the batch. "float" is the same up to the rounding of a float32
+    sum, as long as the accumulator does not overflow: it has none. `execution` may be changed at
+    any time. For inference: no gradient passes. ValueError on an input that is not finite.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class QuantLinear(nn.Module):
         super().__init__()
         self.out_features, self.in_features = qweight.shape
         self.spec = spec
-        self.group_size = group_size or self.in_features
+        self.group_size = min(group_size or self.in_features, self.in_features)
         self.activations = activations
         groups = -(-self.in_features // self.group_size)
         if scales.shape != (self.out_features, groups):
@@ -194,7 +194,7 @@ def quantize_weight(
     """
     fmt = spec.weights
     n, k = weight.shape
-    size = options.group_size or k
+    size = min(options.group_size or k, k)
     groups = -(-k // size)
     w = weight.detach().float()
     if not torch.isfinite(w).all():

@@ -1,11 +1,20 @@
 """Recipes: what is quantized and how, typed, versioned, as TOML or by name."""
 
 import difflib
+import json
 import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    model_validator,
+)
 
 from macsmith.sim.catalog import FORMATS, get_format
 from macsmith.sim.spec import MacSpec
@@ -24,10 +33,12 @@ class Weights(_Part):
     """Weight quantization: one scale per output channel, or per group of input channels."""
 
     format: str  # catalogue name, or the path of a format's TOML file
-    group_size: int = Field(default=0, ge=0)  # 0: one scale per output channel, as in the paper
+    group_size: StrictInt = Field(
+        default=0, ge=0
+    )  # 0: one scale per output channel, as in the paper
     divisor: Literal["both", "mean", "full"] = "both"  # of formats without a zero point
     steps: Literal["steps", "levels"] = "steps"  # of zero-pointed formats
-    extend_to_zero: bool = True  # of zero-pointed formats; AWQ's quantizer has it False
+    extend_to_zero: StrictBool = True  # of zero-pointed formats; AWQ's quantizer has it False
 
 
 class Activations(_Part):
@@ -43,9 +54,9 @@ class Activations(_Part):
 class Accumulator(_Part):
     """The part of a `MacSpec` that is not a format."""
 
-    width: int = 32  # safe for both MACs at any depth of an OPT or LLaMA model
+    width: StrictInt = 32  # safe for both MACs at any depth of an OPT or LLaMA model
     overflow: Literal["exact", "wrap", "saturate"] = "wrap"  # what plain hardware does
-    lanes: int = 1  # one product per cycle, as in the paper's MAC
+    lanes: StrictInt = 1  # one product per cycle, as in the paper's MAC
 
 
 class Rtn(_Part):
@@ -124,12 +135,12 @@ class Recipe(_Part):
             table = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise ValueError(f"{path}: cannot read this recipe: {error.strerror}") from None
-        except ValueError as error:  # not TOML, or not UTF-8
+        except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or nested too deep
             raise ValueError(f"{path}: not a TOML file: {error}") from None
         for part in ("weights", "activations"):
             named = table.get(part, {}).get("format") if isinstance(table.get(part), dict) else None
             if isinstance(named, str) and named.endswith(".toml"):
-                table[part]["format"] = str(path.parent / named)
+                table[part]["format"] = str((path.parent / named).resolve())
         table.setdefault("name", path.stem)
         try:
             return cls.model_validate(table)
@@ -179,6 +190,6 @@ def _value(x) -> str:
     if isinstance(x, (list, tuple)):
         return "[" + ", ".join(map(_value, x)) + "]"
     if isinstance(x, str):
-        # JSON's escapes are TOML's, apart from the solidus, which JSON leaves alone here.
-        return '"' + x.translate({34: '\\"', 92: "\\\\", 10: "\\n", 9: "\\t", 13: "\\r"}) + '"'
+        # JSON's escapes are TOML's; DEL is the one character that only TOML wants escaped.
+        return json.dumps(x, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(x)

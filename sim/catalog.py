@@ -88,7 +88,7 @@ def load_format(path: str | Path) -> Format:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"{path}: cannot read this format: {error.strerror}") from None
-    except ValueError as error:  # not TOML, or not UTF-8
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or nested too deep
         raise ValueError(f"{path}: not a TOML file: {error}") from None
     needed = {"name", "width", "frac_bits", "levels"}
     if unknown := sorted(table.keys() - needed - {"source"}):

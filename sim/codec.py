@@ -1,4 +1,4 @@
-"""Encode and decode numpy arrays, and the scales that map real numbers onto a format.
+"""Encode and decode numpy arrays.
 
 The tables made here (levels, decision thresholds) are all that a faster back end needs: torch
 encodes with the same ones through `torch.bucketize`.
@@ -12,18 +12,7 @@ from numpy.typing import NDArray
 
 from macsmith.sim.formats import Format
 
-__all__ = [
-    "affine_scale",
-    "code_dtype",
-    "decode",
-    "encode",
-    "level_table",
-    "symmetric_scale",
-    "thresholds",
-    "zero_point_column",
-]
-
-TINY = float(np.finfo(np.float32).tiny)  # scale of an all-zero row: any positive number does
+__all__ = ["code_dtype", "decode", "encode", "level_table", "thresholds", "zero_point_column"]
 
 
 def code_dtype(fmt: Format) -> type[np.unsignedinteger]:
@@ -132,29 +121,3 @@ def encode(values: NDArray, fmt: Format, zero_point=None) -> NDArray[np.unsigned
         rows = z == each
         out[rows] = encode(values[rows], fmt, int(each))
     return out
-
-
-def symmetric_scale(magnitude: NDArray, fmt: Format) -> NDArray[np.float32]:
-    """Scale s = max|x| / (largest value that both signs have); ``magnitude`` is max|x|, float32.
-
-    INT8: over 127, INT4: over 7, dINT4: over 6 (our choice; the paper is asymmetric throughout).
-    An all-zero row gets the least normal float32, so that nothing divides by zero.
-    """
-    largest = np.float32(fmt.symmetric_level / 2**fmt.frac_bits)
-    return np.maximum(np.asarray(magnitude, np.float32) / largest, np.float32(TINY))
-
-
-def affine_scale(lo: NDArray, hi: NDArray, fmt: Format) -> tuple[NDArray, NDArray]:
-    """Scale (float32) and zero point (int64) of a zero-pointed format from a range [lo, hi].
-
-    The range is first extended to contain 0; s = (hi - lo) / p and z = round(-lo / s) with p the
-    uniform steps of the format (INT4 15, dINT4 13), so 0 <= z <= p. Source: arXiv 2311.05161,
-    section 4.2; the extension and the half-to-even rounding of z are ours (the paper is silent).
-    """
-    if not fmt.zero_pointed:
-        raise ValueError(f"{fmt.name} has no zero point: use symmetric_scale")
-    steps = np.float32(len(fmt.affine) - 1)
-    lo = np.minimum(np.asarray(lo, np.float32), 0)
-    hi = np.maximum(np.asarray(hi, np.float32), 0)
-    scale = np.maximum((hi - lo) / steps, np.float32(TINY))
-    return scale, np.clip(np.round(-lo / scale), 0, steps).astype(np.int64)

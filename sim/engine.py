@@ -51,7 +51,11 @@ class Weights:
 
     @classmethod
     def from_codes(cls, codes, spec: MacSpec, zero_point=None) -> "Weights":
-        """ValueError if the codes or zero points are none of ``spec.weights``, or K is too deep."""
+        """ValueError if the codes or zero points are none of ``spec.weights``, or K is too deep.
+
+        Too deep: "exact" is not, or the sum of the levels, which the zero-point correction needs,
+        could leave 62 bits.
+        """
         codes = _as_codes(codes, spec.weights, "w_codes")
         z = None if zero_point is None else _to_numpy(zero_point)
         z = zero_point_column(z, spec.weights, len(codes))
@@ -62,6 +66,12 @@ class Weights:
         offset = np.where((lo < -128) | (hi > 127), (lo + hi + 1) // 2, 0)
         fits = bool((hi - lo <= 255).all())
         bytes_ = (levels - offset[:, None]).astype(np.int8) if fits else None
+        top = levels.shape[1] * max(map(abs, spec.weights.level_range))  # in Python's integers
+        if top >= 2**62:
+            raise ValueError(
+                f"{levels.shape[1]} levels of {spec.weights.name} sum to more than 62 bits, "
+                "too many for the zero-point correction"
+            )
         top = int(np.abs(levels).sum(axis=1).max(initial=0))
         return cls(spec, levels, offset, bytes_, levels.sum(axis=1), top)
 

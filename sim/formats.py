@@ -78,6 +78,8 @@ class Format:
                     f"format {self.name!r}: level of code {code} must be an integer of at most "
                     f"{MAX_LEVEL_BITS} bits, not {level!r}"
                 )
+        if not any(self.levels):
+            raise ValueError(f"format {self.name!r} has no level but 0")
         if not all(_is_int(code) and 0 <= code < 2**self.width for code in self.affine):
             raise ValueError(
                 f"format {self.name!r}: affine codes must be in 0..{2**self.width - 1}"

@@ -46,6 +46,8 @@ def trace(
     Within a group of ``lanes`` it is what the sum would be if the group ended there, as a short
     last group does.
     """
+    if zero_point is None and spec.weights.zero_pointed:
+        raise ValueError(f"{spec.weights.name} is zero-pointed: give zero_point")
     a_levels = spec.activations.levels
     w_levels = spec.weights.levels_at(zero_point or 0)
     base = group = 0

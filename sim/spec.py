@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from macsmith.sim.catalog import get_format
 from macsmith.sim.formats import Format, signed_width
 
-__all__ = ["OVERFLOWS", "MacSpec"]
+__all__ = ["MAX_SUM_BITS", "OVERFLOWS", "MacSpec"]
 
 OVERFLOWS = ("exact", "wrap", "saturate")
 MAX_SUM_BITS = 63  # every partial sum must fit an int64 of the simulator with a bit to spare
@@ -64,6 +64,10 @@ class MacSpec:
             number = getattr(self, what)
             if not isinstance(number, int) or isinstance(number, bool) or number < 1:
                 raise ValueError(f"{what} must be a positive integer, not {number!r}")
+        if self.acc_width > 2 * MAX_SUM_BITS:  # before anything is raised to that power
+            raise ValueError(
+                f"an accumulator of {self.acc_width} bits needs more than {MAX_SUM_BITS} bits"
+            )
         if self.acc_width < self.product_width:
             raise ValueError(
                 f"accumulator of {self.acc_width} bits cannot hold one {self.weights.name} x "

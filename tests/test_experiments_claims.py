@@ -30,7 +30,7 @@ def test_the_papers_ratios():
 
 @pytest.mark.parametrize(
     ("area", "status"),
-    [(1.93, 2), (1.75, 2), (1.70, 1), (1.01, 1), (0.99, 0), (None, None)],
+    [(1.93, 2), (1.75, 2), (1.70, 1), (1.47, 1), (1.46, 0), (0.99, 0), (None, None)],
 )
 def test_area(area, status):
     verdict = CLAIMS["area"].judge(hardware(area, None))

@@ -12,7 +12,6 @@ from macsmith.sim.formats import Format, dint_format, int_format, minifloat
 DINTS = [fmt for fmt in FORMATS.values() if fmt.name.startswith("dint")]
 ODD = [  # what no catalogue has
     Format("one_bit", 1, (0, -1)),
-    Format("all_zero", 1, (0, 0)),
     Format("positive", 2, (0, 3, 5, 6)),
     Format("negative", 2, (-3, -7, -1, -5)),
     Format("one_affine", 2, (0, 1, -1, 4), affine=frozenset({1})),

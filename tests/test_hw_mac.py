@@ -15,7 +15,6 @@ from macsmith.sim.spec import MacSpec
 
 ONE_BIT = Format("one_bit", 1, (0, -1))
 POSITIVE = Format("positive", 2, (0, 3, 5, 6))
-ZERO = Format("all_zero", 1, (0, 0))
 
 
 def narrow(weights, activations, overflow, lanes=1, spare=1):
@@ -42,8 +41,6 @@ SPECS = [
     narrow(ONE_BIT, ONE_BIT, "saturate", lanes=2, spare=0),
     narrow(POSITIVE, POSITIVE, "saturate", spare=0),
     narrow(POSITIVE, ONE_BIT, "saturate", lanes=3, spare=0),
-    narrow(ZERO, "int8", "saturate", lanes=3, spare=0),
-    narrow(ZERO, ZERO, "wrap"),
 ]
 
 

@@ -92,12 +92,12 @@ def test_wrong_requests_are_refused(block):
     recipe = Recipe(weights=Weights(format="int4"), ignore=("fc9",))
     with pytest.raises(ValueError, match="ignore: 'fc9' matches no linear layer of the model"):
         quant.quantize_(block, recipe)
-    with pytest.raises(ValueError, match=r"no linear layer to quantize \(it has 0, all left out\)"):
+    with pytest.raises(
+        ValueError, match=r"no linear layer to quantize \(it has 0 nn.Linear, all left out\)"
+    ):
         quant.quantize_(nn.Sequential(nn.ReLU()), "w8a8-rtn")
     quant.quantize_(block, "w8a8-rtn")
-    with pytest.raises(
-        ValueError, match=r"no linear layer to quantize \(2 are quantized already\)"
-    ):
+    with pytest.raises(ValueError, match=r"^2 layers of the model are quantized already$"):
         quant.quantize_(block, "w8a8-rtn")
     with pytest.raises(ValueError, match="execution must be one of float, exact, not 'rtl'"):
         quant.set_execution(block, "rtl")

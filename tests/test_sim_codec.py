@@ -8,7 +8,7 @@ import pytest
 
 from macsmith.sim import golden
 from macsmith.sim.catalog import FORMATS
-from macsmith.sim.codec import affine_scale, decode, encode, symmetric_scale, thresholds
+from macsmith.sim.codec import decode, encode, thresholds
 from macsmith.sim.formats import Format
 
 formats = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
@@ -71,22 +71,6 @@ def test_one_zero_point_per_row():
 
 
 @pytest.mark.parametrize(
-    ("name", "largest"), [("int8", 127), ("int4", 7), ("int3", 3), ("dint4", 6), ("dint3", 2)]
-)
-def test_symmetric_scale_is_over_the_largest_level_of_both_signs(name, largest):
-    assert symmetric_scale(np.float32(largest * 0.5), FORMATS[name]) == np.float32(0.5)
-    assert np.isfinite(np.float32(0) / symmetric_scale(np.float32(0), FORMATS[name]))
-
-
-@pytest.mark.parametrize(("name", "steps"), [("dint4z", 13), ("dint3z", 5), ("int4z", 15)])
-def test_affine_scale_has_the_papers_number_of_steps(name, steps):
-    lo, hi = np.float32([-1, 0.5, -3, 0]), np.float32([steps - 1, steps, -1, 0])
-    scale, z = affine_scale(lo, hi, FORMATS[name])
-    np.testing.assert_allclose(scale[:3], [1, 1, 3 / steps], rtol=1e-6)
-    assert z.tolist() == [1, 0, steps, 0]
-
-
-@pytest.mark.parametrize(
     ("call", "words"),
     [
         (lambda: decode(np.array([16]), FORMATS["int4"]), r"^codes of int4 must be in 0\.\.15"),
@@ -98,7 +82,6 @@ def test_affine_scale_has_the_papers_number_of_steps(name, steps):
             r"^zero point of int4 must be in 0\.\.0",
         ),
         (lambda: encode(np.array([np.nan]), FORMATS["int4"]), r"^cannot encode NaN in int4$"),
-        (lambda: affine_scale(0, 1, FORMATS["int4"]), r"^int4 has no zero point"),
     ],
 )
 def test_errors(call, words):

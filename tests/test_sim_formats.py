@@ -140,6 +140,7 @@ def test_signed_width_is_tight(lo, hi):
     ("make", "words"),
     [
         (lambda: Format("x", 2, (0, 1, 2)), r"^format 'x' has 3 levels, but 2 bits need 4$"),
+        (lambda: Format("x", 1, (0, 0)), r"^format 'x' has no level but 0$"),
         (lambda: Format("a b", 1, (0, 1)), r"^format name 'a b' is not a word"),
         (lambda: Format("x", 0, (0,)), r"^format 'x': width must be an integer in 1\.\.16, not 0"),
         (lambda: Format("x", 1, (0, 0.5)), r"^format 'x': level of code 1 must be an integer"),

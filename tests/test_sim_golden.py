@@ -51,6 +51,11 @@ def test_float32_rounds_once(x):
     assert golden.float32(x) == float(np.int64(x).astype(np.float32))
 
 
+def test_a_missing_zero_point_is_refused():
+    with pytest.raises(ValueError, match=r"^int4z is zero-pointed: give zero_point$"):
+        golden.dot([1], [3], MacSpec("int4z", "int8"))
+
+
 def test_codes_out_of_range_are_refused():
     with pytest.raises(ValueError, match=r"^product 1: a=0 w=-1 are not both codes"):
         golden.dot([0, 0], [0, -1], MacSpec("int4", "int8"))

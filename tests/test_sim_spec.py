@@ -43,6 +43,7 @@ def test_product_range_is_reached(weights, activations):
     ("spec", "words"),
     [
         (("int8", "int8", 15), "^accumulator of 15 bits cannot hold one int8 x int8 product of 16"),
+        (("int8", "int8", 10**30), "^an accumulator of 1000000000000000000000000000000 bits needs"),
         (("int8", "int8", 64), "needs 65 bits, more than 63$"),
         (("fp8_e5m2", "fp8_e5m2", 62), "cannot hold one fp8_e5m2 x fp8_e5m2 product of 65 bits$"),
         (("int8", "int8", 32, "exact", 2**50), "^the largest partial sum of 1125899906842624 int8"),

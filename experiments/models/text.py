@@ -148,7 +148,11 @@ def evaluation_text(tokenizer: Any, source: str | Path = "docs") -> TokenText:
         return TokenText.from_text(tokenizer, "\n\n".join(lines), f"WikiText-2 {file.name}")
     if not path.is_file():
         raise FileNotFoundError(f"text {str(source)!r}: wanted 'docs', a folder or a text file")
-    return TokenText.from_text(tokenizer, path.read_text(encoding="utf-8"), path.name)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"text {str(source)!r}: wanted UTF-8 text, got other bytes") from None
+    return TokenText.from_text(tokenizer, text, path.name)
 
 
 def text_hash(text: str) -> str:

@@ -2,10 +2,10 @@
 
 Run:  python -m macsmith.experiments.models.train llama --wikitext DIR -o OUT
       python -m macsmith.experiments.models.train opt --steps 1000 --wikitext DIR -o OUT
-Time: a good half hour and a quarter of an hour on one CPU core with bfloat16 matrix instructions,
-      two to three times that without them, minutes on a GPU, which is used if there is one.
-      These two commands made the folders in the package (training.json has the exact record);
-      OPT gains from more steps.
+Time: 54 and 19 minutes on a shared CPU core with bfloat16 matrix instructions, two to three times
+      that without them; a GPU is used if there is one. The folders in the package were made so
+      (training.json has the exact record, and of dropout, which LLaMA does not have, an old
+      default); OPT gains from more steps.
 
 A step's batch, dropout and learning rate depend on the seed and the step alone, so a run that was
 killed goes on from its checkpoint (`DIR.checkpoint.tmp`) as if nothing had happened. The folder
