@@ -134,10 +134,13 @@ def _hardware(found: dict | None) -> dict | None:
 
 
 def _boundary(row: dict) -> str:
+    """What surrounds the units of a row's library, in words."""
     edge = row["boundary"]
     return (
-        f"{row['library']}: {row['voltage']:g} V, slews {edge['input_slew_ps']:.1f} ps (operands) "
-        f"and {edge['clock_slew_ps']:.1f} ps (clock), {edge['output_load_ff']:.2f} fF on each output, "
+        f"{row['library']}: {row['voltage']:g} V, "
+        f"slews {edge['input_slew_ps']:.1f} ps (operands) and "
+        f"{edge['clock_slew_ps']:.1f} ps (clock), "
+        f"{edge['output_load_ff']:.2f} fF on every output, "
         f"operands {edge['input_arrival_ps']:g} ps after the clock"
     )
 

@@ -108,6 +108,8 @@ def bad_inputs(bad, tmp):
         (("quantize", "opt-mini", "--recipe", "w4a8-rtn-dint5", "-o", tmp / "q"), "the nearest is"),
         (("eval", "opt-mini", "--execution", "exact"), "exact execution needs a recipe"),
         (("eval", "opt-mini", "--execution", "fast"), "execution must be one of float, exact"),
+        (("eval", "opt-mini", "--window", "513"), "the model reads 512 tokens, not 513"),
+        (("verilog", "mac", "--acc-width", "9" * 20, "-o", tmp / "x.v"), "more than 63 bits"),
         (("eval", "opt-mini", "--limit", "0"), "limit must be at least one window"),
         (("eval", "opt-minni"), "opt-mini"),
         (("reproduce", "aria"), "unknown claim 'aria'; the nearest is 'area'"),

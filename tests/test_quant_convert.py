@@ -107,3 +107,25 @@ def test_progress_is_told(block):
     seen = []
     quant.quantize_(block, "w8a8-rtn", progress=lambda done, of: seen.append((done, of)))
     assert seen == [(1, 2), (2, 2)]
+
+
+def test_a_layer_used_in_two_places_stays_one():
+    shared = nn.Linear(8, 8)
+    model = nn.ModuleDict({"a": shared, "b": shared, "c": nn.Linear(8, 8)})
+    assert quant.quantize_(model, "w4a8-rtn-dint4") == ["a", "b", "c"]
+    assert model["a"] is model["b"]
+    assert isinstance(model["a"], quant.QuantLinear)
+
+
+def test_a_weight_tied_to_an_embedding_is_refused():
+    model = nn.ModuleDict({"embed": nn.Embedding(16, 8), "head": nn.Linear(8, 16, bias=False)})
+    model["head"].weight = model["embed"].weight
+    with pytest.raises(ValueError, match=r"^'head' shares its weight with 'embed', which stays in"):
+        quant.quantize_(model, "w4a8-rtn-dint4")
+    assert type(model["head"]) is nn.Linear
+
+
+def test_a_group_longer_than_the_row_is_the_row():
+    model = nn.ModuleDict({"a": nn.Linear(8, 4)})
+    quant.quantize_(model, Recipe(weights=Weights(format="int4", group_size=10**40)))
+    assert model["a"].scale.shape == (4, 1)

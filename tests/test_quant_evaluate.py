@@ -79,3 +79,10 @@ def test_wrong_requests_are_refused():
         perplexity(model, ids, window=1)
     with pytest.raises(ValueError, match="token id 5 is outside the model's vocabulary of 5"):
         perplexity(model, ids + 1, window=2)
+
+
+def test_a_window_beyond_the_context_is_refused():
+    model = torch.nn.Linear(1, 1)
+    model.config = type("Config", (), {"max_position_embeddings": 8})()
+    with pytest.raises(ValueError, match=r"^window: the model reads 8 tokens, not 9$"):
+        perplexity(model, torch.zeros(20, dtype=torch.int64), window=9)

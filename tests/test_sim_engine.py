@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from macsmith.sim import engine, golden
 from macsmith.sim.catalog import FORMATS
 from macsmith.sim.codec import code_dtype
-from macsmith.sim.formats import int_format
+from macsmith.sim.formats import Format, int_format
 from macsmith.sim.spec import MacSpec
 
 ACTIVATIONS = ("int8", "fp8_e4m3", "int4", "fp4_e2m1")
@@ -207,3 +207,17 @@ def test_exact_refuses_a_depth_it_does_not_cover():
     zeros = np.zeros((1, 2), np.uint8)
     with pytest.raises(ValueError, match=r"^accumulator of 16 bits is not exact for 2 int8 x int8"):
         engine.matmul(zeros, zeros, spec)
+
+
+def test_levels_too_wide_for_the_bound_are_refused():
+    """The bound itself must not wrap: 2,048 levels of 2**53 are more than an int64 holds."""
+    wide = Format("wide", 2, (0, 2**53, -(2**53), 2**52))
+    few = Format("few", 2, (0, 1, -2, -1))
+    spec = MacSpec(wide, few, 60, "saturate")
+    codes = np.ones((1, 2048), np.uint8)
+    with pytest.raises(ValueError, match=r"^2048 levels of wide sum to more than 62 bits"):
+        engine.matmul(codes, codes, spec)
+    a, w = codes[:, :40], np.full((1, 40), 2, np.uint8)
+    for overflow in ("saturate", "wrap"):
+        spec = MacSpec(wide, few, 56, overflow)
+        assert engine.matmul(a, w, spec).tolist() == expected(a, w, spec, None)
