@@ -37,7 +37,7 @@ class QuantLinear(nn.Module):
     channels (the last group may be short; G = 1 is per channel); `zero_point` integer [N, G] or
     None; `bias` [N] or None. The scales stay float32 whatever dtype the module is cast to.
 
-    Activations are quantized per token, from the token alone. "exact" follows DESIGN section 3:
+    Activations are quantized per token, from the token alone. "exact" follows `sim.golden.linear`:
     integers exact, then float32 in the stated order, the bias added last; so a token's result does
     not depend on what else is in the batch. "float" is the same up to the rounding of a float32
     sum, as long as the accumulator does not overflow: it has none. `execution` may be changed at

@@ -35,7 +35,7 @@ def thresholds(
     """Decision thresholds ``t`` and codes ``c`` of nearest-level rounding.
 
     A value x gets ``c[i]``, i the number of thresholds below it (t < x). A tie that goes up has
-    its threshold one ulp of ``dtype`` under the midpoint. Ties as in DESIGN section 3: uniform
+    its threshold one ulp of ``dtype`` under the midpoint. Ties as in `golden.encode`: uniform
     levels to the even multiple of the step, others to the smaller magnitude, to the positive level
     where both are equal. Of codes with equal levels the lowest is produced. Both read-only.
     """

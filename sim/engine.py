@@ -38,7 +38,7 @@ class Weights:
     levels   int64 [N, K]   at each row's zero point
     offset   int64 [N]      levels - offset fit int8, where `bytes_` is not None
     bytes_   int8 [N, K]    levels - offset, or None where a row spans more than 255
-    sums     int64 [N]      sum over k of the levels: the zero-point correction of section 3
+    sums     int64 [N]      sum over k of the levels: the zero-point correction of `linear`
     top      int            largest sum over k of |level|: bounds every partial sum
     """
 
@@ -115,7 +115,7 @@ def provable(a_codes, w: Weights) -> list[str]:
 
 
 def linear(a_codes, a_scale, a_zero, w: "Weights | list[Weights]", w_scale):
-    """y float32 [T, N] of a linear layer, without its bias: DESIGN section 3, to the letter.
+    """y float32 [T, N] of a linear layer, without its bias: `golden.linear`, bit for bit.
 
     y = (acc - a_zero * sum u) * (a_scale * w_scale * 2**-frac_bits); the integer is converted once,
     the product of scales is formed first. a_scale float32 [T], a_zero integer [T]; w_scale float32

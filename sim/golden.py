@@ -1,6 +1,6 @@
 """Golden model in plain Python integers: slow, obvious, standard library only.
 
-RTL, kernels, engine and quantized layers must equal it bit for bit. It shares no code with what it
+It is the contract: RTL, kernels, engine and quantized layers must equal it bit for bit. It shares no code with what it
 checks except the level tables of the formats.
 """
 
@@ -116,7 +116,7 @@ def linear(
 
     y = (acc - za * sum u) * (sa * sw * 2**-frac_bits), each operation rounded to float32, groups
     added in order of k. ``w_scales`` (and ``zero_points``, or one for all) has one entry per group
-    of ``ceil(K / groups)`` products; scales are float32 already. Source: DESIGN section 3.
+    of ``ceil(K / groups)`` products; scales are float32 already.
     """
     size = -(-len(a_codes) // len(w_scales))
     total = None
