@@ -130,7 +130,7 @@ def _engine(config: Config, _: str) -> list[dict]:
 
 
 def _torch(config: Config, _: str) -> list[dict]:
-    """The layer's float32 output against section 3 of the contract, evaluated by golden."""
+    """The layer's float32 output against `golden.linear`, to the last bit."""
     import torch
 
     rows = []

@@ -1,7 +1,7 @@
 """Golden model in plain Python integers: slow, obvious, standard library only.
 
-It is the contract: RTL, kernels, engine and quantized layers must equal it bit for bit. It shares no code with what it
-checks except the level tables of the formats.
+It is the contract: RTL, kernels, engine and quantized layers must equal it bit for bit. It shares
+no code with what it checks except the level tables of the formats.
 """
 
 import struct
