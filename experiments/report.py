@@ -8,6 +8,8 @@ from typing import Any
 from macsmith.experiments import plots
 from macsmith.experiments.claims import AREA_RATIO, CLAIMS, POWER_RATIO, PREFERRED, STATUSES
 from macsmith.experiments.store import save_json, write_atomically
+from macsmith.experiments.tables import format_row, values_text
+from macsmith.sim.catalog import FORMATS
 
 __all__ = ["FILES", "Report", "write"]
 
@@ -98,6 +100,7 @@ def _view(report: Report) -> dict[str, Any]:
         "made_by": f"{by}, commit {made['commit'] or 'unknown'}, Python {made['python']}.",
         "claims": [c | {"colour": COLOURS.get(c["status"], "")} for c in report.claims],
         "definition": results.get("definition"),
+        "catalogue": [format_row(fmt) | {"text": values_text(fmt)} for fmt in FORMATS.values()],
         "hardware": _hardware(results.get("hardware")),
         "accuracy": _accuracy(results.get("accuracy")),
         "equality": results.get("equality"),

@@ -4,7 +4,7 @@ from rich.table import Table
 
 from macsmith.sim.formats import Format
 
-__all__ = ["catalogue", "format_row", "levels", "value_text"]
+__all__ = ["catalogue", "format_row", "levels", "value_text", "values_text"]
 
 
 def format_row(fmt: Format) -> dict:
@@ -26,6 +26,14 @@ def format_row(fmt: Format) -> dict:
 
 def value_text(value: float) -> str:
     return f"{value:.7g}"
+
+
+def values_text(fmt: Format) -> str:
+    """The values by code at z = 0, or the two ends of a long table."""
+    values = [fmt.value(code) for code in range(2**fmt.width)]
+    if fmt.width > 4:
+        return f"{value_text(min(values))} ... {value_text(max(values))}"
+    return " ".join(map(value_text, values))
 
 
 def catalogue(formats: list[Format]) -> Table:
