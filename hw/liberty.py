@@ -151,6 +151,8 @@ class Library:
             for name, functions in self._functions.items()
             if len(functions) == 1 and _same_table(functions[0], table)
         ]
+        pins = len(wanted.variables())  # a cell of a damaged file may lack one
+        found = [c for c in found if (len(c.inputs), len(c.outputs)) == (pins, 1)]
         return sorted(found, key=lambda c: (c.area, sum(p.cap for p in c.pins.values()), c.name))
 
     @cached_property
