@@ -112,7 +112,7 @@ def verify(
     from macsmith.experiments.verify import runner
     from macsmith.sim.catalog import FORMATS
 
-    names = list(FORMATS) if weights == ["all"] else weights or ["dint4"]
+    names = list(FORMATS) if "all" in (weights or ()) else weights or ["dint4"]
     specs = [spec_for(unit, w, activations, acc_width, overflow, lanes) for w in names]
     with console.working(f"{unit} {', '.join(names)} in {simulator}"):
         result = runner.run(unit, specs, simulator, style=style)

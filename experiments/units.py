@@ -109,7 +109,7 @@ def spec_for(
     if get_unit(unit).result == "acc":
         return MacSpec(weights, activations, acc_width, overflow, lanes)
     product = MacSpec(weights, activations, MAX_SUM_BITS, "exact").product_width
-    return MacSpec(weights, activations, product, "exact")
+    return MacSpec(weights, activations, product, "wrap")
 
 
 def make_unit(name: str, spec: MacSpec, style: str = "plain") -> Any:

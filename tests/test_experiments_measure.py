@@ -4,7 +4,7 @@ import pytest
 
 from macsmith.experiments import operands
 from macsmith.experiments.measure import choose_library, clock_of, measure
-from macsmith.experiments.units import UNITS
+from macsmith.experiments.units import UNITS, spec_for
 from macsmith.hw import pdk
 from macsmith.sim.spec import MacSpec
 
@@ -26,6 +26,16 @@ def test_every_unit_equals_golden(unit, weights):
     assert data["dynamic_pj"] > 0
     assert data["leakage_pj"] > 0
     assert len(found.lines()) == 6
+
+
+@needs_osu018
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("weights", ["dint4", "fp8_e5m2"])
+def test_every_unit_on_a_real_layer_as_the_command_line_describes_it(unit, weights):
+    width = 32 if weights == "dint4" else 40
+    found = measure(unit, spec_for(unit, weights, "int8", width, "wrap", 1), pdk="osu018")
+    assert found.netlist_equal is True
+    assert found.operands.startswith("opt-mini")
 
 
 @needs_osu018
