@@ -1,0 +1,186 @@
+"""Requantizer: from an accumulator back to a short integer."""
+
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from macsmith.hw.accumulator import clamp
+from macsmith.hw.style import Styles
+from macsmith.sim.requantize import RequantizeSpec
+
+__all__ = ["REQUANTIZERS", "Requantizer"]
+
+REQUANTIZERS = Styles("requantizer")
+
+
+class Requantizer(wiring.Component):
+    """``y = clamp(round((acc - correction) * multiplier * 2**-shift) + zero_point)``, exact.
+
+    Takes a value in every cycle and has no enable: what enters is at ``y`` ``latency`` rising
+    edges later, in the same cycle where the latency is 0. All operands belong to their value and
+    enter with it.
+
+    ::
+
+        acc --------(-)--:--(*)--:--[shift right]--:--[+ zero_point]--[clamp]-- y
+        correction --'  3rd  |  1st      |        2nd   round up
+        multiplier ----------'           |
+        shift ---------------------------'              (: a register, by pipeline)
+
+    Parameters
+    ----------
+    numbers : RequantizeSpec
+    style : str
+    pipeline : int
+        Registers on the way, 0..3: first one after the product, then one after the shifter, then
+        one after the subtractor. The result is not registered.
+
+    Members
+    -------
+    clk, rst
+        Of the domain ``sync``, where there is a pipeline. Its registers hold data only and are
+        not reset.
+    acc : In(signed(numbers.acc_width))
+    correction : In(signed(numbers.correction_width))
+        Only where its width is not 0.
+    multiplier : In(unsigned(numbers.multiplier_width))
+    shift : In(unsigned(numbers.shift_width))
+    zero_point : In(signed(numbers.out_width))
+    y : Out(signed(numbers.out_width))
+
+    Attributes
+    ----------
+    latency : int
+        ``pipeline``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such style, or the pipeline is out of range.
+    """
+
+    def __init__(self, numbers: RequantizeSpec, style: str = "plain", pipeline: int = 0):
+        if pipeline not in range(4):
+            raise ValueError(f"a requantizer has 0..3 pipeline registers, not {pipeline!r}")
+        self._style = REQUANTIZERS.get(style, numbers)
+        self.numbers = numbers
+        self.style = style
+        self.pipeline = pipeline
+        self.latency = pipeline + self._style.latency
+        width = numbers.correction_width
+        super().__init__({
+            "acc": In(signed(numbers.acc_width)),
+            **({"correction": In(signed(width))} if width else {}),
+            "multiplier": In(unsigned(numbers.multiplier_width)),
+            "shift": In(unsigned(numbers.shift_width)),
+            "zero_point": In(signed(numbers.out_width)),
+            "y": Out(signed(numbers.out_width)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        self._style.build(m, self)
+        return m
+
+
+@REQUANTIZERS.add("plain")
+def plain(m: Module, unit: Requantizer) -> None:
+    """Subtractor, ``*``, and a barrel shifter that drops what only says "too large".
+
+    Rounding twice ("tflite", and a shift beyond the multiplier's width m) takes no second rounder:
+    half up at 2**-m adds half of 2**m to the product and drops the m bits below, and what is left
+    is rounded as in "half-away".
+    """
+    numbers = unit.numbers
+
+    difference = Signal(signed(numbers.difference_width))
+    m.d.comb += difference.eq(unit.acc - unit.correction if numbers.correction_width else unit.acc)
+    difference, multiplier, shift, zero_point = _stage(
+        m,
+        "difference",
+        unit.pipeline >= 3,
+        difference,
+        unit.multiplier,
+        unit.shift,
+        unit.zero_point,
+    )
+
+    product = Signal(signed(numbers.product_width))
+    twice = Const(0)
+    if numbers.rounding == "tflite" and numbers.max_shift > numbers.multiplier_width:
+        twice = Signal()
+        m.d.comb += twice.eq(shift > numbers.multiplier_width)
+        # The greatest product, (2**(d - 1) - 1) * (2**m - 1), leaves room for 2**(m - 1).
+        nudged = Signal.like(product)
+        below = nudged[: numbers.multiplier_width] & ~twice.replicate(numbers.multiplier_width)
+        m.d.comb += [
+            nudged.eq(difference * multiplier + (twice << (numbers.multiplier_width - 1))),
+            product.eq(Cat(below, nudged[numbers.multiplier_width :])),
+        ]
+    else:
+        m.d.comb += product.eq(difference * multiplier)
+    product, shift, zero_point, twice = _stage(
+        m, "product", unit.pipeline >= 1, product, shift, zero_point, twice
+    )
+
+    shifted, sticky, beyond = _shift_right(m, product, shift, numbers.out_width + 1)
+    negative = product[-1]
+    shifted, sticky, beyond, negative, zero_point, twice = _stage(
+        m, "shifted", unit.pipeline >= 2, shifted, sticky, beyond, negative, zero_point, twice
+    )
+
+    half, floor = shifted[0], shifted[1:].as_signed()
+    away = sticky | ~negative  # the half of a negative number is already rounded down
+    up = {
+        "half-up": Const(1),
+        "half-even": sticky | floor[0],
+        "half-away": away,
+        "tflite": ~twice | away,
+    }[numbers.rounding]
+    total = Signal(signed(numbers.out_width + 3))  # floor: out_width + 1; zero point; one carry
+    low, high = numbers.out_range
+    m.d.comb += [
+        total.eq(floor + zero_point + (half & up)),
+        unit.y.eq(Mux(beyond, Mux(negative, low, high), clamp(total, numbers.out_width))),
+    ]
+
+
+def _shift_right(m: Module, x: Value, shift: Value, width: int) -> tuple[Value, Value, Value]:
+    """``x * 2**-shift`` as (floor to a half, whether anything was below, whether it is beyond).
+
+    The first has ``width`` bits of integer and one of fraction; it means nothing if the integer is
+    beyond, that is, needs more bits. Adding a number of ``width`` - 1 bits and a carry cannot bring
+    it back into ``width`` - 1 bits: the sum is clamped, whatever it is.
+
+    Great shifts first. After the stage that shifts by 2**k at most 2**k - 1 are still to come, so
+    bits that even these cannot bring into the result say only that it is beyond, and are not
+    shifted any further: 123 multiplexers instead of 390 for a product of 64 bits.
+    """
+    shifted = Signal(signed(len(x) + 1))
+    m.d.comb += shifted.eq(Cat(Const(0, 1), x))
+    sticky, beyond = Const(0, 1), Const(0, 1)
+    for k in reversed(range(len(shift))):
+        by = 2**k
+        stage = Signal(signed(len(shifted)), name=f"shifted_by_{by}")
+        m.d.comb += stage.eq(Mux(shift[k], shifted >> by, shifted))
+        sticky = sticky | (shift[k] & shifted[:by].any())
+
+        kept = min(width + 1 + by - 1, len(stage))  # by - 1 are still to come
+        upper = stage[kept - 1 :]
+        beyond = beyond | ~(upper.all() | ~upper.any())
+        shifted = stage[:kept].as_signed()
+    result = Signal(signed(width + 1))
+    m.d.comb += result.eq(shifted)
+    return result, sticky, beyond
+
+
+def _stage(m: Module, name: str, registered: bool, *values: Value) -> list[Value]:
+    """The values, through one register each if ``registered``."""
+    if not registered:
+        return list(values)
+    registers = []
+    for k, value in enumerate(values):
+        register = Signal(value.shape(), name=f"{name}_reg{k or ''}", reset_less=True)
+        m.d.sync += register.eq(value)
+        registers.append(register)
+    return registers
