@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from macsmith.hw.bits import look_up
 from macsmith.hw.style import Styles
 from macsmith.sim.formats import Format, signed_width
 
@@ -71,7 +72,7 @@ class Decoder(wiring.Component):
 def plain(m: Module, dec: Decoder) -> None:
     """The table at z = 0, less the zero point for the codes that move with it."""
     fmt = dec.fmt
-    at_zero = _look_up(m, dec.code, fmt.levels)
+    at_zero = _levels(m, dec.code, fmt.levels)
     if not fmt.zero_pointed:
         m.d.comb += dec.level.eq(at_zero)
         return
@@ -87,41 +88,14 @@ def plain(m: Module, dec: Decoder) -> None:
             m.d.comb += offset.eq(0)
 
 
-def _look_up(m: Module, code: Value, levels: Sequence[int]) -> Value:
-    """``levels[code]``: wires if the table is a multiple of the code, else multiplexers.
-
-    Each bit of the level is a tree of multiplexers with the code's top bit at its root; a subtree
-    that is needed twice, in one bit or in several, is made once.
-    """
+def _levels(m: Module, code: Value, levels: Sequence[int]) -> Value:
+    """``levels[code]``: wires if the table is a multiple of the code, else multiplexers."""
     shift = _power_of_two(levels[1])
     for wired in (code, code.as_signed()):
         if list(levels) == [_as_int(wired, c) << shift for c in range(len(levels))]:
             return wired << shift
 
-    made: dict[tuple[int, int], Value] = {}
-
-    def tree(column: int, bits: int) -> Value:
-        """The bit whose value for code ``c`` of ``bits`` bits is bit ``c`` of ``column``."""
-        if column in (0, 2**2**bits - 1):
-            return Const(column & 1, 1)
-        if (column, bits) not in made:
-            half = 2 ** (bits - 1)
-            high, low = divmod(column, 2**half)
-            if high == low:
-                bit = tree(low, bits - 1)
-            elif {high, low} == {0, 2**half - 1}:
-                bit = code[bits - 1] ^ (low & 1)
-            else:
-                bit = Signal(name="")  # private: one of very many
-                m.d.comb += bit.eq(Mux(code[bits - 1], tree(high, bits - 1), tree(low, bits - 1)))
-            made[column, bits] = bit
-        return made[column, bits]
-
-    columns = [
-        sum((level >> k & 1) << c for c, level in enumerate(levels))
-        for k in range(signed_width(min(levels), max(levels)))
-    ]
-    return Cat(tree(column, len(code)) for column in columns).as_signed()
+    return look_up(m, code, levels, signed_width(min(levels), max(levels))).as_signed()
 
 
 def _as_int(wired: Value, code: int) -> int:

@@ -1,16 +1,18 @@
 """Multiply-accumulate unit."""
 
-from amaranth import Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth import Module, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from macsmith.hw.multiplier import Multiplier
+from macsmith.hw.accumulator import Operands, accumulate
+from macsmith.hw.multiplier import Plain
 from macsmith.hw.style import Styles
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["MACS", "Mac", "clamp"]
+__all__ = ["MACS", "MOST_STAGES", "Mac", "check_pipeline"]
 
 MACS = Styles("mac")
+MOST_STAGES = 2
 
 
 class Mac(wiring.Component):
@@ -20,30 +22,37 @@ class Mac(wiring.Component):
     products of a group enter one after the other, are summed exactly, and overflow applies to the
     sum before the group plus the group so far, as if the group ended there.
 
-    ========  =======  ======================================================================
-    style     latency  structure
-    ========  =======  ======================================================================
-    plain     1        plain `Multiplier`, adder, accumulator; no register before the product
-    ========  =======  ======================================================================
+    ::
+
+        w, z --[1]--[recode]---.
+                               +--[rows]--[2]--(+)--[overflow]--[acc]--+--
+        a -----[1]--[prepare]--'                '-- 0 if clear --------'
+
+        [1]  operands, registered with pipeline 1 and 2
+        [2]  the product, registered with pipeline 2 (its two rows, where it is not one number)
 
     Parameters
     ----------
     spec : MacSpec
         "exact" is built as "wrap": that the width suffices is checked where the depth is known.
     style : str
+    pipeline : int
+        Stages of registers before the accumulator, 0 to 2.
 
     Members
     -------
     clk, rst
         Of the domain ``sync``. ``rst`` is synchronous, active high, and comes before ``en``: it
-        sets ``acc`` to 0, and the next product starts a group.
+        sets ``acc`` to 0, drops what is in the pipeline, and the next product starts a group.
     en : In(1)
         A product enters in this cycle. While it is low, ``acc`` holds and the operands may be
         anything.
     clear : In(1)
         With ``en``: start a new sum, and a new group, with this product. Alone it does nothing.
     w : In(unsigned(spec.weights.width))
+        Code of the weight.
     a : In(unsigned(spec.activations.width))
+        Code of the activation.
     z : In(unsigned(spec.weights.width))
         Zero point of the weights; only where they are zero-pointed. Belongs to its product.
     acc : Out(signed(spec.acc_width))
@@ -53,18 +62,20 @@ class Mac(wiring.Component):
     Attributes
     ----------
     latency : int
+        1 + pipeline.
 
     Raises
     ------
     ValueError
-        If there is no such style, or it cannot serve this spec.
+        If there is no such style, it cannot serve this spec, or pipeline is out of range.
     """
 
-    def __init__(self, spec: MacSpec, style: str = "plain"):
+    def __init__(self, spec: MacSpec, style: str = "plain", pipeline: int = 0):
         self._style = MACS.get(style, spec)
         self.spec = spec
         self.style = style
-        self.latency = self._style.latency
+        self.pipeline = check_pipeline(pipeline)
+        self.latency = self._style.latency + pipeline
         z = {"z": In(unsigned(spec.weights.width))} if spec.weights.zero_pointed else {}
         super().__init__({
             "en": In(1),
@@ -77,71 +88,26 @@ class Mac(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        self._style.build(m, self)
+        x = Operands.of(self)
+        if self.pipeline >= 1:
+            x = x.registered(m, "in")
+        self._style.build(m, self, x)
         return m
 
 
+def check_pipeline(pipeline: int) -> int:
+    """``pipeline`` itself; ValueError unless it is a number of stages."""
+    if isinstance(pipeline, bool) or pipeline not in range(MOST_STAGES + 1):
+        raise ValueError(f"pipeline must be 0 to {MOST_STAGES} stages, not {pipeline!r}")
+    return pipeline
+
+
 @MACS.add("plain", latency=1)
-def plain(m: Module, mac: Mac) -> None:
-    """Multiplier and adder before the accumulator's register.
-
-    ::
-
-        w, z --[decoder]--(*)--(+)--[overflow]--[acc]--+--
-        a -----[decoder]---'    '-- 0 if clear --------'
-    """
-    m.submodules.multiplier = multiplier = Multiplier(mac.spec)
-    m.d.comb += [
-        multiplier.w.eq(mac.w),
-        multiplier.a.eq(mac.a),
-    ]
-    if mac.spec.weights.zero_pointed:
-        m.d.comb += multiplier.z.eq(mac.z)
-    accumulate(m, mac, multiplier.product)
-
-
-def accumulate(m: Module, mac: Mac, product: Value) -> None:
-    """Add ``product`` to ``mac.acc`` at the next edge, as ``mac.spec`` and the strobes say."""
-    spec = mac.spec
-    if spec.overflow != "saturate":  # wrapping does not care where a group ends
-        with m.If(mac.en):
-            m.d.sync += mac.acc.eq(Mux(mac.clear, 0, mac.acc) + product)
-        return
-
-    if spec.lanes == 1:
-        total = Signal(signed(spec.sum_width))
-        m.d.comb += total.eq(Mux(mac.clear, 0, mac.acc) + product)
-        with m.If(mac.en):
-            m.d.sync += mac.acc.eq(clamp(total, spec.acc_width))
-        return
-
-    # The register keeps the total of sum and group *before* the clamp, wide enough for a group
-    # that starts from a full accumulator; `acc` is its clamp, and so is what a new group starts at.
-    total_reg = Signal(signed(spec.sum_width))
-    lane = Signal(range(spec.lanes))  # products already in this group
-    base = Signal(signed(spec.sum_width))
-    m.d.comb += [
-        mac.acc.eq(clamp(total_reg, spec.acc_width)),
-        base.eq(Mux(mac.clear, 0, Mux(lane == 0, mac.acc, total_reg))),
-    ]
-    with m.If(mac.en):
-        m.d.sync += total_reg.eq(base + product)
-        with m.If(mac.clear):
-            m.d.sync += lane.eq(1)
-        with m.Elif(lane == spec.lanes - 1):
-            m.d.sync += lane.eq(0)
-        with m.Else():
-            m.d.sync += lane.eq(lane + 1)
-
-
-def clamp(x: Value, width: int) -> Value:
-    """``x``, a signed value, clamped to ``width`` bits of two's complement.
-
-    It fits where the bits from the new sign upwards are all equal.
-    """
-    if len(x) <= width:
-        return x
-    sign = x[-1]
-    upper = x[width - 1 :]
-    limit = Mux(sign, Const(-(2 ** (width - 1)), signed(width)), 2 ** (width - 1) - 1)
-    return Mux(upper.all() | ~upper.any(), x[:width].as_signed(), limit)
+def plain(m: Module, mac: Mac, x: Operands) -> None:
+    """``acc + w * a``, as one would write it: synthesis sees product and sum and may fuse them."""
+    scheme = Plain(mac.spec)
+    product = scheme.product(m, *scheme.factors(m, x))
+    if mac.pipeline >= 2:
+        x = x.with_rows(product).registered(m, "product")
+        (product,) = x.rows
+    accumulate(m, mac.spec, mac.acc, x, lambda base, width: base + product)

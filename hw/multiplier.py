@@ -1,14 +1,16 @@
-"""Multiplier: two codes in, the product of their levels out."""
+"""Multiplier: two codes in, the product of their levels out; and how a product is made of bits."""
 
-from amaranth import Module, signed, unsigned
+from amaranth import Module, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from macsmith.hw.accumulator import Operands
 from macsmith.hw.decoder import Decoder
+from macsmith.hw.heap import Heap
 from macsmith.hw.style import Styles
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["MULTIPLIERS", "Multiplier"]
+__all__ = ["MULTIPLIERS", "Multiplier", "Plain", "Scheme"]
 
 MULTIPLIERS = Styles("multiplier")
 
@@ -16,13 +18,8 @@ MULTIPLIERS = Styles("multiplier")
 class Multiplier(wiring.Component):
     """Combinational: ``product = level(w) * level(a)``, exact.
 
-    The operands are codes and not levels, so that a style may recode them in its own way.
-
-    ========  =================================================================
-    style     structure
-    ========  =================================================================
-    plain     a plain `Decoder` per operand and ``*``: synthesis picks the rest
-    ========  =================================================================
+    The operands are codes and not levels, so that a style may recode them in its own way. A style
+    is a `Scheme`; what it makes of the two operands goes through one compressor tree.
 
     Parameters
     ----------
@@ -33,7 +30,9 @@ class Multiplier(wiring.Component):
     Members
     -------
     w : In(unsigned(spec.weights.width))
+        Code of the weight.
     a : In(unsigned(spec.activations.width))
+        Code of the activation.
     z : In(unsigned(spec.weights.width))
         Zero point of the weights; only where they are zero-pointed.
     product : Out(signed(spec.product_width))
@@ -65,19 +64,75 @@ class Multiplier(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        self._style.build(m, self)
+        scheme = self._style.build(self.spec)
+        weight = scheme.recode(m, self.w, getattr(self, "z", None))
+        m.d.comb += self.product.eq(scheme.product(m, weight, scheme.prepare(m, self.a)))
         return m
 
 
+class Scheme:
+    """How one kind of multiplier makes a product: a style of `MULTIPLIERS` is a subclass.
+
+    The work has three parts, so that an array does each where it is needed least often:
+
+    ::
+
+        w, z --[recode]---- weight -----.
+                                        +--[rows]--> bits of a `Heap`
+        a -----[prepare]--- activation -'
+
+    ``recode`` looks at a weight alone and ``prepare`` at an activation alone: at the edge of an
+    array they are done once for a whole row or column, and what they return travels. This class
+    has the ones that most schemes want: the two levels.
+
+    Parameters
+    ----------
+    spec : MacSpec
+    """
+
+    def __init__(self, spec: MacSpec):
+        self.spec = spec
+
+    def recode(self, m: Module, w: Value, z: Value | None, name: str = "w") -> Value:
+        """What ``rows`` needs of a weight, from its code (and zero point); here its level.
+
+        Adds to ``m``, where everything is called ``name`` or starts so.
+        """
+        return _decode(m, self.spec.weights, w, z, name)
+
+    def prepare(self, m: Module, a: Value, name: str = "a") -> Value:
+        """What ``rows`` needs of an activation, from its code; here its level."""
+        return _decode(m, self.spec.activations, a, None, name)
+
+    def factors(self, m: Module, x: Operands) -> tuple[Value, Value]:
+        """``recode`` and ``prepare`` of one cycle's codes."""
+        return self.recode(m, x.w, x.z), self.prepare(m, x.a)
+
+    def rows(self, m: Module, heap: Heap, weight: Value, activation: Value, name: str) -> None:
+        """Add the product, as bits, to ``heap``."""
+        raise NotImplementedError
+
+    def product(self, m: Module, weight: Value, activation: Value, name: str = "product") -> Value:
+        """The product itself, signed, of ``spec.product_width`` bits."""
+        heap = Heap(m, name)
+        self.rows(m, heap, weight, activation, f"{name}_rows")
+        return heap.total(self.spec.product_width)
+
+
 @MULTIPLIERS.add("plain")
-def plain(m: Module, mul: Multiplier) -> None:
-    """``*`` between two decoders."""
-    m.submodules.w_dec = w_dec = Decoder(mul.spec.weights)
-    m.submodules.a_dec = a_dec = Decoder(mul.spec.activations)
-    m.d.comb += [
-        w_dec.code.eq(mul.w),
-        a_dec.code.eq(mul.a),
-        mul.product.eq(w_dec.level * a_dec.level),
-    ]
-    if mul.spec.weights.zero_pointed:
-        m.d.comb += w_dec.z.eq(mul.z)
+class Plain(Scheme):
+    """A plain `Decoder` per operand and ``*``: synthesis picks the rest."""
+
+    def rows(self, m, heap, weight, activation, name):
+        heap.add(self.product(m, weight, activation))
+
+    def product(self, m, weight, activation, name="product"):
+        return weight * activation
+
+
+def _decode(m: Module, fmt, code: Value, z: Value | None, name: str) -> Value:
+    m.submodules[f"{name}_dec"] = decoder = Decoder(fmt)
+    m.d.comb += decoder.code.eq(code)
+    if fmt.zero_pointed:
+        m.d.comb += decoder.z.eq(z)
+    return decoder.level

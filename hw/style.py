@@ -1,16 +1,17 @@
 """Styles: the named microarchitectures of a unit. Every style of a unit computes the same thing.
 
-A unit keeps a `Styles`; a style enters it by decorating the function that builds its logic, in any
-module, so that a new style is a new file. The unit owns ports, parameters and contract, and a style
-owns everything between the ports.
+A unit keeps a `Styles`; a style enters it by decorating what builds its logic, in any module, so
+that a new style is a new file. The unit owns ports, parameters and contract, and a style owns
+everything between the ports.
 """
 
 import difflib
-from collections.abc import Callable
+import importlib
+import pkgutil
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
-
-from amaranth import Module
 
 __all__ = ["Style", "Styles"]
 
@@ -23,15 +24,20 @@ class Style:
     ----------
     name : str
     build : callable
-        ``build(m, unit)`` adds the logic between the unit's ports to the module ``m``.
+        What the unit calls to get its logic; the unit says with what. Of a family it has the style
+        of the other unit already.
+    summary : str
+        One line: the structure.
     latency : int
-        Rising clock edges from the operands to the result; 0 is combinational.
+        Rising clock edges from the operands to the result, without pipeline registers; 0 is
+        combinational.
     refuses : callable
         ``refuses(subject)`` says why the style cannot serve this format or spec; "" if it can.
     """
 
     name: str
-    build: Callable[[Module, Any], None]
+    build: Callable[..., Any]
+    summary: str
     latency: int
     refuses: Callable[[Any], str]
 
@@ -48,34 +54,76 @@ class Styles:
     def __init__(self, unit: str) -> None:
         self.unit = unit
         self._by_name: dict[str, Style] = {}
+        self._families: dict[str, tuple[Style, Styles, frozenset[str]]] = {}
 
     def add(
         self,
         name: str,
         *,
+        over: "Styles | None" = None,
+        but: Collection[str] = (),
         latency: int = 0,
         refuses: Callable[[Any], str] = lambda subject: "",
     ) -> Callable:
-        """Decorator: the function builds style ``name``. ValueError if the name is taken."""
-        if name in self._by_name:
+        """Decorator: the function, or class, builds style ``name``; its docstring starts with
+        the summary.
+
+        With ``over``, the styles of another unit, it is a family: a style ``name-other`` for each
+        ``other`` that ``over`` has or will have ``but`` these, built with that `Style` as first
+        argument.
+
+        ValueError if the name is taken.
+        """
+        if name in self._by_name or name in self._families:
             raise ValueError(f"{self.unit} style {name!r} exists already")
 
-        def register(build: Callable[[Module, Any], None]) -> Callable[[Module, Any], None]:
-            self._by_name[name] = Style(name, build, latency, refuses)
+        def register(build: Callable) -> Callable:
+            summary = (build.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+            style = Style(name, build, summary, latency, refuses)
+            if over is None:
+                self._by_name[name] = style
+            else:
+                self._families[name] = style, over, frozenset(but)
             return build
 
         return register
 
     def get(self, name: str, subject: Any) -> Style:
         """Style ``name``; ValueError if there is none, or if it cannot serve ``subject``."""
-        if name not in self._by_name:
-            near = difflib.get_close_matches(str(name), self._by_name, n=1, cutoff=0)
+        everything = {style.name: style for style in self}
+        if name not in everything:
+            near = difflib.get_close_matches(str(name), everything, n=1, cutoff=0)
             raise ValueError(f"unknown {self.unit} style {name!r}; the nearest is {near[0]!r}")
-        style = self._by_name[name]
+        style = everything[name]
         if reason := style.refuses(subject):
             raise ValueError(f"{self.unit} style {name!r} cannot serve this: {reason}")
         return style
 
     def names(self, subject: Any = None) -> list[str]:
         """Every style's name; with a subject, of those that can serve it."""
-        return [s.name for s in self._by_name.values() if subject is None or not s.refuses(subject)]
+        return [s.name for s in self if subject is None or not s.refuses(subject)]
+
+    def __iter__(self) -> Iterator[Style]:
+        """Every style, families with each of their members."""
+        _discover()
+        yield from self._by_name.values()
+        for family, others, but in self._families.values():
+            yield from (_member(family, other) for other in others if other.name not in but)
+
+
+def _member(family: Style, other: Style) -> Style:
+    return Style(
+        name=f"{family.name}-{other.name}",
+        build=partial(family.build, other),
+        summary=f"{family.summary}: {other.summary}",
+        latency=family.latency + other.latency,
+        refuses=lambda subject: family.refuses(subject) or other.refuses(subject),
+    )
+
+
+@cache
+def _discover() -> None:
+    """Import every module of `macsmith.hw.styles`."""
+    package = importlib.import_module("macsmith.hw.styles")
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)

@@ -1,0 +1,190 @@
+"""A heap of weighted bits, and the compressor tree that adds them up.
+
+Everything that is summed in one step (partial products of one product or of many, an accumulator)
+goes into one heap as bits with weights, and only the two rows that are left at the end meet in an
+adder that propagates carries.
+"""
+
+from dataclasses import dataclass
+from itertools import chain
+
+from amaranth import Cat, Const, Module, Signal, Value, signed
+
+from macsmith.hw.adders import FullAdder, HalfAdder
+from macsmith.hw.bits import extended
+
+__all__ = ["Heap"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Bit:
+    """``value`` is one bit, or None for a constant 1; ``depth`` the adders before it."""
+
+    value: Value | None
+    depth: int = 0
+
+
+class Heap:
+    """A sum of bits under construction; one of `rows`, `total` and `onto` ends it.
+
+    Signs cost one bit each: a negative bit of weight k is its complement at k and a constant
+    ``-2**k``, and all constants together are one number, added at the end.
+
+    Parameters
+    ----------
+    m : Module
+        Gets the tree as submodule ``name``.
+    name : str
+    """
+
+    def __init__(self, m: Module, name: str = "tree"):
+        self._tree = Module()
+        m.submodules[name] = self._tree
+        self._bits: dict[int, list[_Bit]] = {}
+        self._constant = 0
+        self._adders = 0
+
+    def add(self, number: Value, shift: int = 0) -> None:
+        """Add ``number * 2**shift``; its own shape says whether it is signed."""
+        number = Value.cast(number)
+        for k, bit in enumerate(number):
+            if number.shape().signed and k == len(number) - 1:
+                self.subtract_bit(bit, shift + k)
+            else:
+                self.add_bit(bit, shift + k)
+
+    def add_bit(self, bit: Value, weight: int) -> None:
+        """Add ``bit * 2**weight``."""
+        if isinstance(bit, Const):
+            self.add_constant(bit.value << weight)
+        else:
+            self._bits.setdefault(weight, []).append(_Bit(bit))
+
+    def subtract_bit(self, bit: Value, weight: int) -> None:
+        """Subtract ``bit * 2**weight``."""
+        if isinstance(bit, Const):
+            self.add_constant(-(bit.value << weight))
+            return
+        self.add_bit(~bit, weight)
+        self.add_constant(-(2**weight))
+
+    def add_constant(self, number: int) -> None:
+        """Add an integer of either sign."""
+        self._constant += number
+
+    def rows(self, width: int) -> tuple[Value, Value]:
+        """Two unsigned numbers of ``width`` bits whose sum modulo ``2**width`` is the heap's."""
+        columns, _ = self._reduced(self._columns(width, self._constant))
+        return _row(columns, 0), _row(columns, 1)
+
+    def exact_rows(self, bound: int) -> tuple[Value, Value, int]:
+        """Two unsigned numbers and a constant that add up to the sum, which fits ``bound`` bits.
+
+        Unlike those of `rows` they are the sum at any width.
+        """
+        n = self._offset_width(bound)
+        columns, _ = self._reduced(self._columns(n, self._constant + 2 ** (n - 1)))
+        return _row(columns, 0), _row(columns, 1), -(2 ** (n - 1))
+
+    def total(self, width: int) -> Value:
+        """The sum modulo ``2**width``, signed.
+
+        Bits below the first column with two stay as they are.
+        """
+        columns, _ = self._reduced(self._columns(width, self._constant))
+        total = Signal(signed(width), name="total")
+        self._tree.d.comb += total.eq(_propagated(columns))
+        return total
+
+    def onto(self, base: Value, width: int, bound: int) -> Value:
+        """``base`` plus the sum, modulo ``2**width``, signed.
+
+        The sum itself is known to fit ``bound`` bits, signed. Then no more than one carry leaves
+        its columns, and above them ``base`` only goes up or down by one:
+
+        ::
+
+            T = sum + 2**(n-1), bits without a sign, fits the low n bits for an n of bound at least
+            base - 2**(n-1):    bit n-1 inverted, and as inverted taken from what is above
+
+             base[n:]  +  ~base[n-1] in every bit  +  carry       |  base[:n] + T, in the tree
+        """
+        n = self._offset_width(bound)
+        base = extended(base, max(width, len(base)))[:width]
+        if n >= width:
+            self.add(base)
+            return self.total(width)
+        down = ~base[n - 1]
+        self.add(base[: n - 1])
+        self.add_bit(down, n - 1)
+        columns, carries = self._reduced(self._columns(n, self._constant + 2 ** (n - 1)))
+        low = Signal(n + 1, name="low")
+        carry = Signal(name="carry")
+        total = Signal(signed(width), name="total")
+        upper = Cat(carry, base[n:]) + Cat(carry, down.replicate(width - n))
+        self._tree.d.comb += [
+            low.eq(_propagated(columns)),
+            carry.eq(Cat(low[n], *carries).any()),
+            total.eq(Cat(low[:n], upper[1 : width - n + 1])),
+        ]
+        return total
+
+    def _offset_width(self, bound: int) -> int:
+        """The least n, bound at least, for which ``2**(n-1)`` makes sum and constants positive."""
+        return max(bound, (-self._constant).bit_length() + 1 if self._constant < 0 else 0)
+
+    def _columns(self, width: int, constant: int) -> list[list[_Bit]]:
+        return [
+            [*self._bits.get(weight, ()), *([_Bit(None)] if constant >> weight & 1 else ())]
+            for weight in range(width)
+        ]
+
+    def _reduced(self, columns: list[list[_Bit]]) -> tuple[list[list[_Bit]], list[Value]]:
+        """Columns of at most two bits with the same sum, and the carries that leave the last one.
+
+        Dadda's order: in each stage every column is brought down to the next smaller height of
+        2, 3, 4, 6, 9, 13, .. by as few adders as that takes, the bits that came first being added
+        first. A constant 1 turns a full adder into two gates.
+        """
+        beyond: list[_Bit] = []
+        for target in reversed(_heights(max(map(len, columns), default=0))):
+            for column, following in zip(columns, chain(columns[1:], [beyond]), strict=True):
+                while len(column) > target:
+                    column.sort(key=lambda bit: (bit.value is None, bit.depth))
+                    self._add_up(column, following, target)
+        return columns, [bit.value for bit in beyond]
+
+    def _add_up(self, column: list[_Bit], following: list[_Bit], target: int) -> None:
+        """Replace the first bits of a column by their sum, with the carry in the next one."""
+        if column[-1].value is None:
+            column.pop()
+            taken, kind = column[:2], {"one": 1}
+        else:
+            taken, kind = column[: 2 if len(column) == target + 1 else 3], {}
+        adder = (FullAdder if len(taken) == 3 else HalfAdder)(*(b.value for b in taken), **kind)
+        self._tree.submodules[f"adder_{self._adders}"] = adder
+        self._adders += 1
+        depth = 1 + max(bit.depth for bit in taken)
+        column[: len(taken)] = [_Bit(adder.sum, depth)]
+        following.append(_Bit(adder.carry, depth))
+
+
+def _heights(tallest: int) -> list[int]:
+    """Dadda's heights below ``tallest``, from 2 upwards."""
+    heights = [2]
+    while heights[-1] * 3 // 2 < tallest:
+        heights.append(heights[-1] * 3 // 2)
+    return heights
+
+
+def _row(columns: list[list[_Bit]], row: int) -> Value:
+    """One of the two numbers that columns of at most two bits are."""
+    bits = [column[row].value if row < len(column) else Const(0, 1) for column in columns]
+    return Cat(Const(1, 1) if bit is None else bit for bit in bits)
+
+
+def _propagated(columns: list[list[_Bit]]) -> Value:
+    """The sum of the two rows, with its carry; bits below the first pair stay as they are."""
+    low = next((k for k, column in enumerate(columns) if len(column) > 1), len(columns))
+    first, second = _row(columns, 0), _row(columns, 1)
+    return Cat(first[:low], first[low:] + second[low:])

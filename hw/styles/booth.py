@@ -1,0 +1,95 @@
+"""Booth multipliers: the weight's level as digits of radix 4 or 8, a row of the activation each."""
+
+from amaranth import Cat, Const, Mux, Signal, Value, signed
+
+from macsmith.hw.bits import even_bits, extended, only_if
+from macsmith.hw.multiplier import MULTIPLIERS, Scheme
+
+__all__ = ["Booth4", "Booth8"]
+
+
+@MULTIPLIERS.add("booth4")
+class Booth4(Scheme):
+    """Radix-4 Booth digits of the weight, each choosing 0, a or 2a and a sign.
+
+    Digit i is ``-2 b[2i+1] + b[2i] + b[2i-1]``. ``recode`` gives three bits a digit, from the
+    lowest on: one, two, negative. A negative row is the complement plus 1 at its lowest bit.
+    """
+
+    def recode(self, m, w, z, name="w"):
+        level = super().recode(m, w, z, name)
+        bits = _digits(level, even_bits(self.spec.weights), 2)
+        choices = Signal(3 * len(bits), name=f"{name}_digits")
+        for i, (below, low, high) in enumerate(bits):
+            m.d.comb += choices[3 * i : 3 * i + 3].eq(
+                Cat(low ^ below, Mux(high, ~low & ~below, low & below), high & ~(low & below))
+            )
+        return choices
+
+    def rows(self, m, heap, weight, activation, name):
+        shift = even_bits(self.spec.weights)
+        for i in range(len(weight) // 3):
+            one, two, negative = weight[3 * i : 3 * i + 3]
+            row = Signal(signed(len(activation) + 1), name=f"{name}_{i}")
+            once, twice = extended(activation, len(row)), activation.shift_left(1)
+            chosen = only_if(one, once) | only_if(two, twice)
+            m.d.comb += row.eq(chosen ^ negative.replicate(len(row)))
+            heap.add(row, shift + 2 * i)
+            heap.add_bit(negative, shift + 2 * i)
+
+
+@MULTIPLIERS.add("booth8")
+class Booth8(Scheme):
+    """Radix-8 Booth digits of the weight, each choosing 0, a, 2a, 3a or 4a and a sign.
+
+    Digit i is ``-4 b[3i+2] + 2 b[3i+1] + b[3i] + b[3i-1]``. ``prepare`` makes 3a, once for all
+    weights that share the activation; ``recode`` gives five bits a digit: one, two, three, four,
+    negative.
+    """
+
+    def recode(self, m, w, z, name="w"):
+        level = super().recode(m, w, z, name)
+        bits = _digits(level, even_bits(self.spec.weights), 3)
+        choices = Signal(5 * len(bits), name=f"{name}_digits")
+        for i, (below, low, middle, high) in enumerate(bits):
+            odd, both, none = low ^ below, low & below, ~low & ~below
+            m.d.comb += choices[5 * i : 5 * i + 5].eq(
+                Cat(
+                    odd & ~(middle ^ high),
+                    Mux(middle, none, both),
+                    odd & (middle ^ high),
+                    Mux(high, ~middle & none, middle & both),
+                    high & ~(middle & both),
+                )
+            )
+        return choices
+
+    def prepare(self, m, a, name="a"):
+        level = super().prepare(m, a, name)
+        triple = Signal(signed(len(level) + 2), name=f"{name}_triple")
+        m.d.comb += triple.eq(level + level.shift_left(1))
+        return Cat(level, triple)
+
+    def rows(self, m, heap, weight, activation, name):
+        shift = even_bits(self.spec.weights)
+        width = len(activation) // 2 - 1
+        once, triple = activation[:width].as_signed(), activation[width:].as_signed()
+        for i in range(len(weight) // 5):
+            one, two, three, four, negative = weight[5 * i : 5 * i + 5]
+            row = Signal(signed(width + 2), name=f"{name}_{i}")
+            chosen = Const(0, len(row))
+            for choice, multiple in (
+                (one, once), (two, once.shift_left(1)), (three, triple), (four, once.shift_left(2))
+            ):  # fmt: skip
+                chosen = only_if(choice, extended(multiple, len(row))) | chosen
+            m.d.comb += row.eq(chosen ^ negative.replicate(len(row)))
+            heap.add(row, shift + 3 * i)
+            heap.add_bit(negative, shift + 3 * i)
+
+
+def _digits(level: Value, shift: int, bits: int) -> list[tuple[Value, ...]]:
+    """Per digit its bits, lowest first, after the top bit of the digit below (0 at the bottom)."""
+    level = level[shift:].as_signed()
+    count = -(-len(level) // bits)
+    padded = Cat(0, level, level[-1].replicate(count * bits - len(level)))
+    return [tuple(padded[bits * i : bits * i + bits + 1]) for i in range(count)]
