@@ -1,60 +1,17 @@
-"""The accumulator that `Mac`, `DotProduct` and their kin share, and the registers before it."""
+"""The accumulator's step: base, plus what enters, through the overflow, into the register."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
 
 from amaranth import Const, Module, Mux, Signal, Value, signed
 
+from macsmith.hw.operands import Operands
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["Operands", "accumulate", "accumulate_groups", "clamp"]
+__all__ = ["Add", "accumulate", "accumulate_groups", "clamp"]
 
 #: ``add(base, width)`` gives ``base`` plus the product (or the group) of this cycle, modulo
 #: ``2**width``.
 Add = Callable[[Value, int], Value]
-
-
-@dataclass(frozen=True)
-class Operands:
-    """What enters in one cycle, at the ports or behind registers.
-
-    ``en`` and ``clear`` are the strobes; ``w``, ``a`` and ``z`` the codes (``z`` None without zero
-    point), or instead of them ``rows``: signed numbers whose sum is the product.
-    """
-
-    en: Value
-    clear: Value
-    w: Value | None = None
-    a: Value | None = None
-    z: Value | None = None
-    rows: tuple[Value, ...] = ()
-
-    @classmethod
-    def of(cls, unit) -> "Operands":
-        """Those at the ports of a unit."""
-        z = getattr(unit, "z", None)
-        return cls(unit.en, unit.clear, *(Value.cast(p) for p in (unit.w, unit.a)), z)
-
-    def with_rows(self, *rows: Value) -> "Operands":
-        """Their product in place of the codes."""
-        return Operands(self.en, self.clear, rows=rows)
-
-    def registered(self, m: Module, stage: str) -> "Operands":
-        """The same one cycle later. Only ``en`` has a reset: without it nothing else counts."""
-
-        def register(value: Value, name: str, reset_less: bool = True) -> Signal:
-            reg = Signal(value.shape(), name=f"{name}_{stage}", reset_less=reset_less)
-            m.d.sync += reg.eq(value)
-            return reg
-
-        late = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, tuple):
-                late[field.name] = tuple(register(row, f"row_{k}") for k, row in enumerate(value))
-            elif value is not None:
-                late[field.name] = register(Value.cast(value), field.name, field.name != "en")
-        return replace(self, **late)
 
 
 def accumulate(m: Module, spec: MacSpec, acc: Signal, x: Operands, add: Add) -> None:

@@ -1,21 +1,20 @@
 """Multiply-accumulate unit."""
 
-from amaranth import Module, signed, unsigned
-from amaranth.lib import wiring
+from amaranth import Module, Value, signed, unsigned
 from amaranth.lib.wiring import In, Out
 
-from macsmith.hw.accumulator import Operands, accumulate
-from macsmith.hw.multiplier import Plain
+from macsmith.hw.accumulator import Add, accumulate
+from macsmith.hw.operands import Operands
 from macsmith.hw.style import Styles
+from macsmith.hw.sum_unit import SumUnit, plain
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["MACS", "MOST_STAGES", "Mac", "check_pipeline"]
+__all__ = ["MACS", "Mac"]
 
 MACS = Styles("mac")
-MOST_STAGES = 2
 
 
-class Mac(wiring.Component):
+class Mac(SumUnit):
     """Sum of products, one per cycle: what `MacSpec` says, after n products, for every n.
 
     Throughput is one product per cycle in which ``en`` is high. With ``spec.lanes`` > 1 the
@@ -71,43 +70,26 @@ class Mac(wiring.Component):
     """
 
     def __init__(self, spec: MacSpec, style: str = "plain", pipeline: int = 0):
-        self._style = MACS.get(style, spec)
-        self.spec = spec
-        self.style = style
-        self.pipeline = check_pipeline(pipeline)
-        self.latency = self._style.latency + pipeline
         z = {"z": In(unsigned(spec.weights.width))} if spec.weights.zero_pointed else {}
-        super().__init__({
+        members = {
             "en": In(1),
             "clear": In(1),
             "w": In(unsigned(spec.weights.width)),
             "a": In(unsigned(spec.activations.width)),
             **z,
             "acc": Out(signed(spec.acc_width)),
-        })
+        }
+        super().__init__(MACS, spec, style, pipeline, members)
 
-    def elaborate(self, platform):
-        m = Module()
-        x = Operands.of(self)
-        if self.pipeline >= 1:
-            x = x.registered(m, "in")
-        self._style.build(m, self, x)
-        return m
+    @property
+    def bound(self) -> int:
+        return self.spec.product_width
 
+    def products(self, x: Operands) -> list[tuple[str, Value, Value]]:
+        return [("", x.w, x.a)]
 
-def check_pipeline(pipeline: int) -> int:
-    """``pipeline`` itself; ValueError unless it is a number of stages."""
-    if isinstance(pipeline, bool) or pipeline not in range(MOST_STAGES + 1):
-        raise ValueError(f"pipeline must be 0 to {MOST_STAGES} stages, not {pipeline!r}")
-    return pipeline
+    def accumulate(self, m: Module, x: Operands, add: Add) -> None:
+        accumulate(m, self.spec, self.acc, x, add)
 
 
-@MACS.add("plain", latency=1)
-def plain(m: Module, mac: Mac, x: Operands) -> None:
-    """``acc + w * a``, as one would write it: synthesis sees product and sum and may fuse them."""
-    scheme = Plain(mac.spec)
-    product = scheme.product(m, *scheme.factors(m, x))
-    if mac.pipeline >= 2:
-        x = x.with_rows(product).registered(m, "product")
-        (product,) = x.rows
-    accumulate(m, mac.spec, mac.acc, x, lambda base, width: base + product)
+MACS.add("plain", latency=1)(plain)

@@ -4,7 +4,6 @@ from amaranth import Module, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from macsmith.hw.accumulator import Operands
 from macsmith.hw.decoder import Decoder
 from macsmith.hw.heap import Heap
 from macsmith.hw.style import Styles
@@ -103,10 +102,6 @@ class Scheme:
     def prepare(self, m: Module, a: Value, name: str = "a") -> Value:
         """What ``rows`` needs of an activation, from its code; here its level."""
         return _decode(m, self.spec.activations, a, None, name)
-
-    def factors(self, m: Module, x: Operands) -> tuple[Value, Value]:
-        """``recode`` and ``prepare`` of one cycle's codes."""
-        return self.recode(m, x.w, x.z), self.prepare(m, x.a)
 
     def rows(self, m: Module, heap: Heap, weight: Value, activation: Value, name: str) -> None:
         """Add the product, as bits, to ``heap``."""

@@ -1,13 +1,15 @@
-"""MAC whose accumulator is two numbers: carries move on by one place in each cycle."""
+"""Sums whose accumulator is two numbers: carries move on by one place in each cycle."""
 
 from amaranth import Module, Signal
 
-from macsmith.hw.accumulator import Operands
 from macsmith.hw.bits import only_if
-from macsmith.hw.mac import MACS, Mac
+from macsmith.hw.dot import DOTS
+from macsmith.hw.mac import MACS
 from macsmith.hw.multiplier import MULTIPLIERS
+from macsmith.hw.operands import Operands
 from macsmith.hw.style import Style
-from macsmith.hw.styles.fused import product_heap
+from macsmith.hw.styles.fused import entering
+from macsmith.hw.sum_unit import SumUnit
 from macsmith.sim.spec import MacSpec
 
 __all__ = ["carry_save", "refuses"]
@@ -20,14 +22,15 @@ def refuses(spec: MacSpec) -> str:
     return ""
 
 
+@DOTS.add("carrysave", over=MULTIPLIERS, latency=1, refuses=refuses)
 @MACS.add("carrysave", over=MULTIPLIERS, latency=1, refuses=refuses)
-def carry_save(multiplier: Style, m: Module, mac: Mac, x: Operands) -> None:
+def carry_save(multiplier: Style, m: Module, unit: SumUnit, x: Operands) -> None:
     """The accumulator is a sum and a carry register, added behind them only.
 
     Invariant: ``acc = sum_reg + carry_reg`` modulo ``2**acc_width``.
     """
-    width = mac.spec.acc_width
-    heap, x = product_heap(multiplier, m, mac, x)
+    width = unit.spec.acc_width
+    heap, x = entering(multiplier, m, unit, x)
     sum_reg, carry_reg = Signal(width), Signal(width)
     for reg in (sum_reg, carry_reg):
         heap.add(only_if(~x.clear, reg))
@@ -35,4 +38,4 @@ def carry_save(multiplier: Style, m: Module, mac: Mac, x: Operands) -> None:
         m.d.sync += [
             reg.eq(row) for reg, row in zip((sum_reg, carry_reg), heap.rows(width), strict=True)
         ]
-    m.d.comb += mac.acc.eq(sum_reg + carry_reg)
+    m.d.comb += unit.acc.eq(sum_reg + carry_reg)

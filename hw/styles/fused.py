@@ -1,33 +1,46 @@
-"""MAC in one compressor tree, the accumulator being one more row of it."""
+"""Sums in one compressor tree, the accumulator being one more row of it."""
+
+from dataclasses import replace
 
 from amaranth import Module
 
-from macsmith.hw.accumulator import Operands, accumulate
+from macsmith.hw.bits import only_if
+from macsmith.hw.dot import DOTS
 from macsmith.hw.heap import Heap
-from macsmith.hw.mac import MACS, Mac
+from macsmith.hw.mac import MACS
 from macsmith.hw.multiplier import MULTIPLIERS
+from macsmith.hw.operands import Operands
 from macsmith.hw.style import Style
+from macsmith.hw.sum_unit import SumUnit
 
-__all__ = ["fused", "product_heap"]
+__all__ = ["entering", "fused", "isolated"]
 
 
+@DOTS.add("fused", over=MULTIPLIERS, latency=1)
 @MACS.add("fused", over=MULTIPLIERS, but=["plain"], latency=1)
-def fused(multiplier: Style, m: Module, mac: Mac, x: Operands) -> None:
-    """Partial products and accumulator in one tree; one adder propagates carries."""
-    spec = mac.spec
-    heap, x = product_heap(multiplier, m, mac, x)
-    accumulate(m, spec, mac.acc, x, lambda base, width: heap.onto(base, width, spec.product_width))
+def fused(multiplier: Style, m: Module, unit: SumUnit, x: Operands) -> None:
+    """All partial products and the accumulator in one tree; one adder propagates carries."""
+    heap, x = entering(multiplier, m, unit, x)
+    unit.accumulate(m, x, lambda base, width: heap.onto(base, width, unit.bound))
 
 
-def product_heap(multiplier: Style, m: Module, mac: Mac, x: Operands) -> tuple[Heap, Operands]:
-    """A heap with the bits of the product, after the registers that the pipeline asks for."""
-    scheme = multiplier.build(mac.spec)
+@DOTS.add("isolated", over=MULTIPLIERS, latency=1)
+@MACS.add("isolated", over=MULTIPLIERS, but=["plain"], latency=1)
+def isolated(multiplier: Style, m: Module, unit: SumUnit, x: Operands) -> None:
+    """Fused, with the operands held at 0 while nothing enters: then nothing moves in the tree."""
+    fused(multiplier, m, unit, replace(x, w=only_if(x.en, x.w), a=only_if(x.en, x.a)))
+
+
+def entering(multiplier: Style, m: Module, unit: SumUnit, x: Operands) -> tuple[Heap, Operands]:
+    """A heap with the bits of what enters the sum, behind the registers of stage 2."""
+    scheme = multiplier.build(unit.spec)
     heap = Heap(m)
-    scheme.rows(m, heap, *scheme.factors(m, x), "product")
-    if mac.pipeline < 2:
+    for name, weight, activation in unit.factors(m, scheme, x):
+        scheme.rows(m, heap, weight, activation, name)
+    if unit.pipeline < 2:
         return heap, x
-    *rows, offset = heap.exact_rows(mac.spec.product_width)
-    x = x.with_rows(*rows).registered(m, "product")
+    *rows, offset = heap.exact_rows(unit.bound)
+    x = unit.late(m, x, *rows)
     heap = Heap(m, "sum")
     for row in x.rows:
         heap.add(row)

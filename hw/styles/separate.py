@@ -1,29 +1,31 @@
-"""MAC with product and sum apart."""
+"""Sums whose products are numbers of their own."""
 
 from amaranth import Module
 
-from macsmith.hw.accumulator import Operands, accumulate
+from macsmith.hw.dot import DOTS
 from macsmith.hw.heap import Heap
-from macsmith.hw.mac import MACS, Mac
+from macsmith.hw.mac import MACS
 from macsmith.hw.multiplier import MULTIPLIERS
+from macsmith.hw.operands import Operands
 from macsmith.hw.style import Style
+from macsmith.hw.sum_unit import SumUnit
 
 __all__ = ["separate"]
 
 
+@DOTS.add("separate", over=MULTIPLIERS, latency=1)
 @MACS.add("separate", over=MULTIPLIERS, latency=1)
-def separate(multiplier: Style, m: Module, mac: Mac, x: Operands) -> None:
-    """The product is one number before the accumulator is added to it."""
-    scheme = multiplier.build(mac.spec)
-    product = scheme.product(m, *scheme.factors(m, x))
-    if mac.pipeline >= 2:
-        x = x.with_rows(product).registered(m, "product")
-        (product,) = x.rows
+def separate(multiplier: Style, m: Module, unit: SumUnit, x: Operands) -> None:
+    """Each product is one number before it is added."""
+    scheme = multiplier.build(unit.spec)
+    products = [scheme.product(m, w, a, name) for name, w, a in unit.factors(m, scheme, x)]
+    x = unit.late(m, x, *products)
 
     def add(base, width):
         # Through a heap, whose way with signs keeps synthesis from fusing product and sum.
         heap = Heap(m, "sum")
-        heap.add(product)
-        return heap.onto(base, width, mac.spec.product_width)
+        for product in x.rows:
+            heap.add(product)
+        return heap.onto(base, width, unit.bound)
 
-    accumulate(m, mac.spec, mac.acc, x, add)
+    unit.accumulate(m, x, add)
