@@ -3,12 +3,12 @@
 from functools import reduce
 from operator import or_
 
-from amaranth import Module, Mux, Signal, signed, unsigned
+from amaranth import Module, Signal, signed, unsigned
 from amaranth.lib import data
 
 from macsmith.hw.accumulator import Operands, accumulate
-from macsmith.hw.array_delay import delayed
 from macsmith.hw.array_element import Element
+from macsmith.hw.array_time import busy_after, delayed
 from macsmith.hw.bits import only_if
 from macsmith.sim.spec import MacSpec
 
@@ -55,15 +55,12 @@ class OutputStationary:
     def _admit(self, m: Module, core: Module, advance: Signal, array) -> Signal:
         """Whether a beat enters; sums that are leaving hold up the next ``last``."""
         accepted = Signal()
-        m.d.comb += accepted.eq(array.i.valid & array.i.ready & advance)
-        if self.rows == 1:
-            m.d.comb += array.i.ready.eq(advance)
-            return accepted
-        leaving = Signal(range(self.rows))  # cycles before another row 0 may leave
-        core.d.sync += leaving.eq(Mux(leaving == 0, 0, leaving - 1))
-        with core.If(accepted & array.i.payload.last):
-            core.d.sync += leaving.eq(self.rows - 1)
-        m.d.comb += array.i.ready.eq(advance & ~(array.i.payload.last & (leaving != 0)))
+        last = array.i.payload.last
+        leaving = busy_after(core, accepted & last, self.rows - 1, "leaving")
+        m.d.comb += [
+            array.i.ready.eq(advance & ~(last & leaving)),
+            accepted.eq(array.i.valid & array.i.ready),
+        ]
         return accepted
 
     def _elements(self, core: Module, array, element: Element, accepted: Signal):

@@ -1,11 +1,11 @@
 """The weight-stationary dataflow of `macsmith.hw.array.SystolicArray`."""
 
-from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth import Cat, Module, Signal, signed, unsigned
 from amaranth.lib import data
 
 from macsmith.hw.accumulator import clamp
-from macsmith.hw.array_delay import delayed
 from macsmith.hw.array_element import Element
+from macsmith.hw.array_time import busy_after, delayed
 from macsmith.sim.spec import MacSpec
 
 __all__ = ["WeightStationary"]
@@ -65,18 +65,15 @@ class WeightStationary:
     def _load(self, m: Module, core: Module, advance: Signal, array, element: Element):
         """The mark of a switch, and the next weights by row and column."""
         loaded = Signal(range(self.rows + 1))
-        # Cycles before the last element has switched; only then may its next weight change.
-        switching = Signal(range(self.rows + self.cols - 1))
         full = loaded == self.rows
         switch = Signal()
+        # Only after the last element has switched may its next weight change.
+        switching = busy_after(core, switch, self.rows + self.cols - 2, "switching")
         m.d.comb += [
-            array.load.ready.eq(~full & (switching == 0)),
+            array.load.ready.eq(~full & ~switching),
             array.i.ready.eq(advance & (full | ~array.i.payload.first)),
             switch.eq(array.i.valid & array.i.ready & array.i.payload.first),
         ]
-        core.d.sync += switching.eq(Mux(switching == 0, 0, switching - 1))
-        with core.If(switch):
-            core.d.sync += switching.eq(self.rows + self.cols - 2)
         loading = array.load.valid & array.load.ready
         with m.If(switch):
             m.d.sync += loaded.eq(0)
