@@ -25,8 +25,8 @@ class Operands:
     @classmethod
     def of(cls, unit) -> "Operands":
         """Those at the ports of a unit."""
-        z = getattr(unit, "z", None)
-        return cls(unit.en, unit.clear, *(Value.cast(p) for p in (unit.w, unit.a)), z)
+        z = Value.cast(unit.z) if hasattr(unit, "z") else None
+        return cls(unit.en, unit.clear, Value.cast(unit.w), Value.cast(unit.a), z)
 
     def registered(self, m: Module, stage: str) -> "Operands":
         """The same one cycle later. Only ``en`` has a reset: without it nothing else counts."""
