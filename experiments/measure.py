@@ -1,7 +1,7 @@
 """One unit in one technology library: area, delay, energy, and the netlist against golden."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ class Measurement:
     """What a unit costs, under which conditions, and whether its netlist computes as golden says.
 
     Without a library `energy` is None and areas are in NAND2 equivalents only. `compared` counts
-    the results of the netlist that were compared, `different` those that were wrong.
+    the results of the netlist that were compared, `different` those that were wrong. `options` are
+    the unit's own, as it was built.
     """
 
     unit: str
@@ -40,6 +41,7 @@ class Measurement:
     operands: str
     compared: int
     different: int
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def netlist_equal(self) -> bool | None:
@@ -58,6 +60,7 @@ class Measurement:
             "acc_width": self.spec.acc_width,
             "overflow": self.spec.overflow,
             "lanes": self.spec.lanes,
+            "options": dict(self.options),
             **self.synthesis.as_dict(),
             **energy_fields,
             "operands": self.operands,
@@ -108,16 +111,19 @@ def measure(
     clock_ps: float | None = None,
     operands: str | Operands = "layer",
     booth: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> Measurement:
     """Synthesise, time, simulate and check one unit.
 
     ``pdk`` is a library's name, ``liberty`` files; without either the first of PREFERRED that is
     here, and without any library generic gates. ``clock_ps`` defaults to the library's usual one.
     ``operands`` is one of `operands.KINDS`, or the streams themselves. ``booth`` has Yosys make
-    products Booth multipliers. ValueError on bad input.
+    products Booth multipliers. ``options`` are the unit's own, without the style. ValueError on bad
+    input.
     """
     kind = get_unit(unit)
-    component = kind.make(spec, style)
+    component_options = kind.complete({**(options or {}), "style": style})
+    component = kind.make(spec, **component_options)
     if isinstance(operands, str) and operands not in KINDS:
         raise ValueError(f"operands must be one of {', '.join(KINDS)}, not {operands!r}")
     if clock_ps is not None and not 0 < clock_ps < float("inf"):
@@ -125,15 +131,19 @@ def measure(
     technology = choose_library(pdk, liberty)
     clock_ps = clock_of(technology) if clock_ps is None else clock_ps
     synthesis = synthesize(component, technology, clock_ps=clock_ps, name=unit, booth=booth)
-    if synthesis.netlist is None:
-        return Measurement(unit, style, spec, synthesis, None, "", 0, 0)
+    gates = kind.gates
+    if synthesis.netlist is None or gates is None:  # no mapped gates, or a unit with a handshake
+        return Measurement(unit, style, spec, synthesis, None, "", 0, 0, component_options)
     if isinstance(operands, str):
         operands = get(operands, spec)
-    stimulus = _with_idle(kind.stimulus(operands), component.latency)
+    stimulus = _with_idle(gates.stimulus(operands), component.latency)
     spent = energy(synthesis, stimulus, products=operands.products)
-    shown = spent.activity.outputs[kind.result][:, component.latency :]
-    different = int((shown != kind.expected(operands, spec)).sum())
-    return Measurement(unit, style, spec, synthesis, spent, operands.source, shown.size, different)
+    shown = spent.activity.outputs[gates.result][:, component.latency :]
+    different = int((shown != gates.expected(operands, spec)).sum())
+    return Measurement(
+        unit, style, spec, synthesis, spent, operands.source, shown.size, different,
+        component_options,
+    )  # fmt: skip
 
 
 def choose_library(pdk: str | None, liberty: Iterable[Path] | None = None) -> pdks.Pdk | None:

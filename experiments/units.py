@@ -1,16 +1,19 @@
 # amaranth: UnusedElaboratable=no
-"""The units by name: how each is made, driven and checked."""
+"""The units by name: how each is made, which options it takes, how it is driven and checked.
+
+One record per unit. Options, their defaults and their checks are the component's own; styles are
+those of its registry, so that a new style is known here without an edit.
+"""
 
 import difflib
-from collections.abc import Callable
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from macsmith.experiments.operands import Operands
-from macsmith.sim.codec import decode
+from macsmith.experiments.gates import CODES, FACTORS, SUMS, Gates
 from macsmith.sim.spec import MAX_SUM_BITS, MacSpec
 
 __all__ = ["UNITS", "Unit", "get_unit", "make_unit", "spec_for"]
@@ -20,73 +23,139 @@ __all__ = ["UNITS", "Unit", "get_unit", "make_unit", "spec_for"]
 class Unit:
     """One kind of hardware.
 
-    make        (spec, style) -> component, with a `latency`
-    stimulus    operands -> codes [streams, cycles] by input port
-    result      the output port
-    expected    (operands, spec) -> what `result` shows for each product, int64 [streams, cycles]
+    Attributes
+    ----------
+    name : str
+    component, styles : str
+        ``module:name`` in `macsmith.hw` of the component, and of its `Styles`.
+    bench : str
+        ``module:name`` in `macsmith.experiments.verify` of what drives and checks it: a function
+        that fills a `stimulus.Stream`, or with ``handshake`` an agent (see `handshake`).
+    subject : callable
+        (spec, options of its own) -> the component's first argument.
+    matters : callable
+        What of a spec the numbers depend on; specs that agree in it are one.
+    subject_options : dict
+        Names and defaults of the options of ``subject``.
+    contract : frozenset of str
+        Options that decide numbers or ports, and not only how they are computed.
+    handshake : bool
+        Whether results come when they are ready, and not a fixed number of cycles after.
+    accumulates : bool
+        Whether the spec's accumulator, overflow and lanes mean anything.
+    companion : bool
+        Whether a wide accumulator is verified beside a narrow one, because only that overflows.
+    named_after : tuple of str
+        What of a spec is in a module's name: "weights", "activations", "sum".
+    gates : Gates or None
+        How its netlist is driven and checked in the bit-parallel simulation.
     """
 
     name: str
-    make: Callable[[MacSpec, str], Any]
-    stimulus: Callable[[Operands], dict[str, NDArray]]
-    result: str
-    expected: Callable[[Operands, MacSpec], NDArray[np.int64]]
+    component: str
+    styles: str
+    bench: str
+    subject: Callable[..., Any] = lambda spec: spec
+    matters: Callable[[MacSpec], Any] = lambda spec: spec
+    subject_options: tuple[tuple[str, Any], ...] = ()
+    contract: frozenset[str] = frozenset()
+    handshake: bool = False
+    accumulates: bool = True
+    companion: bool = False
+    named_after: tuple[str, ...] = ("weights", "activations", "sum")
+    gates: Gates | None = None
+
+    @cached_property
+    def kind(self) -> Any:
+        """The component's class."""
+        return _load("hw", self.component)
+
+    @cached_property
+    def registry(self) -> Any:
+        """The `Styles` of this unit."""
+        return _load("hw", self.styles)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Every option with its default; ``style`` is the first."""
+        parameters = list(inspect.signature(self.kind).parameters.values())[1:]
+        return {p.name: p.default for p in parameters} | dict(self.subject_options)
+
+    def complete(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Every option: as given, else its default; ValueError on one that it does not have."""
+        mine = self.options
+        for name in options:
+            if name not in mine:
+                raise ValueError(f"{self.name} has no option {name!r}; it takes {', '.join(mine)}")
+        return mine | dict(options)
+
+    def subject_of(self, spec: MacSpec, options: Mapping[str, Any]) -> Any:
+        """What the component is made from, and what its styles serve or refuse."""
+        options = self.complete(options)
+        return self.subject(spec, **{name: options[name] for name, _ in self.subject_options})
+
+    def make(self, spec: MacSpec, **options: Any) -> Any:
+        """The component; ValueError on an unknown option or style, or one that does not fit."""
+        mine = {name for name, _ in self.subject_options}
+        own = {k: v for k, v in self.complete(options).items() if k not in mine}
+        return self.kind(self.subject_of(spec, options), **own)
+
+    def style_names(self, spec: MacSpec, **options: Any) -> list[str]:
+        """Styles that can serve this spec."""
+        return self.registry.names(self.subject_of(spec, options))
+
+    def driver(self) -> Any:
+        """What drives and checks it in a bench."""
+        return _load("experiments.verify", self.bench)
 
 
-def _make_decoder(spec: MacSpec, style: str) -> Any:
-    from macsmith.hw.decoder import Decoder
-
-    return Decoder(spec.weights, style)
-
-
-def _make_multiplier(spec: MacSpec, style: str) -> Any:
-    from macsmith.hw.multiplier import Multiplier
-
-    return Multiplier(spec, style)
+def _load(package: str, place: str) -> Any:
+    module, name = place.split(":")
+    return getattr(importlib.import_module(f"macsmith.{package}.{module}"), name)
 
 
-def _make_mac(spec: MacSpec, style: str) -> Any:
-    from macsmith.hw.mac import Mac
-
-    return Mac(spec, style)
+def _decoded(spec: MacSpec) -> Any:
+    return spec.weights
 
 
-def _factors(operands: Operands) -> dict[str, NDArray]:
-    ports = {"w": operands.w, "a": operands.a}
-    return ports if operands.z is None else ports | {"z": operands.z}
+def _requantized(spec: MacSpec, **own: Any) -> Any:
+    from macsmith.sim.requantize import RequantizeSpec
 
-
-def _code(operands: Operands) -> dict[str, NDArray]:
-    ports = {"code": operands.w}
-    return ports if operands.z is None else ports | {"z": operands.z}
-
-
-def _strobed(operands: Operands) -> dict[str, NDArray]:
-    ones = np.ones(operands.w.shape, np.uint8)
-    return _factors(operands) | {"en": ones, "clear": operands.clear.astype(np.uint8)}
-
-
-def _level(operands: Operands, spec: MacSpec) -> NDArray[np.int64]:
-    if operands.z is None:
-        return decode(operands.w, spec.weights)
-    flat = decode(operands.w.reshape(-1, 1), spec.weights, operands.z.reshape(-1))
-    return flat.reshape(operands.w.shape)
-
-
-def _product(operands: Operands, spec: MacSpec) -> NDArray[np.int64]:
-    return _level(operands, spec) * decode(operands.a, spec.activations)
-
-
-def _accumulator(operands: Operands, spec: MacSpec) -> NDArray[np.int64]:
-    return operands.expected(spec)
+    return RequantizeSpec(acc_width=spec.acc_width, correction_width=spec.acc_width, **own)
 
 
 UNITS = {
     unit.name: unit
     for unit in (
-        Unit("decoder", _make_decoder, _code, "level", _level),
-        Unit("multiplier", _make_multiplier, _factors, "product", _product),
-        Unit("mac", _make_mac, _strobed, "acc", _accumulator),
+        Unit(
+            "decoder",
+            "decoder:Decoder",
+            "decoder:DECODERS",
+            bench="combinational:drive_decoder",
+            subject=_decoded,
+            matters=_decoded,
+            accumulates=False,
+            named_after=("weights",),
+            gates=CODES,
+        ),
+        Unit(
+            "multiplier",
+            "multiplier:Multiplier",
+            "multiplier:MULTIPLIERS",
+            bench="combinational:drive_multiplier",
+            matters=lambda spec: (spec.weights, spec.activations),
+            accumulates=False,
+            named_after=("weights", "activations"),
+            gates=FACTORS,
+        ),
+        Unit(
+            "mac",
+            "mac:Mac",
+            "mac:MACS",
+            bench="sums:drive_sums",
+            companion=True,
+            gates=SUMS,
+        ),
     )
 }
 
@@ -106,12 +175,12 @@ def spec_for(
 
     A unit without an accumulator takes formats whose product is wider than ``acc_width``.
     """
-    if get_unit(unit).result == "acc":
+    if get_unit(unit).accumulates:
         return MacSpec(weights, activations, acc_width, overflow, lanes)
     product = MacSpec(weights, activations, MAX_SUM_BITS, "exact").product_width
     return MacSpec(weights, activations, product, "wrap")
 
 
-def make_unit(name: str, spec: MacSpec, style: str = "plain") -> Any:
-    """The component; ValueError on an unknown unit or style."""
-    return get_unit(name).make(spec, style)
+def make_unit(name: str, spec: MacSpec, **options: Any) -> Any:
+    """The component; ValueError on an unknown unit, option or style."""
+    return get_unit(name).make(spec, **options)

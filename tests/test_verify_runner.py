@@ -9,7 +9,7 @@ import pytest
 
 from macsmith.experiments.operands import Operands, uniform
 from macsmith.experiments.verify import runner
-from macsmith.experiments.verify.bench import top_verilog
+from macsmith.experiments.verify.bench import Effort, top_verilog
 from macsmith.experiments.verify.simulators import (
     SIMULATORS,
     BenchError,
@@ -55,14 +55,17 @@ def suite():
 def test_every_format(simulator):
     needs(simulator)
     specs = suite()
-    result = runner.run("mac", specs, simulator)
+    brief = Effort(exhaustive=2**16, sample=2**13)
+    result = runner.run("mac", specs, simulator, effort=brief)
     print("\n".join(result.lines()))
     assert result.failures == {}
     assert result.ok
     assert len(result.modules) >= len(specs)
-    assert result.products > 900_000
-    for what in ("pairs", "clear", "stall", "reset", "overflow", "negative overflow"):
+    assert result.results > 500_000
+    for what in ("all pairs", "clear", "stall", "reset", "overflow", "negative overflow"):
         assert result.cover[what] > 0, what
+    hit, total = result.bins
+    assert hit == total > 5000
 
 
 def test_decoders_of_both_styles_and_multipliers():
@@ -71,12 +74,14 @@ def test_decoders_of_both_styles_and_multipliers():
         specs = [MacSpec(name, "int8") for name in ("dint4", "dint4_sm", "dint4z", "dint3")]
         result = runner.run("decoder", specs, "icarus", style=style)
         assert result.ok, result.lines()
-        assert result.products == 16 + 16 + 256 + 8
+        assert result.results == 16 + 16 + 256 + 8
+        assert result.bins == (93, 93)
     result = runner.run(
         "multiplier", [MacSpec("dint4", "int8"), MacSpec("int3z", "int4")], "icarus"
     )
     assert result.ok, result.lines()
-    assert result.products == 2**12 + 2**10
+    assert result.results > 2**12 + 2**10
+    assert result.cover["all pairs"] == 2
 
 
 def test_user_formats_of_one_name_are_kept_apart():
@@ -100,30 +105,37 @@ def test_operands_given_from_outside():
 
 
 def test_result_for_people_and_for_json():
-    checked = {"m": runner.Checked(3, 0, "")}
-    result = runner.VerifyResult("mac", "icarus", checked, 9, {"pairs": 3}, {"build": 0.5})
+    checked = {"m": runner.Checked(3, 0, "", {"stall": 2}, {"stall": 2})}
+    result = runner.VerifyResult("mac", "icarus", checked, 9, {"build": 0.5})
     assert result.ok
     assert result.lines() == [
-        "mac in icarus: 3 products checked in 1 modules, 9 cycles, 0.5 s; 0 modules failed",
-        "covered: pairs 3",
+        "mac in icarus: 3 results checked in 1 modules, 9 cycles, 0.5 s; 0 modules failed",
+        "covered: 1 of 1 bins; stall 2",
     ]
-    assert result.as_dict()["modules"] == {"m": {"products": 3, "wrong": 0, "first": ""}}
-    assert result.as_dict()["products"] == 3
+    row = {"results": 3, "wrong": 0, "first": "", "bins": 1, "bins_hit": 1, "missing": []}
+    assert result.as_dict()["modules"] == {"m": row}
+    assert result.as_dict()["results"] == 3
+
+
+def test_a_missed_bin_is_a_failure():
+    checked = {"m": runner.Checked(3, 0, "", {"stall": 2, "clear": 0}, {"stall": 2})}
+    result = runner.VerifyResult("mac", "icarus", checked, 9, {})
+    assert not result.ok
+    assert result.bins == (1, 2)
+    assert result.lines()[1:] == ["covered: 1 of 2 bins; stall 2", "m: 1 bins missed: clear"]
 
 
 def test_nothing_checked_is_a_failure():
     checked = {"m": runner.Checked(0, 0, "")}
-    result = runner.VerifyResult("mac", "icarus", checked, 9, {}, {})
+    result = runner.VerifyResult("mac", "icarus", checked, 9, {})
     assert not result.ok
-    assert result.lines()[-1] == "no product was checked: this is a failure"
+    assert result.lines()[-1] == "no result was checked: this is a failure"
     assert not replace(result, modules={}).ok
 
 
 def test_bad_requests():
     spec = MacSpec("int4", "int4")
-    with pytest.raises(
-        ValueError, match=r"^no bench for unit 'mak': decoder, mac, multiplier have"
-    ):
+    with pytest.raises(ValueError, match=r"^unknown unit 'mak'; the nearest is 'mac'$"):
         runner.run("mak", [spec], "icarus")
     with pytest.raises(
         ValueError, match=r"^simulator must be one of icarus, verilator, not 'vcs'$"
@@ -132,8 +144,10 @@ def test_bad_requests():
     needs("icarus")
     with pytest.raises(ValueError, match=r"^nothing to verify: no spec was given$"):
         runner.run("mac", [], "icarus")
-    with pytest.raises(ValueError, match=r"^unknown mac style 'booth'; the nearest is 'plain'$"):
-        runner.run("mac", [spec], "icarus", style="booth")
+    with pytest.raises(ValueError, match=r"^unknown mac style 'plane'; the nearest is 'plain'$"):
+        runner.run("mac", [spec], "icarus", style="plane")
+    with pytest.raises(ValueError, match=r"^mac has no option 'rows'; it takes style, pipeline$"):
+        runner.run("mac", [spec], "icarus", rows=4)
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)
@@ -152,7 +166,7 @@ def test_an_endless_simulation_is_ended(tmp_path):
     stuck = "  reg x = 0; always @* while (!clk | 1) x = ~x;\nendmodule"
     (tmp_path / "endless.v").write_text(text.replace("endmodule", stuck))
     (tmp_path / "top.v").write_text(top_verilog([unit]))
-    (tmp_path / "units.pickle").write_bytes(pickle.dumps([unit]))
+    (tmp_path / "instances.pickle").write_bytes(pickle.dumps([unit]))
     with pytest.raises(
         BenchError, match=r"^icarus left no result \(exit status no end after 3 s\)"
     ):

@@ -5,22 +5,26 @@ build. So all units share one top module, and a clock cycle is one write and one
 
 ::
 
-    stim [ unit 0: rst en clear w a z | 0.. | unit 1: ... ]      each unit starts on a byte
-              |                                |
-           [unit 0]                         [unit 1]
-              |                                |
-    seen [ acc | 0..                  | acc | 0..       ]     a register: what was before the edge
+    stim [ part 0: rst en clear w a z | 0.. | part 1: ... ]      each part starts on a byte
+              |            |                     |
+           [unit 0]     [unit 1]              [unit 2]     units of one contract share a part
+              |            |                     |
+    seen [ acc | 0..    | acc | 0..           | acc | 0..  ]     a register: before the edge
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
+from typing import Any
 
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["TOP", "Port", "Unit", "top_verilog"]
+__all__ = ["FULL", "TOP", "Effort", "Instance", "Port", "parts", "top_verilog"]
 
 TOP = "macsmith_bench"
+#: Operand combinations that every unit goes through, and not only the first of its formats.
+FEW = 2**12
 
 
 @dataclass(frozen=True)
@@ -32,34 +36,65 @@ class Port:
 
 
 @dataclass(frozen=True)
-class Unit:
-    """One instance in the bench, and what it is to be driven with.
+class Effort:
+    """How long a unit is driven; what must be covered is the same for every effort.
+
+    Attributes
+    ----------
+    random : int
+        Cycles of the random run.
+    exhaustive : int
+        Operand combinations are gone through up to this many; of more, a sample is taken.
+    sample : int
+        Random combinations, where going through all is too much.
+    runs : int
+        Runs to overflow, upwards and downwards each; of a stream, runs at random speed.
+    """
+
+    random: int = 2000
+    exhaustive: int = 2**20
+    sample: int = 2**16
+    runs: int = 8
+
+    def briefly(self) -> "Effort":
+        """The same without long sweeps, for a unit whose formats have had theirs in another."""
+        few = min(self.exhaustive, FEW)
+        return replace(self, exhaustive=few, sample=min(self.sample, FEW))
+
+
+FULL = Effort()
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One unit in the bench, and what it is to be driven with.
 
     Attributes
     ----------
     module : str
         Verilog module; its name in messages too.
-    kind : str
-        Key of `stimulus.STIMULI`.
+    unit : str
+        Key of `units.UNITS`.
     spec : MacSpec
     latency : int
         Rising clock edges from operands to result.
-    inputs : tuple of Port
-        In order, from bit 0 of the unit's part of the bus; without the clock.
-    output : Port
-    share : tuple of int
-        ``(i, n)``: of the pairs of operand codes, the i-th of n parts; n = 0: no pairs.
+    inputs, outputs : tuple of Port
+        In order, from bit 0 of the unit's part of a bus; without the clock.
+    options : mapping
+        The component's own parameters, as it was built.
+    effort : Effort
     given : tuple of (w, a, z, clear)
         A MAC's products; where there are any, it is driven with these and nothing else.
     """
 
     module: str
-    kind: str
+    unit: str
     spec: MacSpec
     latency: int
     inputs: tuple[Port, ...]
-    output: Port
-    share: tuple[int, int] = (0, 1)
+    outputs: tuple[Port, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    effort: Effort = FULL
     given: tuple[tuple[int, int, int, int], ...] = ()
 
     @property
@@ -70,13 +105,27 @@ class Unit:
     @property
     def seen_bytes(self) -> int:
         """Bytes of the unit's part of the result bus."""
-        return -(-self.output.width // 8)
+        return -(-sum(port.width for port in self.outputs) // 8)
 
     @cached_property
     def shifts(self) -> dict[str, int]:
         """Lowest bit of each input in the unit's part of the operand bus."""
-        ends = accumulate((port.width for port in self.inputs), initial=0)
-        return {port.name: end for port, end in zip(self.inputs, ends, strict=False)}
+        return _shifts(self.inputs)
+
+    @cached_property
+    def result_shifts(self) -> dict[str, int]:
+        """Lowest bit of each output in the unit's part of the result bus."""
+        return _shifts(self.outputs)
+
+    @cached_property
+    def widths(self) -> dict[str, int]:
+        """Bits of each port."""
+        return {port.name: port.width for port in (*self.inputs, *self.outputs)}
+
+    @property
+    def reset_word(self) -> int:
+        """The unit's part of the operand bus with the reset high, and all else 0."""
+        return 1 << self.shifts["rst"] if "rst" in self.shifts else 0
 
     def pack(self, **values: int) -> int:
         """The unit's part of the operand bus; values of ports it does not have are left out."""
@@ -90,30 +139,70 @@ class Unit:
         shifts = self.shifts
         return {p.name: word >> shifts[p.name] & (2**p.width - 1) for p in self.inputs}
 
+    def pack_results(self, **values: int) -> int:
+        """The unit's part of the result bus, of outputs that may be negative."""
+        word = 0
+        for port in self.outputs:
+            word |= (values[port.name] & (2**port.width - 1)) << self.result_shifts[port.name]
+        return word
 
-def top_verilog(units: list[Unit]) -> str:
-    """Verilog of the top module; ``clk`` drives every unit that has a register."""
+    def split_results(self, bits: str) -> dict[str, str]:
+        """Outputs by name as the simulator prints them, most significant bit first."""
+        end, split = len(bits), {}
+        for port in self.outputs:
+            split[port.name] = bits[end - port.width : end]
+            end -= port.width
+        return split
+
+
+def _shifts(ports: Iterable[Port]) -> dict[str, int]:
+    ports = list(ports)
+    ends = accumulate((port.width for port in ports), initial=0)
+    return {port.name: end for port, end in zip(ports, ends, strict=False)}
+
+
+def parts(keys: Sequence[Any], sizes: Sequence[int]) -> tuple[list[int], int]:
+    """First byte of each instance's part of the operand bus, and the bytes of the whole.
+
+    Instances of one key share a part.
+    """
+    start, total, at = {}, 0, []
+    for key, size in zip(keys, sizes, strict=True):
+        if key not in start:
+            start[key] = total
+            total += size
+        at.append(start[key])
+    return at, total
+
+
+def top_verilog(instances: Sequence[Instance], keys: Sequence[Any] | None = None) -> str:
+    """Verilog of the top module; ``clk`` drives every unit that has a register.
+
+    Instances of one key are driven with the same; without keys, each by itself.
+    """
+    keys = range(len(instances)) if keys is None else keys
+    starts, stim_bytes = parts(keys, [one.stim_bytes for one in instances])
     lines, results = [], []
-    stim = seen = 0
-    for k, unit in enumerate(units):
-        pins = [".clk(clk)"] if unit.latency else []
-        for port in unit.inputs:
-            low = stim + unit.shifts[port.name]
+    for k, (one, start) in enumerate(zip(instances, starts, strict=True)):
+        pins = [".clk(clk)"] if one.latency else []
+        for port in one.inputs:
+            low = 8 * start + one.shifts[port.name]
             pins.append(f".{port.name}(stim[{low + port.width - 1}:{low}])")
-        out = unit.output
-        pins.append(f".{out.name}(result_{k})")
+        width = sum(port.width for port in one.outputs)
+        for port in one.outputs:
+            low = one.result_shifts[port.name]
+            pins.append(f".{port.name}(result_{k}[{low + port.width - 1}:{low}])")
         lines += [
-            f"  wire [{out.width - 1}:0] result_{k};",
-            f"  {unit.module} unit_{k}({', '.join(pins)});",
+            f"  wire [{width - 1}:0] result_{k};",
+            f"  {one.module} unit_{k}({', '.join(pins)});",
         ]
-        pad = 8 * unit.seen_bytes - out.width
+        pad = 8 * one.seen_bytes - width
         results.append(f"{pad}'d0, result_{k}" if pad else f"result_{k}")
-        stim += 8 * unit.stim_bytes
-        seen += 8 * unit.seen_bytes
+    seen = 8 * sum(one.seen_bytes for one in instances)
     return "\n".join([
         f"module {TOP}(",
         "  input clk /* verilator public_flat_rw */,",
-        f"  input [{stim - 1}:0] stim /* verilator public_flat_rw */,",
+        f"  input [{8 * stim_bytes - 1}:0] stim /* verilator public_flat_rw */,",
         f"  output reg [{seen - 1}:0] seen /* verilator public_flat_rd */",
         ");",
         *lines,

@@ -1,0 +1,98 @@
+"""The `macsmith` command itself, and the options that several of its commands have."""
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+__all__ = [
+    "AccWidth", "ActivationsOption", "Json", "Lanes", "Liberty", "Overflow", "Style", "Unit",
+    "UnitOptions", "WeightsOption", "app", "unit_options",
+]  # fmt: skip
+
+
+class Commands(TyperGroup):
+    """Commands in the order they are written; an unknown one is answered with the nearest."""
+
+    def resolve_command(self, ctx, args):
+        if args and args[0] not in self.commands:
+            near = difflib.get_close_matches(args[0], self.commands, n=1, cutoff=0)[0]
+            raise ValueError(f"unknown command {args[0]!r}; the nearest is {near!r}")
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="Define a number format once; get RTL, simulation, a quantized model, area and energy.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Unit = Annotated[
+    str,
+    typer.Argument(
+        help="decoder, multiplier, mac, dot, shared, array, gemm, requantizer or float_mac"
+    ),
+]
+WeightsOption = Annotated[str, typer.Option("--weights", help="format: a name or a .toml file")]
+ActivationsOption = Annotated[str, typer.Option("--activations", help="the same, of activations")]
+AccWidth = Annotated[int, typer.Option(help="bits of the accumulator")]
+Overflow = Annotated[str, typer.Option(help="exact, wrap or saturate")]
+Lanes = Annotated[int, typer.Option(help="products summed exactly before they enter it")]
+Style = Annotated[str, typer.Option(help="microarchitecture of the unit")]
+Json = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
+Liberty = Annotated[
+    list[Path] | None, typer.Option("--liberty", help="Liberty file; several belong together")
+]
+
+#: Options that some units have and others refuse; what is not given is the unit's own default.
+_OF_UNITS = {
+    "pipeline": (int, "registers on the way to the accumulator or the result"),
+    "outputs": (int, "sums that share an activation"),
+    "rows": (int, "rows of an array"),
+    "cols": (int, "columns of an array"),
+    "dataflow": (str, "of an array: output or weight (what is stationary)"),
+    "decode": (str, "of an array: element or edge (where codes are decoded)"),
+    "rounding": (str, "of a requantizer: half-up, half-even, half-away or tflite"),
+    "fmt": (str, "of a floating-point MAC: fp16 or bf16"),
+}
+
+UnitOptions = dict[str, Any]
+
+
+def unit_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Decorator: a command's parameter ``options`` becomes one option for each of `_OF_UNITS`.
+
+    The command gets a dictionary of those that were given.
+    """
+    signature = inspect.signature(command)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    extra = [
+        inspect.Parameter(
+            name,
+            kind,
+            default=None,
+            annotation=Annotated[of | None, typer.Option(f"--{name}", help=text)],
+        )
+        for name, (of, text) in _OF_UNITS.items()
+    ]
+    parameters = []
+    for parameter in signature.parameters.values():
+        own = [parameter.replace(kind=kind)] if parameter.name != "options" else extra
+        parameters += own
+
+    @functools.wraps(command)
+    def wrapped(**given: Any) -> None:
+        options = {name: given.pop(name) for name in _OF_UNITS}
+        chosen = {name: value for name, value in options.items() if value is not None}
+        command(**given, options=chosen)
+
+    wrapped.__signature__ = signature.replace(parameters=parameters)
+    wrapped.__annotations__ = {p.name: p.annotation for p in parameters}
+    return wrapped

@@ -1,0 +1,120 @@
+"""Commands about units: their Verilog, its verification, and its cost."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from macsmith.experiments import console
+from macsmith.experiments.cli_app import (
+    AccWidth,
+    ActivationsOption,
+    Json,
+    Lanes,
+    Liberty,
+    Overflow,
+    Style,
+    Unit,
+    UnitOptions,
+    WeightsOption,
+    app,
+    unit_options,
+)
+
+
+@app.command()
+@unit_options
+def verilog(
+    unit: Unit,
+    output: Annotated[Path, typer.Option("-o", "--output", help="the file to write")],
+    weights: WeightsOption = "dint4",
+    activations: ActivationsOption = "int8",
+    acc_width: AccWidth = 32,
+    overflow: Overflow = "wrap",
+    lanes: Lanes = 1,
+    style: Style = "plain",
+    options: UnitOptions = None,  # from the decorator
+    name: Annotated[str | None, typer.Option(help="module name; else the file's stem")] = None,
+    json: Json = False,
+) -> None:
+    """Write a unit as one module of plain Verilog-2001."""
+    from macsmith.experiments.units import make_unit, spec_for
+    from macsmith.hw.export import write_verilog
+
+    spec = spec_for(unit, weights, activations, acc_width, overflow, lanes)
+    component = make_unit(unit, spec, style=style, **options)
+    path = write_verilog(component, output, name=name)
+    module = name or path.stem
+    if json:
+        console.print_json({"file": str(path), "module": module, "latency": component.latency})
+    else:
+        console.say(f"{path}: module {module}, latency {component.latency}")
+
+
+@app.command()
+@unit_options
+def verify(
+    unit: Unit,
+    weights: Annotated[
+        list[str] | None, typer.Option("--weights", help="format; several, or all, in one build")
+    ] = None,
+    activations: ActivationsOption = "int8",
+    acc_width: AccWidth = 32,
+    overflow: Overflow = "wrap",
+    lanes: Lanes = 1,
+    style: Style = "plain",
+    options: UnitOptions = None,  # from the decorator
+    simulator: Annotated[str, typer.Option(help="verilator or icarus")] = "verilator",
+    json: Json = False,
+) -> None:
+    """Drive a unit's Verilog under cocotb; every result must equal the golden model."""
+    from macsmith.experiments.units import spec_for
+    from macsmith.experiments.verify import runner
+    from macsmith.sim.catalog import FORMATS
+
+    names = list(FORMATS) if "all" in (weights or ()) else weights or ["dint4"]
+    specs = [spec_for(unit, w, activations, acc_width, overflow, lanes) for w in names]
+    with console.working(f"{unit} {', '.join(names)} in {simulator}"):
+        result = runner.run(unit, specs, simulator, style=style, **options)
+    console.report(result, json)
+    if not result.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+@unit_options
+def synth(
+    unit: Unit,
+    weights: WeightsOption = "dint4",
+    activations: ActivationsOption = "int8",
+    acc_width: AccWidth = 32,
+    overflow: Overflow = "wrap",
+    lanes: Lanes = 1,
+    style: Style = "plain",
+    options: UnitOptions = None,  # from the decorator
+    pdk: Annotated[
+        str | None, typer.Option(help="library by name (see `macsmith doctor`), or none")
+    ] = None,
+    liberty: Liberty = None,
+    clock_ps: Annotated[
+        float | None, typer.Option(help="clock period; else the library's usual one")
+    ] = None,
+    operands: Annotated[
+        str, typer.Option(help="of the energy: layer (of the embedded model) or uniform")
+    ] = "layer",
+    booth: Annotated[bool, typer.Option("--booth", help="products as Booth multipliers")] = False,
+    json: Json = False,
+) -> None:
+    """Area, delay and energy of a unit in a library, its netlist checked against golden."""
+    from macsmith.experiments.measure import measure
+    from macsmith.experiments.units import spec_for
+
+    spec = spec_for(unit, weights, activations, acc_width, overflow, lanes)
+    with console.working(f"{unit} {spec.weights.name} x {spec.activations.name}"):
+        row = measure(
+            unit, spec, style, pdk=pdk, liberty=liberty, clock_ps=clock_ps,
+            operands=operands, booth=booth, options=options,
+        )  # fmt: skip
+    console.report(row, json)
+    if row.netlist_equal is False:
+        raise typer.Exit(1)
