@@ -8,8 +8,9 @@ from macsmith.hw.accumulator import clamp
 from macsmith.hw.style import Styles
 from macsmith.sim.requantize import RequantizeSpec
 
-__all__ = ["REQUANTIZERS", "Requantizer"]
+__all__ = ["REQUANTIZERS", "Requantizer", "check_registers"]
 
+MOST_REGISTERS = 3
 REQUANTIZERS = Styles("requantizer")
 
 
@@ -60,12 +61,10 @@ class Requantizer(wiring.Component):
     """
 
     def __init__(self, numbers: RequantizeSpec, style: str = "plain", pipeline: int = 0):
-        if pipeline not in range(4):
-            raise ValueError(f"a requantizer has 0..3 pipeline registers, not {pipeline!r}")
         self._style = REQUANTIZERS.get(style, numbers)
         self.numbers = numbers
         self.style = style
-        self.pipeline = pipeline
+        self.pipeline = check_registers(pipeline)
         self.latency = pipeline + self._style.latency
         width = numbers.correction_width
         super().__init__({
@@ -81,6 +80,15 @@ class Requantizer(wiring.Component):
         m = Module()
         self._style.build(m, self)
         return m
+
+
+def check_registers(pipeline: int) -> int:
+    """``pipeline`` itself; ValueError unless it is a number of registers."""
+    if isinstance(pipeline, bool) or pipeline not in range(MOST_REGISTERS + 1):
+        raise ValueError(
+            f"a requantizer has 0..{MOST_REGISTERS} pipeline registers, not {pipeline!r}"
+        )
+    return pipeline
 
 
 @REQUANTIZERS.add("plain")

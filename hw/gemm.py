@@ -1,0 +1,149 @@
+# amaranth: UnusedElaboratable=no
+"""GEMM tile: an output-stationary array with its exit, which a whole layer is streamed through."""
+
+from amaranth import Module
+from amaranth.lib import wiring
+
+from macsmith.hw.array import SystolicArray
+from macsmith.hw.gemm_exit import Exit
+from macsmith.sim.formats import signed_width
+from macsmith.sim.requantize import RequantizeSpec
+from macsmith.sim.spec import MacSpec
+
+__all__ = ["Gemm"]
+
+
+class Gemm(wiring.Component):
+    """``y[t, n] = clamp(round((acc - za[t] * sum_k u[n, k]) * multiplier * 2**-shift) + zero)``.
+
+    ``acc`` is the sum of `MacSpec` for token t and channel n, the correction is made after it in a
+    wider integer, and scale and zero point belong to the channel; `macsmith.sim.requantize` has
+    the rounding. A tile is ``rows`` tokens by ``cols`` channels by any number of products:
+
+    ::
+
+        i -----> [output-stationary array] --row--> [exit] -----> o
+        tile ---------------------------------------'
+
+    Tiles follow each other without a gap: while the sums of one leave, the next one enters.
+    `macsmith.sim.gemm_schedule` orders the tiles of a whole layer. The streams obey the rules that
+    `SystolicArray` quotes. ``i.ready`` depends on ``o.ready`` and on ``tile.valid`` without a
+    register between.
+
+    Throughput: a tile of K products takes ``max(K, rows)`` cycles, and
+    ``rows * (cols / exits - 1)`` more in which its rows leave and the array stands still: none with
+    ``exits = cols``.
+
+    Parameters
+    ----------
+    spec : MacSpec
+    rows, cols : int
+    depth : int
+        The greatest number of products of a sum: it sets the width of the sums of weights and
+        of the correction, and has to be exact in the accumulator where the spec says so.
+    rounding : str
+        Of `RequantizeSpec`.
+    exits : int
+        Requantizers; divides ``cols``.
+    zero_points : bool
+        Whether activations have zero points; they are levels of the activations' format, which
+        has to be two's complement.
+    sums : bool
+        Whether the corrected accumulators come out beside the results.
+    style, decode : str
+        Of the `SystolicArray`.
+    pipeline : int
+        Of the `Requantizer`, 0 to 3.
+
+    Members
+    -------
+    clk, rst
+        Of the domain ``sync``. ``rst`` is synchronous, active high, and drops what is under way.
+    i : In(stream)
+        A beat is one k of a tile: that of the `SystolicArray`.
+    tile : In(stream)
+        What belongs to a tile, from bit 0 upwards: ``za`` (signed, for each row) and
+        ``weight_sum`` (signed, for each column), with zero points only; then ``multiplier``,
+        ``shift``, ``zero_point``, for each column. Taken when the last results of the tile are
+        on their way.
+    o : Out(stream)
+        ``last`` (of the tile), ``y`` (signed, for each exit), then, with ``sums``, ``sum`` (signed,
+        for each exit). Row after row, and in a row column after column.
+
+    Attributes
+    ----------
+    numbers : RequantizeSpec
+        What the exit computes, with every width.
+    latency : int
+        Rising edges, if nothing stalls, from the last beat of a tile to its first result.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range, or they do not go together.
+    """
+
+    def __init__(
+        self,
+        spec: MacSpec,
+        rows: int = 4,
+        cols: int = 4,
+        *,
+        depth: int = 4096,
+        rounding: str = "half-up",
+        exits: int = 1,
+        zero_points: bool = True,
+        sums: bool = False,
+        style: str = "plain",
+        decode: str = "element",
+        pipeline: int = 0,
+    ):
+        if not isinstance(depth, int) or isinstance(depth, bool) or depth < 1:
+            raise ValueError(f"depth must be a positive integer, not {depth!r}")
+        spec.check_depth(depth)
+        if zero_points and not spec.activations.is_twos_complement:
+            raise ValueError(
+                f"zero points need activations in two's complement, not {spec.activations.name}"
+            )
+        zero_width, sum_width, correction_width = _widths(spec, depth) if zero_points else (0, 0, 0)
+        self.numbers = RequantizeSpec(spec.acc_width, correction_width, rounding=rounding)
+        self.array = SystolicArray(spec, rows, cols, "output", style, decode)
+        self.exit = Exit(
+            self.numbers,
+            rows,
+            cols,
+            exits,
+            zero_width=zero_width,
+            sum_width=sum_width,
+            pipeline=pipeline,
+            sums=sums,
+        )
+        self.spec = spec
+        self.rows, self.cols, self.exits = rows, cols, exits
+        self.depth = depth
+        self.style, self.decode = style, decode
+        self.latency = self.array.latency + self.exit.latency
+        super().__init__({
+            "i": self.array.signature.members["i"],
+            "tile": self.exit.signature.members["tile"],
+            "o": self.exit.signature.members["o"],
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.array = self.array
+        m.submodules.exit = self.exit
+        wiring.connect(m, wiring.flipped(self.i), self.array.i)
+        wiring.connect(m, self.array.o, self.exit.i)
+        wiring.connect(m, wiring.flipped(self.tile), self.exit.tile)
+        wiring.connect(m, self.exit.o, wiring.flipped(self.o))
+        return m
+
+
+def _widths(spec: MacSpec, depth: int) -> tuple[int, int, int]:
+    """Bits of an activation's zero point, of a sum of weights' levels, and of their product."""
+    zero = spec.activations.level_range
+    low, high = spec.weights.level_range
+    sums = min(0, depth * low), max(0, depth * high)
+    products = [z * s for z in zero for s in sums]
+    return signed_width(*zero), signed_width(*sums), signed_width(min(products), max(products))
