@@ -2,18 +2,20 @@
 
 Synthesis finds back neither the full adder in its gates nor the one structure in which it is
 cheap, so the units say where their full adders are. Whoever elaborates a unit with the platform
-`KEEP_ADDERS` gets them as cells of Yosys's type ``$fa``; everyone else, simulators and Verilog
+`KEEP_ADDERS` gets them as instances of the black box `BOX`; everyone else, simulators and Verilog
 included, gets the two equations.
 """
 
-from amaranth import Instance, Module, Signal, Value
+from amaranth import Const, Instance, Module, Signal, Value
 from amaranth.hdl import Elaboratable
 
-__all__ = ["KEEP_ADDERS", "FullAdder", "HalfAdder"]
+__all__ = ["BOX", "KEEP_ADDERS", "FullAdder", "HalfAdder"]
+
+BOX = "macsmith_adder"  # pins A, B, C in, X (carry) and Y (sum) out
 
 
 class _KeepAdders:
-    """Platform of `amaranth.back.rtlil.convert` that makes every `FullAdder` one cell."""
+    """Platform of `amaranth.back.rtlil.convert` that makes every adder a `BOX`."""
 
 
 KEEP_ADDERS = _KeepAdders()
@@ -33,8 +35,7 @@ class FullAdder(Elaboratable):
         m = Module()
         a, b, c = self.operands
         if platform is KEEP_ADDERS:
-            ports = {"i_A": a, "i_B": b, "i_C": c, "o_Y": self.sum, "o_X": self.carry}
-            m.submodules.cell = Instance("$fa", p_WIDTH=1, **ports)
+            m.submodules.box = _box(a, b, c, self)
             return m
         either = Signal()
         m.d.comb += [
@@ -55,8 +56,15 @@ class HalfAdder(Elaboratable):
     def elaborate(self, platform):
         m = Module()
         a, b = self.operands
+        if platform is KEEP_ADDERS:
+            m.submodules.box = _box(a, b, Const(self.one, 1), self)
+            return m
         m.d.comb += [
             self.sum.eq(a ^ b ^ self.one),
             self.carry.eq(a | b if self.one else a & b),
         ]
         return m
+
+
+def _box(a: Value, b: Value, c: Value, adder: FullAdder | HalfAdder) -> Instance:
+    return Instance(BOX, i_A=a, i_B=b, i_C=c, o_X=adder.carry, o_Y=adder.sum)

@@ -148,7 +148,7 @@ class Library:
         table = _truth(wanted)
         found = [
             self.cell(name)
-            for name, functions in self._functions.items()
+            for name, functions in self.functions.items()
             if len(functions) == 1 and _same_table(functions[0], table)
         ]
         pins = len(wanted.variables())  # a cell of a damaged file may lack one
@@ -156,7 +156,7 @@ class Library:
         return sorted(found, key=lambda c: (c.area, sum(p.cap for p in c.pins.values()), c.name))
 
     @cached_property
-    def _functions(self) -> dict[str, list[str]]:
+    def functions(self) -> dict[str, list[str]]:
         """Functions of the outputs of each usable combinational cell, as text."""
         found: dict[str, list[str]] = {name: [] for name in self._usable("")}
         for text in self.texts:

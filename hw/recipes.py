@@ -8,13 +8,14 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 
-from macsmith.hw import yosys
+from macsmith.hw import adder_cells, yosys
 from macsmith.hw.liberty import Library
 from macsmith.hw.liberty_trim import trim
 from macsmith.hw.netlist import Netlist, from_yosys
 from macsmith.hw.timing import Boundary
 
 __all__ = [
+    "ADDERS",
     "BARE",
     "RECIPES",
     "Generic",
@@ -64,6 +65,12 @@ RECIPES = (
 BARE = Recipe("bare", "strash; ifraig; scorr; dc2; dch -f; amap -m; topo")
 
 
+#: What adders become: gates like all logic, which ABC may restructure; the library's full- and
+#: half-adder cells, where a unit or Yosys's products have compressor trees; and, besides, every
+#: carry-propagating adder as a row of full-adder cells.
+ADDERS = ("gates", "cells", "ripple")
+
+
 @dataclass(frozen=True, slots=True)
 class Generic:
     """A netlist of generic CMOS gates: how many of each, and their transistors together."""
@@ -100,16 +107,27 @@ def map_to_library(
     budget_ps: float,
     boundary: Boundary,
     booth: bool = False,
+    adders: str = "gates",
 ) -> Netlist:
     """Map a design to the library's cells; ABC gets `recipe.target` of `budget_ps` as its target.
 
     `booth` makes products Booth multipliers instead of Yosys's default, partial products over the
-    full width of the sum.
+    full width of the sum. `adders` is one of `ADDERS`.
 
     ValueError: what Yosys has against the design, or a cell left that the library lacks.
     """
     files = {f"{i}.lib": text for i, text in enumerate(_trimmed(library))}
-    files[f"in.{kind}"] = source
+    if adders == "gates":
+        files[f"in.{kind}"] = source
+        logic = [*_read(kind, top), f"synth -flatten -noabc{' -booth' if booth else ''}"]
+    else:
+        cells = adder_cells.find(library)
+        if cells is None:
+            raise ValueError(f"library {library.name}: no full adder to map adders to")
+        files["in.json"] = _boxed(source, kind, top, booth, cells, adders == "ripple")
+        files["stubs.v"], files["forms.v"] = adder_cells.forms(cells)
+        logic = ["read_json in.json", "read_verilog stubs.v", "techmap -map forms.v"]
+        logic += ["simplemap", "opt -full"]
     constraints = ""
     if library.has_delays:
         constraints = f"-constr abc.constr -D {max(round(budget_ps * recipe.target), 1)}"
@@ -119,8 +137,7 @@ def map_to_library(
     # "+" and commas for blanks: the only form in which Yosys fills in {D}
     script = "+" + recipe.script.replace("; ", ";").replace(" ", ",")
     passes = [
-        *_read(kind, top),
-        f"synth -flatten -noabc{' -booth' if booth else ''}",
+        *logic,
         f"dfflibmap {liberty}",
         "opt",
         f"abc {liberty} -script {script} {constraints}",
@@ -137,6 +154,33 @@ def map_to_library(
                 f"{name}: library {library.name} has nothing to map {instance.type} to"
             )
     return netlist
+
+
+@lru_cache(maxsize=8)  # of one design, for all recipes
+def _boxed(
+    source: str,
+    kind: str,
+    top: str | None,
+    booth: bool,
+    cells: adder_cells.AdderCells,
+    ripple: bool,
+) -> str:
+    """The design as generic gates and boxes for its adders, each of its form: Yosys's JSON."""
+    flow = f"synth -flatten -noabc{' -booth' if booth else ''}"
+    passes = [
+        "read_verilog stub.v",
+        *_read(kind, top),
+        f"{flow} -run begin:fine",
+        "maccmap",
+        "techmap -map boxes.v",
+        f"{flow} -run fine:",
+        "opt_clean -purge",
+        "write_json boxed.json",
+    ]
+    files = {f"in.{kind}": source, "boxes.v": adder_cells.boxes(ripple), "stub.v": adder_cells.STUB}
+    document = json.loads(yosys.run(passes, files, ["boxed.json"])["boxed.json"])
+    adder_cells.choose(document, _top(document), cells)
+    return json.dumps(document)
 
 
 def map_to_nand2(source: str, kind: str, top: str | None, booth: bool = False) -> Generic:

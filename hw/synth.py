@@ -16,9 +16,18 @@ from amaranth.hdl import Elaboratable
 
 from macsmith.hw import pdk as pdks
 from macsmith.hw import yosys
+from macsmith.hw.adders import KEEP_ADDERS
 from macsmith.hw.liberty import Library, load
 from macsmith.hw.netlist import Netlist
-from macsmith.hw.recipes import BARE, RECIPES, Recipe, logic_budget_ps, map_to_library, map_to_nand2
+from macsmith.hw.recipes import (
+    ADDERS,
+    BARE,
+    RECIPES,
+    Recipe,
+    logic_budget_ps,
+    map_to_library,
+    map_to_nand2,
+)
 from macsmith.hw.timing import Boundary, Step, Timing, analyze
 
 __all__ = ["Synthesis", "assess", "synthesize"]
@@ -52,6 +61,7 @@ class Synthesis:
     boundary: Boundary | None
     recipe: str  # which of the declared scripts gave this netlist
     booth: bool
+    adders: str
     endpoint: str
     critical_path: tuple[Step, ...] = field(repr=False)
     versions: dict[str, str] = field(repr=False)
@@ -78,6 +88,7 @@ def synthesize(
     boundary: Boundary | None = None,
     dont_use: Iterable[str] = (),
     booth: bool = False,
+    adders: str = "gates",
     recipes: tuple[Recipe, ...] = RECIPES,
     exhaustive: bool = False,
     clock: str = "clk",
@@ -88,12 +99,15 @@ def synthesize(
     is `name` or, without a name, the one that nothing else instantiates. `technology` is a `Pdk`,
     a loaded `Library`, the name of a PDK, Liberty files (paths), or None for generic gates.
     `dont_use` adds glob patterns of cells to those of the PDK. `booth` makes every product a Booth
-    multiplier. `recipes` go from small to fast and are tried until one meets the clock, or all of
-    them if `exhaustive`; the smallest netlist that meets the clock is kept, or else the fastest.
+    multiplier. `adders` is one of `ADDERS` (without a library always "gates"). `recipes` go from
+    small to fast and are tried until one meets the clock, or all of them if `exhaustive`; the
+    smallest netlist that meets the clock is kept, or else the fastest.
 
     ValueError, one line: unusable technology, or what Yosys has against the design.
     """
-    source, kind, top = _source(design, name)
+    if adders not in ADDERS:
+        raise ValueError(f"adders must be one of {', '.join(ADDERS)}, not {adders!r}")
+    source, kind, top = _source(design, name, keep_adders=adders != "gates")
     library = _library(technology, tuple(dont_use))
     if library is None:
         return _generic(source, kind, top, clock_ps, booth)
@@ -105,7 +119,9 @@ def synthesize(
         if recipe is BARE and best is not None:
             break
         try:
-            netlist = map_to_library(source, kind, top, library, recipe, budget, boundary, booth)
+            netlist = map_to_library(
+                source, kind, top, library, recipe, budget, boundary, booth, adders
+            )
         except yosys.AbcError as error:  # some scripts need cells that some libraries lack
             failure = failure or error
             continue
@@ -114,7 +130,7 @@ def synthesize(
         # Among those that meet the clock the smallest wins, among the others the fastest.
         rank = (missed, found.delay_ps if missed else found.area_um2)
         if best is None or rank < best[0]:
-            best = (rank, replace(found, recipe=recipe.name, booth=booth))
+            best = (rank, replace(found, recipe=recipe.name, booth=booth, adders=adders))
         if not missed and not exhaustive:
             break
     if best is None:
@@ -158,6 +174,7 @@ def assess(
         boundary=boundary,
         recipe="as given",
         booth=False,
+        adders="gates",
         endpoint=timing.endpoint if timing else "",
         critical_path=timing.path if timing else (),
         versions=_versions(),
@@ -187,6 +204,7 @@ def _generic(source: str, kind: str, top: str | None, clock_ps: float, booth: bo
         boundary=None,
         recipe="generic",
         booth=booth,
+        adders="gates",
         endpoint="",
         critical_path=(),
         versions=_versions(),
@@ -196,7 +214,9 @@ def _generic(source: str, kind: str, top: str | None, clock_ps: float, booth: bo
     )
 
 
-def _source(design: Elaboratable | str | Path, name: str | None) -> tuple[str, str, str | None]:
+def _source(
+    design: Elaboratable | str | Path, name: str | None, *, keep_adders: bool
+) -> tuple[str, str, str | None]:
     """Text of the design, its language ("rtlil" or "verilog"), and its top module if known."""
     if isinstance(design, (str, Path)):
         try:
@@ -205,7 +225,8 @@ def _source(design: Elaboratable | str | Path, name: str | None) -> tuple[str, s
             raise ValueError(f"{design}: cannot read the Verilog file: {error.strerror}") from None
     top = name or type(design).__name__.lower()
     # emit_src: the paths of the sources must not reach the netlist
-    return rtlil.convert(design, name=top, emit_src=False), "rtlil", top
+    platform = KEEP_ADDERS if keep_adders else None
+    return rtlil.convert(design, name=top, platform=platform, emit_src=False), "rtlil", top
 
 
 def _library(technology, dont_use: tuple[str, ...]) -> Library | None:
