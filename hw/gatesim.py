@@ -10,7 +10,6 @@ the port `rst` high (if it has one) and all other inputs zero. `rst` is low afte
 stimulus says otherwise.
 """
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -19,8 +18,9 @@ import numpy as np
 from macsmith.hw.boolean import Expr
 from macsmith.hw.clocking import clock_tree
 from macsmith.hw.gatesim_kernels import AND, NOT, OR, XOR, simulate
+from macsmith.hw.gatesim_words import check, outputs_of, pack
 from macsmith.hw.liberty import Library
-from macsmith.hw.netlist import CONST0, CONST1, Netlist, Port
+from macsmith.hw.netlist import CONST0, CONST1, Netlist
 
 __all__ = ["Activity", "run"]
 
@@ -34,7 +34,8 @@ _RESET_CYCLES = 2
 class Activity:
     """What a simulation saw, summed over `streams` streams of `cycles` cycles.
 
-    `outputs[port]` is int64 [streams, cycles], two's complement where the port is signed.
+    `outputs[port]` is int64 [streams, cycles], two's complement where the port is signed; of an
+    output in parts [streams, cycles, parts], unsigned.
     `toggles` is int64 [nets, 2]: rising and falling edges. `events[instance]` is int64 [4**k]: how
     often the cell's k pins went from one state to another, indexed by (before << k | after); the
     pins are `pins[instance]`, the first one being the most significant bit: the cell's inputs, and
@@ -50,15 +51,21 @@ class Activity:
 
 
 def run(
-    netlist: Netlist, library: Library, stimulus: Mapping[str, np.ndarray], clock: str = "clk"
+    netlist: Netlist,
+    library: Library,
+    stimulus: Mapping[str, np.ndarray],
+    clock: str = "clk",
+    parts: Mapping[str, int] | None = None,
 ) -> Activity:
-    """Simulate `netlist`; `stimulus` maps input ports to unsigned codes, [cycles] or
-    [streams, cycles]; one-dimensional ones are the same in every stream.
+    """Simulate `netlist`; `stimulus` maps input ports to unsigned codes, [cycles], [streams,
+    cycles], or, for a port of several equal parts, [streams, cycles, parts], the lowest part first;
+    one-dimensional ones are the same in every stream. `parts` says of how many parts an output is,
+    where it is of more than one or wider than 63 bits.
 
     ValueError: a port missing, unknown or of another shape, a code that does not fit its port, a
     cell whose function is not known.
     """
-    codes, streams, cycles = _check(netlist, stimulus, clock)
+    codes, streams, cycles = check(netlist, stimulus, clock)
     model = _Model(netlist, library, clock)
     ports = [name for name in netlist.inputs if name not in model.clock_ports]
     toggles = np.zeros((len(netlist.net_names), 2), np.int64)
@@ -67,7 +74,7 @@ def run(
     for first in range(0, streams, _LANES):
         count = min(_LANES, streams - first)
         drive = [
-            _pack(codes[name][first : first + count], len(netlist.ports[name].bits), count)
+            pack(codes[name][first : first + count], len(netlist.ports[name].bits), count)
             for name in ports
         ]
         reset = [
@@ -83,7 +90,7 @@ def run(
     return Activity(
         cycles=cycles,
         streams=streams,
-        outputs=_outputs(netlist, words),
+        outputs=outputs_of(netlist, words, parts or {}),
         toggles=toggles,
         events=tuple(np.split(histogram, model.hist_start[1:])),
         pins=tuple(model.pin_names),
@@ -218,74 +225,5 @@ class _Model:
         return responses
 
 
-def _check(
-    netlist: Netlist, stimulus: Mapping[str, np.ndarray], clock: str
-) -> tuple[dict[str, np.ndarray], int, int]:
-    """The stimulus as int64 [streams, cycles] for every input but the clock."""
-    codes = {}
-    for name, given in stimulus.items():
-        port = netlist.inputs.get(name)
-        if port is None or name == clock:
-            near = difflib.get_close_matches(name, netlist.inputs, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"{netlist.name} has no operand port {name!r}{hint}")
-        array = np.asarray(given)
-        if array.ndim not in (1, 2) or array.dtype.kind not in "iub":
-            raise ValueError(
-                f"port {name!r}: wanted integer codes [cycles] or [streams, cycles], "
-                f"got {array.dtype} {list(array.shape)}"
-            )
-        array = np.atleast_2d(array).astype(np.int64)
-        if array.size and not 0 <= array.min() <= array.max() < 2 ** len(port.bits):
-            worst = array.min() if array.min() < 0 else array.max()
-            raise ValueError(f"port {name!r}: {worst} is no code of {len(port.bits)} bits")
-        codes[name] = array
-    missing = [n for n in netlist.inputs if n not in codes and n not in (clock, "rst")]
-    if missing or not codes:
-        raise ValueError(f"{netlist.name}: no stimulus for port {', '.join(missing)}")
-    streams = max(array.shape[0] for array in codes.values())
-    cycles = max(array.shape[1] for array in codes.values())
-    if "rst" in netlist.inputs and "rst" not in codes:
-        codes["rst"] = np.zeros((1, cycles), np.int64)
-    for name, array in codes.items():
-        if array.shape[1] != cycles or array.shape[0] not in (1, streams):
-            raise ValueError(
-                f"port {name!r}: wanted codes [{streams}, {cycles}] or [{cycles}], "
-                f"got {list(array.shape)}"
-            )
-        codes[name] = np.broadcast_to(array, (streams, cycles))
-    return codes, streams, cycles
-
-
 def _none(cycles: int) -> np.ndarray:
     return np.zeros((cycles, 0), np.int64)
-
-
-def _pack(codes: np.ndarray, width: int, count: int) -> np.ndarray:
-    """int64 [count, cycles] codes -> int64 [cycles, width] words, one stream per bit."""
-    lanes = np.arange(count, dtype=np.int64)[:, None]
-    bits = [np.bitwise_or.reduce((codes >> bit & 1) << lanes, axis=0) for bit in range(width)]
-    return np.stack(bits, axis=1)
-
-
-def _outputs(netlist: Netlist, words: list[tuple[int, np.ndarray]]) -> dict[str, np.ndarray]:
-    outputs = {}
-    at = 0
-    for name, port in netlist.outputs.items():
-        width = len(port.bits)
-        blocks = [_unpack(block[:, at : at + width], count, port) for count, block in words]
-        outputs[name] = np.concatenate(blocks)
-        at += width
-    return outputs
-
-
-def _unpack(words: np.ndarray, count: int, port: Port) -> np.ndarray:
-    """uint64 [cycles, width] words -> int64 [count, cycles] values of the port."""
-    lanes = np.arange(count, dtype=np.uint64)[:, None]
-    total = np.zeros((count, len(words)), np.int64)
-    for bit in range(words.shape[1]):
-        total |= (words[:, bit] >> lanes & np.uint64(1)).astype(np.int64) << bit
-    if port.signed:
-        sign = np.int64(1) << (words.shape[1] - 1)
-        total = (total ^ sign) - sign
-    return total

@@ -74,17 +74,18 @@ def energy(
     *,
     products: int | None = None,
     clock: str = "clk",
+    parts: Mapping[str, int] | None = None,
 ) -> Energy:
     """Simulate the netlist on `stimulus` (see `hw.gatesim.run`) and add up what it draws.
 
     `products` is how many products were entered over all streams; by default the cycles with `en`
-    high, or all cycles where the unit has no such port. ValueError: no library,
-    no supply voltage, no product.
+    high, or all cycles where the unit has no such port. `parts` is of outputs, as there.
+    ValueError: no library, no supply voltage, no product.
     """
     netlist, library = synthesis.netlist, synthesis.technology
     if netlist is None or library is None:
         raise ValueError(f"{synthesis.name}: energy needs a Liberty library, got none")
-    activity = run(netlist, library, stimulus, clock)
+    activity = run(netlist, library, stimulus, clock, parts)
     if library.voltage is None:
         raise ValueError(
             f"library {library.name}: energy needs a supply voltage, got no nom_voltage"
