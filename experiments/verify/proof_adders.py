@@ -1,0 +1,219 @@
+"""Sums proven by algebra: adders of an and-inverter graph are found and taken apart.
+
+A full adder's outputs are ``a + b + c = sum + 2 * carry``, so a word at the end of any network of
+adders, whatever its order, is a linear form of the bits that enter the network. `rewrite` finds that
+form by replacing, from the outputs backwards, sum and carry by the operands wherever their weights
+are in that ratio. Each adder is recognised by the truth tables of its two outputs, and so nothing
+is taken on trust.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from macsmith.hw.aig import Graph
+
+__all__ = ["Adders", "Form", "rewrite"]
+
+MOST_CUTS = 24  # per gate: enough for every adder that was met
+
+_XOR3, _XOR2 = 0b10010110, 0b0110
+_MAJ = 0b11101000
+
+
+@dataclass
+class Form:
+    """``constant + sum(weight * variable)``, weights by variable of a graph."""
+
+    constant: int
+    weights: dict[int, int]
+
+    @classmethod
+    def of_word(cls, lits: list[int]) -> "Form":
+        """The unsigned number whose bits are the literals, lowest first."""
+        form = cls(0, {})
+        for k, lit in enumerate(lits):
+            form.add_literal(lit, 1 << k)
+        return form
+
+    def add_literal(self, lit: int, weight: int) -> None:
+        """Add ``weight * literal``."""
+        if lit & 1:
+            self.constant += weight
+            weight = -weight
+        if lit >> 1:
+            self.weights[lit >> 1] = self.weights.get(lit >> 1, 0) + weight
+
+    def minus(self, other: "Form") -> "Form":
+        """The difference."""
+        weights = dict(self.weights)
+        for var, weight in other.weights.items():
+            weights[var] = weights.get(var, 0) - weight
+        return Form(self.constant - other.constant, weights)
+
+    def reduced(self, modulus: int) -> "Form":
+        """Modulo ``modulus``, terms of weight 0 left out."""
+        weights = {var: w % modulus for var, w in self.weights.items() if w % modulus}
+        return Form(self.constant % modulus, weights)
+
+
+@dataclass(frozen=True)
+class _Adder:
+    """``sum(operands) = sum + 2 * carry`` of literals; a half adder has two operands."""
+
+    operands: tuple[int, ...]
+    sum: int
+    carry: int
+
+
+class Adders:
+    """The full and half adders in the logic of some literals of a graph."""
+
+    def __init__(self, graph: Graph, lits: list[int]):
+        self.graph = graph
+        # Of each variable that is the lower one of its adder's outputs, the adders.
+        self.at: dict[int, list[_Adder]] = defaultdict(list)
+        # Of each parity, its operands as literals: s = a ^ b ^ ..
+        self.parities: dict[int, list[tuple[int, ...]]] = defaultdict(list)
+        self.carries: set[int] = set()
+        self._find(lits)
+
+    def _find(self, lits: list[int]) -> None:
+        graph = self.graph
+        cuts: dict[int, list[tuple[tuple[int, ...], int]]] = {}
+        sums: dict[tuple[int, ...], tuple[int, int]] = {}
+        majorities: dict[tuple[int, ...], list[tuple[int, tuple[int, ...]]]] = defaultdict(list)
+        for var in graph.cone(lits):
+            own = ((var,), 0b10)
+            pair = graph.operands(var)
+            if pair is None:
+                cuts[var] = [own]
+                continue
+            found = {}
+            for leaves_x, table_x in cuts[pair[0] >> 1]:
+                for leaves_y, table_y in cuts[pair[1] >> 1]:
+                    leaves = tuple(sorted({*leaves_x, *leaves_y}))
+                    if len(leaves) > 3 or leaves in found:
+                        continue
+                    x = _expand(table_x, leaves_x, leaves) ^ (-(pair[0] & 1))
+                    y = _expand(table_y, leaves_y, leaves) ^ (-(pair[1] & 1))
+                    found[leaves] = x & y & (1 << (1 << len(leaves))) - 1
+            small = [set(leaves) for leaves in found if len(leaves) < 3]
+            kept = [
+                (leaves, table)
+                for leaves, table in sorted(found.items(), key=lambda cut: (len(cut[0]), cut[0]))
+                if len(leaves) < 3 or not any(less.issubset(leaves) for less in small)
+            ][:MOST_CUTS]
+            cuts[var] = [own, *kept]
+            for leaves, table in kept:
+                if len(leaves) < 2:
+                    continue
+                parity = _parity(table, len(leaves))
+                if parity is not None:
+                    sums.setdefault(leaves, (var, parity))
+                    self.parities[var].append((2 * leaves[0] + parity, *(2 * v for v in leaves[1:])))
+                elif (flips := _majority(table, len(leaves))) is not None:
+                    majorities[leaves].append((var, flips))
+        for leaves, carriers in majorities.items():
+            if leaves not in sums:
+                continue
+            s, parity = sums[leaves]
+            for c, (*flips, inverted) in carriers:
+                operands = tuple(2 * v + f for v, f in zip(leaves, flips, strict=True))
+                # the parity of the operands with their inversions
+                total = 2 * s + (parity ^ (sum(flips) & 1))
+                self.at[min(s, c)].append(_Adder(operands, total, 2 * c + inverted))
+                if len(leaves) == 3:
+                    self.carries.add(c)
+        for adders in self.at.values():
+            adders.sort(key=lambda adder: -len(adder.operands))
+
+
+def rewrite(
+    form: Form, adders: Adders, modulus: int, exclusive: Callable[[list[int], int, Form], bool]
+) -> Form:
+    """The form with every adder taken apart, modulo ``modulus``.
+
+    ``exclusive(literals, weight, form)`` says whether at most one of the literals, operands of an
+    OR of that weight in ``form``, can be 1, so that the OR is their sum.
+    """
+    form = form.reduced(modulus)
+    weights = form.weights
+    pending = sorted(adders.graph.cone([2 * var for var in weights]), reverse=True)
+    for var in pending:
+        for adder in adders.at.get(var, ()):
+            s, c = adder.sum >> 1, adder.carry >> 1
+            k = weights.get(s, 0) * (-1 if adder.sum & 1 else 1)
+            m = weights.get(c, 0) * (-1 if adder.carry & 1 else 1)
+            if k % modulus and (m - 2 * k) % modulus == 0:
+                for lit in (adder.sum, adder.carry):
+                    old = weights.pop(lit >> 1, 0)
+                    form.constant += old if lit & 1 else 0
+                for lit in adder.operands:
+                    form.add_literal(lit, k)
+                break
+        weight = weights.get(var, 0)
+        if weight % modulus == 0:
+            continue
+        if 2 * weight % modulus == 0 and var in adders.parities:  # the sum's top bit: no carry
+            del weights[var]
+            for lit in adders.parities[var][0]:
+                form.add_literal(lit, weight)
+            continue
+        lits = _operands_of_or(adders, var)
+        carried = any(lit >> 1 in adders.carries for lit in lits)
+        if len(lits) > 1 and carried and exclusive(lits, -weight % modulus, form.reduced(modulus)):
+            del weights[var]
+            form.constant += weight  # the variable is the NOR
+            for lit in lits:
+                form.add_literal(lit, -weight)
+    return form.reduced(modulus)
+
+
+def _operands_of_or(adders: Adders, var: int) -> list[int]:
+    """Literals of whose NOR the variable is, down to carries of full adders."""
+    found, stack = [], [2 * var]
+    while stack:
+        lit = stack.pop()
+        pair = None if lit & 1 else adders.graph.operands(lit >> 1)
+        if pair is None or (lit >> 1 != var and lit >> 1 in adders.carries):
+            found.append(lit ^ 1)
+        else:
+            stack += pair
+    return found
+
+
+@lru_cache(maxsize=None)
+def _spread(table: int, places: tuple[int, ...], size: int) -> int:
+    """The truth table over ``size`` variables of a function of those at ``places``."""
+    result = 0
+    for row in range(1 << size):
+        index = sum((row >> place & 1) << k for k, place in enumerate(places))
+        result |= (table >> index & 1) << row
+    return result
+
+
+def _expand(table: int, leaves: tuple[int, ...], target: tuple[int, ...]) -> int:
+    return _spread(table, tuple(target.index(leaf) for leaf in leaves), len(target))
+
+
+def _parity(table: int, size: int) -> int | None:
+    """0 for the XOR of the operands, 1 for its complement, else None."""
+    xor = _XOR3 if size == 3 else _XOR2
+    if table == xor:
+        return 0
+    return 1 if table == xor ^ ((1 << (1 << size)) - 1) else None
+
+
+@lru_cache(maxsize=None)
+def _majority(table: int, size: int) -> tuple[int, ...] | None:
+    """Inversions (of each operand, and of the result) that make it a majority (an AND, of two)."""
+    base, rows = (_MAJ if size == 3 else 0b1000), 1 << size
+    for code in range(2 << size):
+        *flips, inverted = (code >> k & 1 for k in range(size + 1))
+        mask = sum(flip << k for k, flip in enumerate(flips))
+        made = sum((base >> (row ^ mask) & 1) << row for row in range(rows))
+        if made ^ (-inverted & (1 << rows) - 1) == table:
+            return (*flips, inverted)
+    return None

@@ -1,0 +1,329 @@
+"""And-inverter graphs: the logic of a unit as ANDs and inverters, for proofs.
+
+A literal is ``2 * variable + complement``, as in the AIGER format; variable 0 is the constant 0, so
+that the literals 0 and 1 are the constants. `Aig` is what Yosys made of a unit: inputs, registers,
+outputs, next states. `Graph` is a space in which several of them are put together, with equal gates
+merged and constants folded.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from amaranth.back import rtlil
+from amaranth.lib import wiring
+
+from macsmith.hw import yosys
+
+__all__ = ["FALSE", "TRUE", "Aig", "Graph", "Source", "to_aigs"]
+
+FALSE, TRUE = 0, 1
+
+#: Carries ripple, so that every adder of the design is a chain of full adders in the graph.
+_RIPPLE = r"""
+(* techmap_celltype = "$alu" *)
+module ripple(A, B, CI, BI, X, Y, CO);
+  parameter A_SIGNED = 0;
+  parameter B_SIGNED = 0;
+  parameter A_WIDTH = 1;
+  parameter B_WIDTH = 1;
+  parameter Y_WIDTH = 1;
+  input [A_WIDTH-1:0] A;
+  input [B_WIDTH-1:0] B;
+  input CI, BI;
+  output [Y_WIDTH-1:0] X, Y, CO;
+  wire [Y_WIDTH-1:0] long_a, long_b;
+  \$pos #(.A_SIGNED(A_SIGNED), .A_WIDTH(A_WIDTH), .Y_WIDTH(Y_WIDTH)) extend_a(.A(A), .Y(long_a));
+  \$pos #(.A_SIGNED(B_SIGNED), .A_WIDTH(B_WIDTH), .Y_WIDTH(Y_WIDTH)) extend_b(.A(B), .Y(long_b));
+  wire [Y_WIDTH-1:0] b = BI ? ~long_b : long_b;
+  wire [Y_WIDTH:0] carry = {CO, CI};
+  assign X = long_a ^ b;
+  assign Y = X ^ carry[Y_WIDTH-1:0];
+  genvar i;
+  generate for (i = 0; i < Y_WIDTH; i = i + 1) begin : bits
+    assign CO[i] = (long_a[i] & b[i]) | (X[i] & carry[i]);
+  end endgenerate
+endmodule
+"""
+
+_PASSES = (
+    "proc",
+    "flatten",
+    "setattr -unset init w:*",
+    "opt -full",
+    "alumacc",
+    "opt",
+    "maccmap",
+    "techmap -map ripple.v",
+    "techmap",
+    "opt",
+    "dffunmap",
+    "simplemap",
+    "opt_clean",
+    # What the graph leaves out must not be there: other clocks and edges, latches.
+    "select -assert-none t:$_DFF_P_ w:clk %co:+$_DFF_P_[C] %d",
+    "select -assert-none t:$_DFF_N_ t:$_DLATCH_* t:$_SR_*",
+    "aigmap",
+    "opt_clean",
+)
+
+Bit = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A design for Yosys: ``text`` is read by the pass ``read``, after the ``files`` it needs.
+
+    Attributes
+    ----------
+    text : str
+    read : tuple of str
+        Passes; the text is the file ``{name}`` of the first one.
+    files : dict
+        Other files, by name.
+    """
+
+    text: str
+    read: tuple[str, ...] = ("read_rtlil {name}", "hierarchy -check -top top")
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Aig:
+    """A circuit of one clock; each word's bits in order of their number.
+
+    Attributes
+    ----------
+    inputs, registers, outputs : tuple of (name, bit)
+        In order of the literals that belong to them.
+    input_vars, register_vars : tuple of int
+        Variables.
+    output_lits, next_lits : tuple of int
+        Literals.
+    gates : tuple of (variable, literal, literal)
+        ANDs, each after its operands.
+    """
+
+    inputs: tuple[Bit, ...]
+    registers: tuple[Bit, ...]
+    outputs: tuple[Bit, ...]
+    input_vars: tuple[int, ...] = field(repr=False)
+    register_vars: tuple[int, ...] = field(repr=False)
+    output_lits: tuple[int, ...] = field(repr=False)
+    next_lits: tuple[int, ...] = field(repr=False)
+    gates: tuple[tuple[int, int, int], ...] = field(repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> "Aig":
+        """From ASCII AIGER with a symbol table."""
+        rows = text.splitlines()
+        kind, *counts = rows[0].split()
+        if kind != "aag":
+            raise ValueError(f"wanted ASCII AIGER ('aag'), got {kind!r}")
+        _, i, n, o, a = map(int, counts)
+        table = iter(rows[1:])
+        numbers = [[tuple(map(int, next(table).split())) for _ in range(k)] for k in (i, n, o, a)]
+        ins, latches, outs, ands = numbers
+        names = {}
+        for row in table:
+            if row == "c":
+                break
+            key, _, symbol = row.partition(" ")
+            names[key] = _bit(symbol)
+
+        def named(key: str, count: int) -> tuple[Bit, ...]:
+            found: dict[Bit, None] = {}
+            for k in range(count):
+                bit = names.get(f"{key}{k}", (f"{key}{k}", 0))
+                found[(f"{bit[0]}.{key}{k}", 0) if bit in found else bit] = None
+            return tuple(found)
+
+        return cls(
+            named("i", i),
+            named("l", n),
+            named("o", o),
+            tuple(lit >> 1 for (lit,) in ins),
+            tuple(latch[0] >> 1 for latch in latches),
+            tuple(lit for (lit,) in outs),
+            tuple(latch[1] for latch in latches),
+            tuple((gate >> 1, x, y) for gate, x, y in ands),
+        )
+
+    @cached_property
+    def input_widths(self) -> dict[str, int]:
+        """Bits of each input word, in order of name; the clock is none."""
+        return {name: n for name, n in _widths(self.inputs).items() if name != "clk"}
+
+    @cached_property
+    def register_widths(self) -> dict[str, int]:
+        """Bits of each register."""
+        return _widths(self.registers)
+
+    @cached_property
+    def output_widths(self) -> dict[str, int]:
+        """Bits of each output word."""
+        return _widths(self.outputs)
+
+    def inverted(self, output: int) -> "Aig":
+        """The same with one output bit inverted."""
+        lits = list(self.output_lits)
+        lits[output] ^= 1
+        return replace(self, output_lits=tuple(lits))
+
+
+class Graph:
+    """Shared logic over ``inputs`` free variables, numbered from 1.
+
+    A gate that exists already is not made twice, and one with a constant operand not at all.
+    """
+
+    def __init__(self, inputs: int):
+        self.inputs = inputs
+        self.gates: list[tuple[int, int]] = []
+        self._known: dict[tuple[int, int], int] = {}
+
+    def input(self, k: int) -> int:
+        """Literal of free variable ``k``, counted from 0."""
+        return 2 * (k + 1)
+
+    def and_(self, x: int, y: int) -> int:
+        """Literal of ``x & y``."""
+        if x < y:
+            x, y = y, x
+        if y == FALSE or x == y ^ 1:
+            return FALSE
+        if y == TRUE or x == y:
+            return x
+        lit = self._known.get((x, y))
+        if lit is None:
+            self.gates.append((x, y))
+            lit = self._known[x, y] = 2 * (self.inputs + len(self.gates))
+        return lit
+
+    def xor(self, x: int, y: int) -> int:
+        """Literal of ``x ^ y``."""
+        return self.and_(self.and_(x, y) ^ 1, self.and_(x ^ 1, y ^ 1) ^ 1)
+
+    def any(self, lits: Iterable[int]) -> int:
+        """Literal of the OR of all."""
+        none = TRUE
+        for lit in lits:
+            none = self.and_(none, lit ^ 1)
+        return none ^ 1
+
+    def copy(
+        self,
+        aig: Aig,
+        inputs: Mapping[str, Sequence[int]],
+        state: Mapping[str, Sequence[int]],
+        instead: Mapping[int, int] | None = None,
+    ) -> tuple[dict[str, list[int]], dict[str, list[int]], dict[int, int]]:
+        """Put ``aig`` in, on literals for its inputs and registers: (outputs, next state, gates).
+
+        ``instead`` gives literals to use in place of gates of the graph that are equal to them. The
+        third result is the literal of each of the circuit's variables.
+        """
+        lits = {0: FALSE}
+        for var, (name, bit) in zip(aig.input_vars, aig.inputs, strict=True):
+            lits[var] = inputs[name][bit] if name in inputs else FALSE
+        for var, (name, bit) in zip(aig.register_vars, aig.registers, strict=True):
+            lits[var] = state[name][bit]
+        and_ = self.and_
+        for var, x, y in aig.gates:
+            lit = and_(lits[x >> 1] ^ (x & 1), lits[y >> 1] ^ (y & 1))
+            if instead and lit >> 1 in instead:
+                lit = instead[lit >> 1] ^ (lit & 1)
+            lits[var] = lit
+
+        def words(bits: Sequence[Bit], chosen: Sequence[int]) -> dict[str, list[int]]:
+            found = {name: [FALSE] * n for name, n in _widths(bits).items()}
+            for (name, bit), lit in zip(bits, chosen, strict=True):
+                found[name][bit] = lits[lit >> 1] ^ (lit & 1)
+            return found
+
+        return words(aig.outputs, aig.output_lits), words(aig.registers, aig.next_lits), lits
+
+    def operands(self, var: int) -> tuple[int, int] | None:
+        """The two literals of a gate; None for a free variable or the constant."""
+        return self.gates[var - self.inputs - 1] if var > self.inputs else None
+
+    def cone(self, lits: Iterable[int]) -> list[int]:
+        """Every variable on which the literals depend, in order, themselves included."""
+        seen, stack = set(), [lit >> 1 for lit in lits]
+        while stack:
+            var = stack.pop()
+            if var in seen or var == 0:
+                continue
+            seen.add(var)
+            if var > self.inputs:
+                x, y = self.gates[var - self.inputs - 1]
+                stack += (x >> 1, y >> 1)
+        return sorted(seen)
+
+    def simulate(
+        self, lits: Sequence[int], values: Mapping[int, np.ndarray], words: int
+    ) -> list[np.ndarray]:
+        """uint64 [words] for each literal, a pattern per bit, from ``values`` of the variables.
+
+        Variables without a value are 0, and one with a value is not computed.
+        """
+        zero = np.zeros(words, np.uint64)
+        known: dict[int, np.ndarray] = {0: zero, **values}
+
+        def value(lit: int) -> np.ndarray:
+            return ~known[lit >> 1] if lit & 1 else known[lit >> 1]
+
+        for var in self.cone(lits):
+            if var not in known:
+                pair = self.operands(var)
+                known[var] = value(pair[0]) & value(pair[1]) if pair else zero
+        return [value(lit) for lit in lits]
+
+    def binary(self, outputs: Sequence[int]) -> bytes:
+        """Binary AIGER of the graph with these outputs."""
+        n = len(self.gates)
+        data = bytearray(f"aig {self.inputs + n} {self.inputs} 0 {len(outputs)} {n}\n".encode())
+        for lit in outputs:
+            data += f"{lit}\n".encode()
+        for k, (x, y) in enumerate(self.gates, self.inputs + 1):
+            for delta in (2 * k - x, x - y):
+                while delta >= 0x80:
+                    data.append(delta & 0x7F | 0x80)
+                    delta >>= 7
+                data.append(delta)
+        return bytes(data)
+
+
+def to_aigs(designs: Mapping[str, wiring.Component | Source]) -> dict[str, Aig]:
+    """The graph of each design, by name, for the start-up of one Yosys.
+
+    `yosys.YosysError` where a design has another clock than ``clk``, a falling edge or a latch.
+    """
+    files, passes = {"ripple.v": _RIPPLE}, []
+    for k, design in enumerate(designs.values()):
+        if isinstance(design, wiring.Component):
+            design = Source(rtlil.convert(design, name="top", emit_src=False))
+        files |= {f"{k}.in": design.text, **design.files}
+        passes += [
+            "design -reset",
+            *(step.format(name=f"{k}.in") for step in design.read),
+            *_PASSES,
+            f"write_aiger -ascii -symbols {k}.aag",
+        ]
+    texts = yosys.run(passes, files, [f"{k}.aag" for k in range(len(designs))])
+    return {name: Aig.parse(texts[f"{k}.aag"]) for k, name in enumerate(designs)}
+
+
+def _bit(symbol: str) -> Bit:
+    """("acc", 3) of ``acc[3]``; of several names for one bit the plainest."""
+    alias = min(symbol.split(), key=lambda alias: ("." in alias, "$" in alias, len(alias), alias))
+    name, bracket, number = alias.rpartition("[")
+    return (name, int(number[:-1])) if bracket else (alias, 0)
+
+
+def _widths(bits: Iterable[Bit]) -> dict[str, int]:
+    widths: dict[str, int] = {}
+    for name, bit in bits:
+        widths[name] = max(widths.get(name, 0), bit + 1)
+    return widths
