@@ -103,6 +103,9 @@ def synth(
         str, typer.Option(help="of the energy: layer (of the embedded model) or uniform")
     ] = "layer",
     booth: Annotated[bool, typer.Option("--booth", help="products as Booth multipliers")] = False,
+    adders: Annotated[
+        str, typer.Option(help="gates, cells (full- and half-adder cells) or ripple (rows of them)")
+    ] = "gates",
     json: Json = False,
 ) -> None:
     """Area, delay and energy of a unit in a library, its netlist checked against golden."""
@@ -113,7 +116,7 @@ def synth(
     with console.working(f"{unit} {spec.weights.name} x {spec.activations.name}"):
         row = measure(
             unit, spec, style, pdk=pdk, liberty=liberty, clock_ps=clock_ps,
-            operands=operands, booth=booth, options=options,
+            operands=operands, booth=booth, adders=adders, options=options,
         )  # fmt: skip
     console.report(row, json)
     if row.netlist_equal is False:

@@ -111,6 +111,7 @@ def measure(
     clock_ps: float | None = None,
     operands: str | Operands = "layer",
     booth: bool = False,
+    adders: str = "gates",
     options: Mapping[str, Any] | None = None,
 ) -> Measurement:
     """Synthesise, time, simulate and check one unit.
@@ -118,7 +119,8 @@ def measure(
     ``pdk`` is a library's name, ``liberty`` files; without either the first of PREFERRED that is
     here, and without any library generic gates. ``clock_ps`` defaults to the library's usual one.
     ``operands`` is one of `operands.KINDS`, or the streams themselves. ``booth`` has Yosys make
-    products Booth multipliers. ``options`` are the unit's own, without the style. ValueError on bad
+    products Booth multipliers, and ``adders`` says what adders become (`hw.recipes.ADDERS`).
+    ``options`` are the unit's own, without the style. ValueError on bad
     input.
     """
     kind = get_unit(unit)
@@ -130,16 +132,23 @@ def measure(
         raise ValueError(f"clock_ps must be a positive number of picoseconds, not {clock_ps!r}")
     technology = choose_library(pdk, liberty)
     clock_ps = clock_of(technology) if clock_ps is None else clock_ps
-    synthesis = synthesize(component, technology, clock_ps=clock_ps, name=unit, booth=booth)
+    synthesis = synthesize(
+        component, technology, clock_ps=clock_ps, name=unit, booth=booth, adders=adders
+    )
     gates = kind.gates
     if synthesis.netlist is None or gates is None:  # no mapped gates, or a unit with a handshake
         return Measurement(unit, style, spec, synthesis, None, "", 0, 0, component_options)
     if isinstance(operands, str):
         operands = get(operands, spec)
-    stimulus = _with_idle(gates.stimulus(operands), component.latency)
-    spent = energy(synthesis, stimulus, products=operands.products)
+    stimulus = _with_idle(gates.stimulus(operands, component), component.latency)
+    expected = gates.expected(operands, component)
+    parts = gates.parts(component)
+    products = operands.products * (parts or 1)
+    spent = energy(
+        synthesis, stimulus, products=products, parts={gates.result: parts} if parts else {}
+    )
     shown = spent.activity.outputs[gates.result][:, component.latency :]
-    different = int((shown != gates.expected(operands, spec)).sum())
+    different = int((shown != expected).sum())
     return Measurement(
         unit, style, spec, synthesis, spent, operands.source, shown.size, different,
         component_options,
