@@ -15,7 +15,7 @@ from itertools import product
 from macsmith.hw.adders import BOX
 from macsmith.hw.liberty import Library
 
-__all__ = ["STUB", "AdderCells", "boxes", "choose", "find", "forms"]
+__all__ = ["BOX", "STUB", "Adder", "AdderCells", "Output", "boxes", "choose", "find", "forms"]
 
 STUB = f"(* blackbox *) module {BOX}(input A, B, C, output X, Y); endmodule\n"
 DUAL, HALF, HALF_ONE, LOGIC = (f"{BOX}_{form}" for form in ("dual", "half", "half_one", "logic"))
