@@ -34,8 +34,12 @@ module ripple(A, B, CI, BI, X, Y, CO);
   input CI, BI;
   output [Y_WIDTH-1:0] X, Y, CO;
   wire [Y_WIDTH-1:0] long_a, long_b;
-  \$pos #(.A_SIGNED(A_SIGNED), .A_WIDTH(A_WIDTH), .Y_WIDTH(Y_WIDTH)) extend_a(.A(A), .Y(long_a));
-  \$pos #(.A_SIGNED(B_SIGNED), .A_WIDTH(B_WIDTH), .Y_WIDTH(Y_WIDTH)) extend_b(.A(B), .Y(long_b));
+  generate
+    if (A_WIDTH == 0) assign long_a = 0;
+    else \$pos #(.A_SIGNED(A_SIGNED), .A_WIDTH(A_WIDTH), .Y_WIDTH(Y_WIDTH)) ext_a(.A(A), .Y(long_a));
+    if (B_WIDTH == 0) assign long_b = 0;
+    else \$pos #(.A_SIGNED(B_SIGNED), .A_WIDTH(B_WIDTH), .Y_WIDTH(Y_WIDTH)) ext_b(.A(B), .Y(long_b));
+  endgenerate
   wire [Y_WIDTH-1:0] b = BI ? ~long_b : long_b;
   wire [Y_WIDTH:0] carry = {CO, CI};
   assign X = long_a ^ b;
@@ -295,20 +299,26 @@ class Graph:
         return bytes(data)
 
 
-def to_aigs(designs: Mapping[str, wiring.Component | Source]) -> dict[str, Aig]:
+def to_aigs(
+    designs: Mapping[str, wiring.Component | Source], expose: Mapping[str, str] | None = None
+) -> dict[str, Aig]:
     """The graph of each design, by name, for the start-up of one Yosys.
 
+    ``expose`` names, by design, a signal inside it that is to be an output as well, if it is there.
     `yosys.YosysError` where a design has another clock than ``clk``, a falling edge or a latch.
     """
     files, passes = {"ripple.v": _RIPPLE}, []
-    for k, design in enumerate(designs.values()):
+    for k, (name, design) in enumerate(designs.items()):
+        inner = (expose or {}).get(name)
         if isinstance(design, wiring.Component):
             design = Source(rtlil.convert(design, name="top", emit_src=False))
         files |= {f"{k}.in": design.text, **design.files}
         passes += [
             "design -reset",
             *(step.format(name=f"{k}.in") for step in design.read),
-            *_PASSES,
+            *_PASSES[:2],
+            *([f"expose w:{inner} w:{inner}$*"] if inner else []),
+            *_PASSES[2:],
             f"write_aiger -ascii -symbols {k}.aag",
         ]
     texts = yosys.run(passes, files, [f"{k}.aag" for k in range(len(designs))])

@@ -1,38 +1,171 @@
-"""Formal equivalence of combinational units, by Yosys' SAT solver."""
+"""Formal proofs: each style of a unit does what the plain one does, for all inputs in all states.
 
-import re
+A combinational unit's outputs are compared for every input, a clocked one's step for every state
+(`proof_step` says what that means, `proof_words` by which arguments). Every proof has a limit of
+time; one that runs out of it is no success.
+"""
 
-from amaranth import Cat, Module
-from amaranth.back import rtlil
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
-from macsmith.hw import yosys
+from amaranth.lib import data, wiring
 
-__all__ = ["prove_equal"]
+from macsmith.experiments.units import get_unit
+from macsmith.experiments.verify.proof_step import RELATED, Problem, combinational, step
+from macsmith.experiments.verify.proof_words import Differ, prove_words
+from macsmith.hw.aig import Aig, to_aigs
+from macsmith.hw.cec import Undecided
+from macsmith.sim.spec import MacSpec
+
+__all__ = ["LIMIT_S", "PROVABLE", "Proof", "Proofs", "decide", "prove", "prove_equal"]
+
+LIMIT_S = 300.0
+#: Units whose plain style's state a style shows at its outputs or keeps under the same name.
+PROVABLE = ("decoder", "multiplier", "mac", "dot", "shared")
 
 
-class _Miter(wiring.Component):
-    """``same`` is 1 where two components of one signature give the same outputs for one input."""
+@dataclass(frozen=True)
+class Proof:
+    """One proof.
 
-    def __init__(self, left: wiring.Component, right: wiring.Component):
-        self.left, self.right = left, right
-        self.members = left.signature.members
-        self.inputs = [name for name, member in self.members.items() if member.flow is In]
-        super().__init__({**{name: self.members[name] for name in self.inputs}, "same": Out(1)})
+    Attributes
+    ----------
+    unit, style, spec : str
+        What was proven equal to the plain style.
+    pipeline : int
+    verdict : str
+        "proven", "differs" or "undecided".
+    cases : int
+        Values of the strobes that were told apart.
+    how : dict
+        Words proven, by argument: structure (the same gates), exhaustion, algebra, SAT.
+    counterexample : dict
+        Inputs and state, by name; ``word`` says what differs then.
+    seconds : float
+    """
 
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.left, m.submodules.right = self.left, self.right
-        differ = []
-        for name in self.members:
-            left, right = getattr(self.left, name), getattr(self.right, name)
-            if name in self.inputs:
-                m.d.comb += [left.eq(getattr(self, name)), right.eq(getattr(self, name))]
-            else:
-                differ.append(left != right)
-        m.d.comb += self.same.eq(~Cat(differ).any())
-        return m
+    unit: str
+    style: str
+    spec: str
+    pipeline: int
+    verdict: str
+    cases: int
+    how: Mapping[str, int]
+    counterexample: Mapping[str, int] = field(default_factory=dict)
+    word: str = ""
+    note: str = ""
+    seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def line(self) -> str:
+        """For a person."""
+        what = f"{self.unit} {self.spec} {self.style}"
+        if self.pipeline:
+            what += f", pipeline {self.pipeline}"
+        how = ", ".join(f"{count} by {name}" for name, count in self.how.items() if count)
+        if self.verdict == "proven":
+            return f"{what}: proven in {self.seconds:.2f} s ({how})"
+        if self.verdict == "differs":
+            values = " ".join(f"{name}={value:#x}" for name, value in self.counterexample.items())
+            return f"{what}: DIFFERS in {self.word}: {values}"
+        return f"{what}: NOT PROVEN in {self.seconds:.0f} s: {self.note}"
+
+
+@dataclass(frozen=True)
+class Proofs:
+    """Several proofs; ``seconds`` includes Yosys."""
+
+    proofs: tuple[Proof, ...]
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """All proven, and more than none."""
+        return bool(self.proofs) and all(proof.verdict == "proven" for proof in self.proofs)
+
+    def as_dict(self) -> dict:
+        """For JSON."""
+        return {"ok": self.ok, **asdict(self)}
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        lines = [proof.line for proof in self.proofs]
+        proven = sum(proof.verdict == "proven" for proof in self.proofs)
+        lines.append(f"{proven} of {len(self.proofs)} proven in {self.seconds:.1f} s")
+        if not self.proofs:
+            lines.append("nothing was proven: this is a failure")
+        return lines
+
+
+def prove(
+    unit: str,
+    specs: Sequence[MacSpec],
+    styles: Sequence[str] | None = None,
+    pipelines: Sequence[int] = (0,),
+    *,
+    limit_s: float = LIMIT_S,
+) -> Proofs:
+    """Prove every style (that can serve a spec) of ``unit`` equal to the plain one without pipeline.
+
+    A style that is named and cannot serve a spec is a ValueError, as is a unit without proofs.
+    """
+    started = time.monotonic()
+    if unit not in PROVABLE:
+        raise ValueError(f"no proofs for unit {unit!r}: {', '.join(PROVABLE)} have them")
+    kind = get_unit(unit)
+    if "pipeline" not in kind.options:
+        pipelines = (0,)
+    components, plains = {}, {}
+    for spec in dict.fromkeys(specs):
+        plains[spec] = kind.make(spec)
+        for style in styles or kind.style_names(spec):
+            for pipeline in pipelines:
+                if style == plains[spec].style and pipeline == 0:
+                    continue
+                options = {"pipeline": pipeline} if "pipeline" in kind.options else {}
+                components[spec, style, pipeline] = kind.make(spec, style=style, **options)
+    graphs = to_aigs(
+        {f"plain {k}": component for k, component in enumerate(plains.values())}
+        | {f"unit {k}": component for k, component in enumerate(components.values())},
+        expose={f"plain {k}": RELATED for k in range(len(plains))},
+    )
+    numbers = {spec: k for k, spec in enumerate(plains)}
+    proofs = []
+    for k, ((spec, style, pipeline), component) in enumerate(components.items()):
+        begun = time.monotonic()
+        problem = pose(graphs[f"plain {numbers[spec]}"], graphs[f"unit {k}"], component)
+        name = _describe(unit, spec)
+        proofs.append(decide(problem, (unit, style, name, pipeline), begun, limit_s))
+    return Proofs(tuple(proofs), time.monotonic() - started)
+
+
+def pose(plain: Aig, unit: Aig, component: wiring.Component) -> Problem:
+    """What is to be proven of the circuit ``unit`` of ``component``."""
+    if component.latency == 0:
+        return combinational(plain, unit)
+    elements = {
+        name: member.shape.elem_shape.width
+        for name, member in component.signature.members.items()
+        if isinstance(member.shape, data.ArrayLayout)
+    }
+    return step(plain, unit, component.latency, elements)
+
+
+def decide(
+    problem: Problem, what: tuple[str, str, str, int], begun: float, limit_s: float = LIMIT_S
+) -> Proof:
+    """Prove a problem within ``limit_s`` of ``begun``; ``what`` is unit, style, spec, pipeline."""
+    deadline = begun + limit_s
+    verdict, how, values, word, note = "proven", {}, {}, "", ""
+    try:
+        how = _prove(problem, deadline)
+    except Differ as found:
+        verdict, word, values = "differs", found.words.name, problem.named(found.model)
+    except Undecided as error:
+        verdict, note = "undecided", str(error)
+    seconds = time.monotonic() - begun
+    return Proof(*what, verdict, problem.cases, how, values, word, note, seconds)
 
 
 def prove_equal(left: wiring.Component, right: wiring.Component) -> dict[str, int] | None:
@@ -42,17 +175,30 @@ def prove_equal(left: wiring.Component, right: wiring.Component) -> dict[str, in
     """
     if left.signature != right.signature:
         raise ValueError(f"ports differ: {left.signature!r} and {right.signature!r}")
-    passes = [
-        "read_rtlil miter.il",
-        "proc",
-        "flatten",
-        "opt -full",
-        "tee -o proof.txt sat -prove same 1 -show-inputs miter",
-    ]
-    text = rtlil.convert(_Miter(left, right), name="miter", emit_src=False)
-    proof = yosys.run(passes, {"miter.il": text}, ["proof.txt"])["proof.txt"]
-    if "no model found: SUCCESS!" in proof:
-        return None
-    return {
-        name: int(value) for name, value in re.findall(r"^ +\\(\w+) +(\d+) ", proof, re.MULTILINE)
-    }
+    graphs = to_aigs({"left": left, "right": right})
+    proof = decide(combinational(graphs["left"], graphs["right"]), ("", "", "", 0), time.monotonic())
+    if proof.verdict == "undecided":
+        raise Undecided(proof.note)
+    return None if proof.verdict == "proven" else dict(proof.counterexample)
+
+
+def _prove(problem: Problem, deadline: float) -> dict[str, int]:
+    """How many words in which way; `Differ` or `Undecided` otherwise."""
+    if problem.lemmas:
+        try:
+            how = prove_words(problem.graph, problem.lemmas, deadline)
+        except Differ:  # no lemma, but no more is known
+            pass
+        else:
+            return dict(how + prove_words(problem.graph, problem.cut, deadline))
+    return dict(prove_words(problem.graph, problem.pairs, deadline))
+
+
+def _describe(unit: str, spec: MacSpec) -> str:
+    if unit == "decoder":
+        return spec.weights.name
+    words = f"{spec.weights.name} x {spec.activations.name}"
+    if unit == "multiplier":
+        return words
+    words += f" {spec.overflow} {spec.acc_width}"
+    return words + (f" lanes {spec.lanes}" if spec.lanes > 1 else "")

@@ -20,7 +20,9 @@ onwards; and since the state is any, no invariant has to be known beforehand.
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from macsmith.experiments.verify.proof_words import Space, Words
 from macsmith.hw.aig import FALSE, TRUE, Aig, Graph
@@ -41,16 +43,18 @@ class Problem:
     ----------
     graph : Graph
     pairs : list of Words
-    lemmas : list of Words
-        To be proven first: ``pairs`` take them for granted.
+    lemmas, cut : list of Words
+        Where the lemmas hold, ``cut`` stands for ``pairs``: the same with the lemmas' words, sums
+        inside the plain unit, taken from the other one.
     variables : list of (name, bit)
         Of the graph's free variables.
     """
 
     graph: Graph
-    lemmas: list[Words]
     pairs: list[Words]
     variables: list[tuple[str, int]]
+    lemmas: list[Words] = field(default_factory=list)
+    cut: list[Words] = field(default_factory=list)
     cases: int = 1
 
     def named(self, model: Sequence[int]) -> dict[str, int]:
@@ -70,7 +74,7 @@ def combinational(plain: Aig, unit: Aig) -> Problem:
     left, *_ = graph.copy(plain, inputs, {})
     right, *_ = graph.copy(unit, inputs, {})
     pairs = [Words(name, tuple(left[name]), tuple(right[name])) for name in left]
-    return Problem(graph, [], pairs, variables)
+    return Problem(graph, pairs, variables)
 
 
 def step(plain: Aig, unit: Aig, latency: int, elements: Mapping[str, int]) -> Problem:
@@ -99,19 +103,66 @@ def step(plain: Aig, unit: Aig, latency: int, elements: Mapping[str, int]) -> Pr
         (t, name) for t in range(latency) for name in STROBES if name in unit.input_widths
     ]
     # Only strobes that matter are told apart, case by case.
-    _, whole, _ = builder.build(free)
+    whole = builder.build(free).pairs
     space = Space(graph)
     support = space.support([lit for pair in whole for lit in (*pair.left, *pair.right)])
     strobes = [(t, name) for t, name in strobes if support >> (free[t][name][0] >> 1) & 1]
-    lemmas, pairs = [], []
+    pairs, built = [], []
     for values in itertools.product((FALSE, TRUE), repeat=len(strobes)):
         chosen = [dict(frame) for frame in free]
         for (t, name), value in zip(strobes, values, strict=True):
             chosen[t][name] = [value]
-        assumed, shown, _ = builder.build(chosen)
-        lemmas += assumed
-        pairs += shown
-    return Problem(graph, lemmas, pairs, variables, 2 ** len(strobes))
+        case = builder.build(chosen)
+        pairs += case.pairs
+        built.append((chosen, case))
+    lemmas, cut = [], []
+    if builder.inner:
+        find = _Finder(graph, [lit for pair in pairs for lit in pair.right])
+        for chosen, case in built:
+            found = [words for word in case.inner if (words := find.match(word))]
+            lemmas += found
+            instead = {
+                x >> 1: y ^ (x & 1)
+                for words in found
+                for x, y in zip(words.left, words.right, strict=True)
+                if x > TRUE
+            }
+            cut += builder.build(chosen, instead).pairs
+    return Problem(graph, pairs, variables, lemmas, cut, 2 ** len(strobes))
+
+
+@dataclass
+class _Finder:
+    """Finds words of one circuit in another, by what they are for random values."""
+
+    graph: Graph
+    roots: list[int]
+
+    def __post_init__(self):
+        rng = np.random.default_rng(1)
+        inputs = range(1, self.graph.inputs + 1)
+        self.values = {var: rng.integers(0, 2**64, 64, np.uint64) for var in inputs}
+        lits = [FALSE, *(2 * var for var in self.graph.cone(self.roots))]
+        self.known = {}
+        for lit, seen in zip(lits, self.graph.simulate(lits, self.values, 64), strict=True):
+            self.known.setdefault(seen.tobytes(), lit)
+            self.known.setdefault((~seen).tobytes(), lit ^ 1)
+
+    def match(self, word: list[int]) -> Words | None:
+        """The word and what looks like it bit by bit; None if a bit is not there."""
+        seen = self.graph.simulate(word, self.values, 64)
+        found = [self.known.get(bits.tobytes()) for bits in seen]
+        if None in found or found == word:
+            return None
+        return Words(RELATED, tuple(word), tuple(found))
+
+
+@dataclass(frozen=True)
+class _Case:
+    """Pairs of one case, and the words of the plain unit's exposed signals."""
+
+    pairs: list[Words]
+    inner: list[list[int]]
 
 
 @dataclass
@@ -125,7 +176,13 @@ class _Steps:
     graph: Graph
     state: Lits
 
-    def build(self, inputs: list[Lits]) -> tuple[list[Words], list[Words], Lits]:
+    @property
+    def inner(self) -> list[str]:
+        """Signals of the plain unit that are outputs only for the proof."""
+        return [name for name in self.plain.output_widths if name not in self.unit.output_widths]
+
+    def build(self, inputs: list[Lits], instead: Mapping[int, int] | None = None) -> _Case:
+        """What must be equal, for these inputs by edge."""
         graph, states = self.graph, [self.state]
         for t in range(self.latency):
             _, after, _ = graph.copy(self.unit, inputs[t], states[-1])
@@ -140,12 +197,13 @@ class _Steps:
         entering["rst"] = [resets[-1]]
         if "en" in entering:
             entering["en"] = [graph.and_(entering["en"][0], graph.any(resets) ^ 1)]
-        wanted, stepped, _ = graph.copy(self.plain, entering, before)
+        wanted, stepped, _ = graph.copy(self.plain, entering, before, instead)
+        inner = [wanted.pop(name) for name in self.inner]
         pairs = [
-            *self.pairs("", wanted, {name: shown[name] for name in wanted}),
+            *self.pairs("", wanted, shown),
             *self.pairs("next ", stepped, self.view(states[-1], after)),
         ]
-        return [], pairs, stepped
+        return _Case(pairs, inner)
 
     def view(self, state: Lits, outputs: Lits) -> Lits:
         """The plain unit's registers as the unit has them."""
@@ -178,7 +236,7 @@ def _words(variables: list[tuple[str, int]], first: int) -> Lits:
 
 
 def _require_same_ports(plain: Aig, unit: Aig) -> None:
-    for what in ("input_widths", "output_widths"):
-        left, right = getattr(plain, what), getattr(unit, what)
+    outputs = {name: plain.output_widths.get(name) for name in unit.output_widths}
+    for left, right in ((plain.input_widths, unit.input_widths), (outputs, unit.output_widths)):
         if left != right:
             raise ValueError(f"ports differ: {left} and {right}")
