@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from macsmith.experiments.gates import CODES, FACTORS, SUMS, Gates
+from macsmith.experiments.gates import CODES, FACTORS, GROUPS, OUTPUTS, SUMS, Gates
 from macsmith.sim.spec import MAX_SUM_BITS, MacSpec
 
 __all__ = ["UNITS", "Unit", "get_unit", "make_unit", "spec_for"]
@@ -155,6 +155,34 @@ UNITS = {
             bench="sums:drive_sums",
             companion=True,
             gates=SUMS,
+        ),
+        Unit(
+            "dot",
+            "dot:DotProduct",
+            "dot:DOTS",
+            bench="sums:drive_sums",
+            companion=True,
+            gates=GROUPS,
+        ),
+        Unit(
+            "shared",
+            "shared:SharedMultiples",
+            "shared:SHARED",
+            bench="sums:drive_sums",
+            contract=frozenset({"outputs"}),
+            companion=True,
+            gates=OUTPUTS,
+        ),
+        Unit(
+            "requantizer",
+            "requantizer:Requantizer",
+            "requantizer:REQUANTIZERS",
+            bench="requantizing:drive_requantizer",
+            subject=_requantized,
+            matters=lambda spec: spec.acc_width,
+            subject_options=(("rounding", "half-up"),),
+            contract=frozenset({"rounding"}),
+            named_after=("sum",),
         ),
     )
 }

@@ -1,0 +1,133 @@
+"""Bench of the requantizer: every operand's corners, ties of the rounding, random values."""
+
+import itertools
+import random
+
+from macsmith.experiments.units import get_unit
+from macsmith.experiments.verify.coverage import Cover
+from macsmith.experiments.verify.stimulus import Stream
+from macsmith.sim.requantize import RequantizeSpec, requantize
+
+__all__ = ["drive_requantizer"]
+
+OUTCOMES = ("clamped above", "clamped below", "greatest", "least", "0", "in between")
+REMAINDERS = ("exact", "tie of a positive number", "tie of a negative number", "below", "above")
+
+
+def drive_requantizer(stream: Stream, rng: random.Random) -> None:
+    """Corners of all operands crossed, ties at every shift, then random values of every size."""
+    one = stream.instance
+    numbers = get_unit("requantizer").subject_of(one.spec, one.options)
+    shifts = range(numbers.max_shift + 1)
+    stream.cover = Cover([
+        *OUTCOMES,
+        *(f"remainder {name}" for name in REMAINDERS),
+        *(f"shift {shift}" for shift in shifts),
+        *(f"tie at shift {shift}" for shift in shifts if _can_tie(numbers, shift)),
+        *(f"{name} {end}" for name in _ends(numbers) for end in ("least", "greatest")),
+    ])
+    for values in _cases(numbers, rng, one.effort.random):
+        _drive(stream, numbers, **values)
+    for _ in range(one.latency + 4):  # until the last value shows, with any pipeline
+        _drive(stream, numbers, **dict.fromkeys(_ends(numbers), 0))
+
+
+def _ends(numbers: RequantizeSpec) -> dict[str, tuple[int, int]]:
+    """Least and greatest of every operand."""
+    signed = {"acc": numbers.acc_width, "correction": numbers.correction_width}
+    signed["zero_point"] = numbers.out_width
+    unsigned = {"multiplier": numbers.multiplier_width, "shift": numbers.shift_width}
+    ends = {name: (-(2 ** (w - 1)), 2 ** (w - 1) - 1) for name, w in signed.items() if w}
+    return ends | {name: (0, 2**w - 1) for name, w in unsigned.items()}
+
+
+def _can_tie(numbers: RequantizeSpec, shift: int) -> bool:
+    """Whether a product is an odd multiple of 2**(shift - 1): one of an odd difference and a
+    power of two, or the other way round."""
+    return 1 <= shift <= numbers.multiplier_width
+
+
+def _cases(numbers: RequantizeSpec, rng: random.Random, count: int):
+    ends = _ends(numbers)
+    some = {
+        name: sorted({low, *(x for x in (-1, 0, 1, high // 2 + 1) if low <= x <= high), high})
+        for name, (low, high) in ends.items()
+    }
+    some["shift"] = [0, 1, numbers.multiplier_width, numbers.multiplier_width + 1,
+                     numbers.max_shift]  # fmt: skip
+    for values in itertools.product(*some.values()):
+        yield dict(zip(some, values, strict=True))
+    for shift in range(numbers.max_shift + 1):
+        yield _random(numbers, rng) | {"shift": shift}
+        for _ in range(16 if _can_tie(numbers, shift) else 0):
+            yield from _ties(numbers, rng, shift)
+    for _ in range(4 * count):
+        yield _random(numbers, rng)
+
+
+def _ties(numbers: RequantizeSpec, rng: random.Random, shift: int):
+    """A tie near 0, and its neighbours; of two roundings each, where there are two."""
+    odd = rng.randrange(-255, 256, 2)
+    ends = _ends(numbers)
+    correction = rng.randrange(-100, 101) if "correction" in ends else 0
+    for off in (-1, 0, 1):
+        low, high = ends["acc"]
+        acc = max(low, min(odd + off + correction, high))
+        yield {
+            "acc": acc,
+            "correction": correction,
+            "multiplier": 2 ** (shift - 1),
+            "shift": shift,
+            "zero_point": rng.randrange(-20, 21),
+        }
+
+
+def _random(numbers: RequantizeSpec, rng: random.Random) -> dict[str, int]:
+    """Operands of any number of bits; most results fit, and half the multipliers are normal."""
+    values = {}
+    for name, (low, high) in _ends(numbers).items():
+        bits = rng.randrange(1, (high - low).bit_length() + 1)
+        number = rng.getrandbits(bits) - (2 ** (bits - 1) if low else 0)
+        values[name] = max(low, min(number, high))
+    if rng.random() < 0.5:
+        values["multiplier"] |= 2 ** (numbers.multiplier_width - 1)
+    if rng.random() < 0.75:
+        difference = abs(values["acc"] - values.get("correction", 0))
+        size = (difference * values["multiplier"]).bit_length() - numbers.out_width
+        values["shift"] = max(0, min(size + rng.randrange(-1, 9), numbers.max_shift))
+    return values
+
+
+def _drive(stream: Stream, numbers: RequantizeSpec, **v: int) -> None:
+    y = requantize(
+        v["acc"], v["multiplier"], v["shift"], v["zero_point"], numbers,
+        correction=v.get("correction", 0),
+    )  # fmt: skip
+    masked = {name: value & (2 ** stream.instance.widths[name] - 1) for name, value in v.items()
+              if name in stream.instance.widths}  # fmt: skip
+    stream.add(stream.instance.pack_results(y=y), rst=0, **masked)
+    _cover(stream.cover, numbers, v, y)
+
+
+def _cover(cover: Cover, numbers: RequantizeSpec, v: dict[str, int], y: int) -> None:
+    product = (v["acc"] - v.get("correction", 0)) * v["multiplier"]
+    below, half = product % 2 ** v["shift"], 2 ** v["shift"] // 2
+    low, high = numbers.out_range
+    rounded = product / 2 ** v["shift"] + v["zero_point"]
+    if rounded > high + 1:
+        cover.hit("clamped above")
+    elif rounded < low - 1:
+        cover.hit("clamped below")
+    else:
+        cover.hit({low: "least", high: "greatest", 0: "0"}.get(y, "in between"))
+    if not below:
+        cover.hit("remainder exact")
+    elif below == half:
+        sign = "negative" if product < 0 else "positive"
+        cover.mark([f"remainder tie of a {sign} number", f"tie at shift {v['shift']}"])
+    else:
+        cover.hit(f"remainder {'below' if below < half else 'above'}")
+    cover.mark([f"shift {v['shift']}"])
+    for name, (least, greatest) in _ends(numbers).items():
+        cover.mark([f"{name} least"] if v.get(name) == least else [])
+        cover.mark([f"{name} greatest"] if v.get(name) == greatest else [])
