@@ -1,6 +1,6 @@
 """Multiplier: two codes in, the product of their levels out; and how a product is made of bits."""
 
-from amaranth import Module, Value, signed, unsigned
+from amaranth import Module, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -119,7 +119,10 @@ class Plain(Scheme):
     """A plain `Decoder` per operand and ``*``: synthesis picks the rest."""
 
     def rows(self, m, heap, weight, activation, name):
-        heap.add(self.product(m, weight, activation))
+        # A wire of its own: its bits go different ways, and each would repeat the product.
+        product = Signal((weight * activation).shape(), name=name)
+        m.d.comb += product.eq(weight * activation)
+        heap.add(product)
 
     def product(self, m, weight, activation, name="product"):
         return weight * activation

@@ -1,6 +1,6 @@
 """Nibble-split multiplier: a product of four bits of the weight at a time."""
 
-from amaranth import Cat, Const
+from amaranth import Cat, Const, Signal
 
 from macsmith.hw.multiplier import MULTIPLIERS, Scheme
 
@@ -27,4 +27,7 @@ class Nibble(Scheme):
             nibble = weight[low : low + BITS]
             last = low + BITS >= len(weight)
             nibble = nibble.as_signed() if last else Cat(nibble, Const(0, 1)).as_signed()
-            heap.add(nibble * activation, low)
+            # A wire of its own: its bits go different ways, and each would repeat the product.
+            product = Signal((nibble * activation).shape(), name=f"{name}_{low}")
+            m.d.comb += product.eq(nibble * activation)
+            heap.add(product, low)
