@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macsmith.hw.accumulator import clamp
+from macsmith.hw.bits import only_if
 from macsmith.hw.style import Styles
 from macsmith.sim.requantize import RequantizeSpec
 
@@ -39,8 +40,8 @@ class Requantizer(wiring.Component):
     Members
     -------
     clk, rst
-        Of the domain ``sync``, where there is a pipeline. Its registers hold data only and are
-        not reset.
+        Of the domain ``sync``, where there is a pipeline. ``rst`` is synchronous, active high, and
+        sets the registers to 0.
     acc : In(signed(numbers.acc_width))
     correction : In(signed(numbers.correction_width))
         Only where its width is not 0.
@@ -113,19 +114,21 @@ def plain(m: Module, unit: Requantizer) -> None:
         unit.zero_point,
     )
 
-    product = Signal(signed(numbers.product_width))
     twice = Const(0)
     if numbers.rounding == "tflite" and numbers.max_shift > numbers.multiplier_width:
         twice = Signal()
         m.d.comb += twice.eq(shift > numbers.multiplier_width)
         # The greatest product, (2**(d - 1) - 1) * (2**m - 1), leaves room for 2**(m - 1).
-        nudged = Signal.like(product)
-        below = nudged[: numbers.multiplier_width] & ~twice.replicate(numbers.multiplier_width)
+        nudged = Signal(signed(numbers.product_width))
+        below = Signal(unsigned(numbers.multiplier_width))
+        half = twice << (numbers.multiplier_width - 1)
         m.d.comb += [
-            nudged.eq(difference * multiplier + (twice << (numbers.multiplier_width - 1))),
-            product.eq(Cat(below, nudged[numbers.multiplier_width :])),
+            nudged.eq(difference * multiplier + half),
+            below.eq(only_if(~twice, nudged[: len(below)])),
         ]
+        product = Cat(below, nudged[len(below) :])
     else:
+        product = Signal(signed(numbers.product_width))
         m.d.comb += product.eq(difference * multiplier)
     product, shift, zero_point, twice = _stage(
         m, "product", unit.pipeline >= 1, product, shift, zero_point, twice
@@ -164,22 +167,27 @@ def _shift_right(m: Module, x: Value, shift: Value, width: int) -> tuple[Value, 
     bits that even these cannot bring into the result say only that it is beyond, and are not
     shifted any further: 123 multiplexers instead of 390 for a product of 64 bits.
     """
-    shifted = Signal(signed(len(x) + 1))
-    m.d.comb += shifted.eq(Cat(Const(0, 1), x))
+    m.submodules.shifter = part = Module()
+    sign, body = x[-1], Cat(Const(0, 1), x[:-1])
     sticky, beyond = Const(0, 1), Const(0, 1)
     for k in reversed(range(len(shift))):
         by = 2**k
-        stage = Signal(signed(len(shifted)), name=f"shifted_by_{by}")
-        m.d.comb += stage.eq(Mux(shift[k], shifted >> by, shifted))
-        sticky = sticky | (shift[k] & shifted[:by].any())
-
-        kept = min(width + 1 + by - 1, len(stage))  # by - 1 are still to come
-        upper = stage[kept - 1 :]
-        beyond = beyond | ~(upper.all() | ~upper.any())
-        shifted = stage[:kept].as_signed()
-    result = Signal(signed(width + 1))
-    m.d.comb += result.eq(shifted)
-    return result, sticky, beyond
+        sticky = sticky | (shift[k] & (body[:by].any() | (sign if by > len(body) else 0)))
+        down = Cat(body[by:], sign.replicate(min(by, len(body))))
+        kept = width + by - 1  # bits beside the sign; by - 1 are still to come
+        upper = Mux(shift[k], down[kept:], body[kept:])
+        beyond = beyond | (upper ^ sign.replicate(len(upper))).any()
+        stage = Signal(unsigned(min(kept, len(body))), name=f"shifted_by_{by}")
+        part.d.comb += stage.eq(Mux(shift[k], down[:kept], body[:kept]))
+        body = stage
+    shifted = Signal(signed(width + 1))
+    below, above = Signal(name="sticky"), Signal(name="beyond")
+    part.d.comb += [
+        shifted.eq(Cat(body, sign).as_signed()),
+        below.eq(sticky),
+        above.eq(beyond),
+    ]
+    return shifted, below, above
 
 
 def _stage(m: Module, name: str, registered: bool, *values: Value) -> list[Value]:
@@ -188,7 +196,7 @@ def _stage(m: Module, name: str, registered: bool, *values: Value) -> list[Value
         return list(values)
     registers = []
     for k, value in enumerate(values):
-        register = Signal(value.shape(), name=f"{name}_reg{k or ''}", reset_less=True)
+        register = Signal(value.shape(), name=f"{name}_reg{k or ''}")
         m.d.sync += register.eq(value)
         registers.append(register)
     return registers

@@ -81,7 +81,7 @@ def wide_operands(spec, rng, count):
             corners(spec.correction_width) if spec.correction_width else [0],
         )
     )
-    yield from rng.sample(crossed, 600)
+    yield from rng.sample(crossed, 300)
     for k in range(count):
         zero_point = rng.randrange(-128, 128)
         multiplier = rng.randrange(2**30, 2**31)
@@ -102,10 +102,10 @@ def wide_operands(spec, rng, count):
 @pytest.mark.parametrize("correction_width", [0, 40])
 def test_corners_ties_and_random_operands(correction_width, rounding):
     spec = RequantizeSpec(32, correction_width, rounding=rounding)
-    operands = list(wide_operands(spec, random.Random(0), 900))
+    operands = list(wide_operands(spec, random.Random(0), 700))
     results = {requantize(*o[:4], spec, correction=o[4]) for o in operands}
-    assert len(results) > 200  # most are inside the clamp
-    assert check_combinational(spec, operands) == 1500
+    assert len(results) > 190  # most are inside the clamp
+    assert check_combinational(spec, operands) == 1000
 
 
 @pytest.mark.parametrize("pipeline", [1, 2, 3])
@@ -118,7 +118,7 @@ def test_pipeline_takes_a_value_in_every_cycle(rounding, pipeline):
 
     async def testbench(ctx):
         nonlocal compared
-        for *first, correction in wide_operands(spec, random.Random(pipeline), 200):
+        for *first, correction in wide_operands(spec, random.Random(pipeline), 100):
             put(ctx, dut, first, correction)
             expected.append(requantize(*first, spec, correction=correction))
             now = expected.popleft()
@@ -132,7 +132,7 @@ def test_pipeline_takes_a_value_in_every_cycle(rounding, pipeline):
     sim.add_testbench(testbench)
     sim.run()
     assert dut.latency == pipeline
-    assert compared == 800 - pipeline
+    assert compared == 400 - pipeline
 
 
 def test_ports():
