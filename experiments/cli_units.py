@@ -1,7 +1,7 @@
 """Commands about units: their Verilog, its verification, and its cost."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -54,7 +54,9 @@ def verilog(
 @app.command()
 @unit_options
 def verify(
-    unit: Unit,
+    unit: Annotated[
+        str | None, typer.Argument(help="as of `verilog`; with --all not needed")
+    ] = None,
     weights: Annotated[
         list[str] | None, typer.Option("--weights", help="format; several, or all, in one build")
     ] = None,
@@ -64,7 +66,13 @@ def verify(
     lanes: Lanes = 1,
     style: Style = "plain",
     options: UnitOptions = None,  # from the decorator
-    simulator: Annotated[str, typer.Option(help="verilator or icarus")] = "verilator",
+    simulator: Annotated[
+        str | None, typer.Option(help="verilator, icarus, or with --all both (its default)")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="every style for the main formats, of UNIT or all units")
+    ] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="with --all: fewer random cycles")] = False,
     json: Json = False,
 ) -> None:
     """Drive a unit's Verilog under cocotb; every result must equal the golden model."""
@@ -72,13 +80,32 @@ def verify(
     from macsmith.experiments.verify import runner
     from macsmith.sim.catalog import FORMATS
 
-    names = list(FORMATS) if "all" in (weights or ()) else weights or ["dint4"]
-    specs = [spec_for(unit, w, activations, acc_width, overflow, lanes) for w in names]
-    with console.working(f"{unit} {', '.join(names)} in {simulator}"):
-        result = runner.run(unit, specs, simulator, style=style, **options)
+    if everything:
+        result = _verify_all(unit, simulator or "both", quick)
+    elif unit is None:
+        raise ValueError("give a unit, or --all")
+    else:
+        names = list(FORMATS) if "all" in (weights or ()) else weights or ["dint4"]
+        specs = [spec_for(unit, w, activations, acc_width, overflow, lanes) for w in names]
+        simulator = simulator or "verilator"
+        with console.working(f"{unit} {', '.join(names)} in {simulator}"):
+            result = runner.run(unit, specs, simulator, style=style, **options)
     console.report(result, json)
     if not result.ok:
         raise typer.Exit(1)
+
+
+def _verify_all(unit: str | None, simulator: str, quick: bool) -> Any:
+    from macsmith.experiments.verify.simulators import SIMULATORS, environment
+    from macsmith.experiments.verify.suite import all_cases
+    from macsmith.experiments.verify.whole import verify_all
+
+    simulators = SIMULATORS if simulator == "both" else (simulator,)
+    for name in simulators:
+        environment(name)  # complain before the work and not after it
+    cases = all_cases([unit] if unit else ())
+    with console.working(f"{len(cases)} modules in {' and '.join(simulators)}"):
+        return verify_all(cases, simulators, quick=quick)
 
 
 @app.command()

@@ -174,6 +174,15 @@ UNITS = {
             gates=OUTPUTS,
         ),
         Unit(
+            "array",
+            "array:SystolicArray",
+            "array_element:ARRAYS",
+            bench="arrays:drive_array",
+            contract=frozenset({"rows", "cols", "dataflow"}),
+            handshake=True,
+            companion=True,
+        ),
+        Unit(
             "requantizer",
             "requantizer:Requantizer",
             "requantizer:REQUANTIZERS",

@@ -54,6 +54,8 @@ class Corners:
         classes = {"0": 0 if 0 in levels else None, "max": levels[-1], "min": levels[0]}
         classes |= {"+least": above[0] if above else None, "-least": below[-1] if below else None}
         self.names: dict[int, list[str]] = {}
+        self._levels: dict[int, tuple[int, ...]] = {}
+        self._codes: dict[int, list[int]] = {}
         for name, level in classes.items():
             if level is not None:
                 self.names.setdefault(level, []).append(name)
@@ -66,11 +68,20 @@ class Corners:
         return [name for names in self.names.values() for name in names]
 
     def codes(self, z: int = 0) -> list[int]:
-        return [c for c, level in enumerate(levels_at(self.fmt, z)) if level in self.names] or [0]
+        if z not in self._codes:
+            found = [c for c, level in enumerate(self.levels(z)) if level in self.names]
+            self._codes[z] = found or [0]
+        return self._codes[z]
+
+    def levels(self, z: int) -> tuple[int, ...]:
+        """Of every code."""
+        if z not in self._levels:
+            self._levels[z] = self.fmt.levels_at(z)
+        return self._levels[z]
 
     def of(self, code: int, z: int = 0) -> list[str]:
         """Classes of a code at a zero point."""
-        return self.names.get(levels_at(self.fmt, z)[code], [])
+        return self.names.get(self.levels(z)[code], [])
 
     def code_bins(self) -> list[str]:
         """Every code of a narrow format, the zero points, and what does not move with them."""

@@ -2,11 +2,12 @@
 
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from macsmith.experiments.verify.simulators import environment
 
-__all__ = ["LINTERS", "WAIVERS", "lint"]
+__all__ = ["LINTERS", "WAIVERS", "lint", "lint_many"]
 
 #: Warnings of `verilator --lint-only -Wall` about which nothing is done, and why.
 WAIVERS = {
@@ -36,3 +37,18 @@ def lint(path: Path, tool: str) -> str:
     # Verilator ends with a report of its own speed.
     said = re.sub(r"^- (Verilator|V e r i l a t i o n).*\n?", "", said, flags=re.MULTILINE).strip()
     return said or (f"exit status {done.returncode}" if done.returncode else "")
+
+
+def lint_many(paths: Sequence[Path], tool: str) -> dict[Path, str]:
+    """`lint` of each file; quickly where there is nothing to say.
+
+    A file is looked at alone only where the tool has something to say about all of them together.
+    """
+    together = [*LINTERS[tool], *({"verilator": ["-Wno-MULTITOP"]}.get(tool, [])), *map(str, paths)]
+    done = subprocess.run(
+        together, env=environment(tool), capture_output=True, text=True, check=False
+    )
+    said = done.stdout + done.stderr
+    if done.returncode == 0 and "arning" not in said:
+        return dict.fromkeys(paths, "")
+    return {path: lint(path, tool) for path in paths}

@@ -27,8 +27,8 @@ from macsmith.hw.export import to_verilog_many, write_atomically
 from macsmith.sim.spec import MacSpec
 
 __all__ = [
-    "Case", "Checked", "VerifyResult", "build_cases", "cases_of", "describe", "run",
-    "run_operands", "simulate",
+    "Case", "Checked", "Prepared", "VerifyResult", "build_cases", "cases_of", "describe",
+    "prepare", "run", "run_operands", "simulate",
 ]  # fmt: skip
 
 
@@ -101,21 +101,42 @@ def build_cases(
 ) -> VerifyResult:
     """Verify all cases in one build; the result's modules are in their order."""
     started = time.perf_counter()
+    prepared = prepare(cases)
+    exported = time.perf_counter() - started
+    result = simulate(label, prepared.instances(effort), prepared.verilog, simulator)
+    return replace(result, seconds={"export": exported, **result.seconds})
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Cases that are built: one module each."""
+
+    cases: Sequence[Case]
+    described: Sequence[Instance]
+    verilog: Mapping[str, str]
+
+    def instances(self, effort: Effort) -> list[Instance]:
+        """What to simulate. Of specs with the same formats the first alone has long sweeps."""
+        found, paired = [], set()
+        for case, one in zip(self.cases, self.described, strict=True):
+            formats = case.unit, case.options, case.spec.weights, case.spec.activations
+            found.append(replace(one, effort=effort.briefly() if formats in paired else effort))
+            paired.add(formats)
+        return found
+
+
+def prepare(cases: Sequence[Case]) -> Prepared:
+    """Build and export all cases."""
     components: dict[str, wiring.Component] = {}
-    instances, paired = [], set()
+    described = []
     for case in cases:
         name = case.module
         while name in components:  # two users' formats may share a name
             name += "_"
-        components[name] = get_unit(case.unit).make(case.spec, **dict(case.options))
-        one = describe(case.unit, name, case.spec, components[name], **dict(case.options))
-        formats = case.unit, case.options, case.spec.weights, case.spec.activations
-        instances.append(replace(one, effort=effort.briefly() if formats in paired else effort))
-        paired.add(formats)
-    verilog = to_verilog_many(components)
-    exported = time.perf_counter() - started
-    result = simulate(label, instances, verilog, simulator)
-    return replace(result, seconds={"export": exported, **result.seconds})
+        options = dict(case.options)
+        components[name] = get_unit(case.unit).make(case.spec, **options)
+        described.append(describe(case.unit, name, case.spec, components[name], **options))
+    return Prepared(cases, described, to_verilog_many(components))
 
 
 def describe(

@@ -23,7 +23,9 @@ from macsmith.experiments.verify.stimulus import Stream
 from macsmith.sim import golden
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["MacModel", "can_overflow", "drive_sums", "operand_bins", "operand_hits"]
+__all__ = [
+    "MacModel", "can_overflow", "drive_sums", "extreme", "join", "operand_bins", "operand_hits",
+]  # fmt: skip
 
 #: Cycles that a directed run to overflow may take; a wider accumulator is not driven to it.
 OVERFLOW_CYCLES = 600
@@ -37,6 +39,7 @@ class MacModel:
     def __init__(self, spec: MacSpec):
         self.spec = spec
         self._a_levels = spec.activations.levels
+        self._w_levels: dict[int, tuple[int, ...]] = {}
         self.start()
 
     def start(self) -> None:
@@ -48,7 +51,9 @@ class MacModel:
         if self.count % self.spec.lanes == 0:
             self.base, self.group = self.acc, 0
         self.count += 1
-        self.group += self._a_levels[a] * levels_at(self.spec.weights, z)[w]
+        if z not in self._w_levels:
+            self._w_levels[z] = self.spec.weights.levels_at(z)
+        self.group += self._a_levels[a] * self._w_levels[z][w]
         self.acc = golden.overflow(self.base + self.group, self.spec)
         return self.acc
 
@@ -194,15 +199,15 @@ class _Driver:
         one = self.stream.instance
         accs = [model.acc for model in self.models]
         self.stream.add(
-            one.pack_results(acc=_join(accs, spec.acc_width)),
+            one.pack_results(acc=join(accs, spec.acc_width)),
             entered=bool(en and not rst),
             reset=bool(rst),
             rst=rst,
             en=en,
             clear=clear,
-            w=_join(ws, spec.weights.width),
-            a=_join(as_, spec.activations.width),
-            z=_join(zs, spec.weights.width),
+            w=join(ws, spec.weights.width),
+            a=join(as_, spec.activations.width),
+            z=join(zs, spec.weights.width),
         )
 
     def finish(self) -> None:
@@ -211,7 +216,7 @@ class _Driver:
             self.stream.cover.mark(self.of_lane(k, name) for name in hits)
 
 
-def _join(codes: list[int], width: int) -> int:
+def join(codes: list[int], width: int) -> int:
     """Codes side by side, the first in the lowest bits."""
     word = 0
     for k, code in enumerate(codes):

@@ -1,0 +1,238 @@
+"""Agents of units with valid/ready streams: what is sent, what must come out, and at what pace.
+
+Order, loss and doubling show because every beat that comes out is compared with the next one due,
+also while it waits: so a payload that changes before it is taken is wrong too.
+"""
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from macsmith.experiments.verify.bench import Instance
+from macsmith.experiments.verify.coverage import Cover
+
+__all__ = ["Pace", "Run", "StreamAgent", "paces", "places"]
+
+PATIENCE = 400  # cycles without a beat anywhere, after which a unit is stuck
+SPARE = 40  # cycles after a run in which nothing more may come
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How eagerly ports offer and take beats.
+
+    Attributes
+    ----------
+    speed : mapping of str to float
+        By port, in which share of the cycles it offers or takes one; 1 where none is given.
+    holds : mapping of str to range
+        By port, cycles of the run in which it does neither.
+    name : str
+        Bin that is hit when the run is complete; "" is none.
+    """
+
+    speed: Mapping[str, float] = field(default_factory=dict)
+    holds: Mapping[str, range] = field(default_factory=dict)
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Beats from an idle unit to an idle unit.
+
+    Attributes
+    ----------
+    sources, sinks : mapping of str to sequence of int
+        Payloads by port: to be sent, and due.
+    pace : Pace
+    reset_after : int or None
+        Cycles after which a reset drops what is under way, and the run ends; else it goes on until
+        all is through.
+    """
+
+    sources: Mapping[str, Sequence[int]]
+    sinks: Mapping[str, Sequence[int]]
+    pace: Pace = field(default_factory=Pace)
+    reset_after: int | None = None
+
+
+def paces(rng: random.Random, ports: Sequence[str], count: int) -> list[Pace]:
+    """Full speed, each port alone slow, and ``count`` random mixtures."""
+    slow = [Pace({port: 0.3}) for port in ports]
+    mixed = [Pace({port: rng.choice((1, 0.7, 0.4, 0.15)) for port in ports}) for _ in range(count)]
+    return [Pace(), *slow, *mixed]
+
+
+def places(ports: Sequence[str], cycles: int, length: int = 3) -> list[Pace]:
+    """For each port and cycle of a run at full speed: the same with the port held up just there."""
+    return [
+        Pace(holds={port: range(start, start + length)}, name=f"place {start}: {port} is held up")
+        for port in ports
+        for start in range(cycles)
+    ]
+
+
+class StreamAgent:
+    """Drives every stream of a unit through some runs; see `agent.Agent`.
+
+    Parameters
+    ----------
+    instance : Instance
+        Its streams are the ports with ``__valid``.
+    runs : iterable of Run
+    cover : Cover
+        Of what is sent; the bins of the handshakes are added here.
+    per_beat : int
+        Results in a beat of a sink.
+    """
+
+    def __init__(
+        self, instance: Instance, runs: Iterable[Run], cover: Cover, per_beat: int = 1
+    ) -> None:
+        self.instance, self.cover, self.per_beat = instance, cover, per_beat
+        self.runs = list(runs)
+        self.sources = [p.name[:-7] for p in instance.inputs if p.name.endswith("__valid")]
+        self.sinks = [p.name[:-7] for p in instance.outputs if p.name.endswith("__valid")]
+        self.results = self.wrong = 0
+        self.first = ""
+        self._rng = random.Random(f"{instance.unit} {instance.spec}")
+        for name in self.bins():
+            cover.bins.setdefault(name, 0)
+        self._index = -1
+        self._next_run()
+
+    def bins(self) -> list[str]:
+        """What every stream must have gone through."""
+        of_sources = ("waits", "pauses", "beats in a row")
+        of_sinks = ("waits", "is awaited", "beats in a row")
+        return [
+            *(f"{port} {what}" for port in self.sources for what in of_sources),
+            *(f"{port} {what}" for port in self.sinks for what in of_sinks),
+            *(run.pace.name for run in self.runs if run.pace.name),
+            *(["reset under way"] if any(run.reset_after is not None for run in self.runs) else []),
+        ]
+
+    @property
+    def done(self) -> bool:
+        return self._index >= len(self.runs)
+
+    def _next_run(self) -> None:
+        self._index += 1
+        self._cycle = self._quiet = self._idle = 0
+        self._sent = dict.fromkeys((*self.sources, *self.sinks), 0)
+        self._offered = dict.fromkeys(self.sources, False)
+        self._ready = dict.fromkeys(self.sinks, False)
+        self._waiting = dict.fromkeys(self.sinks, False)
+        self._moved = dict.fromkeys((*self.sources, *self.sinks), False)
+        self._reset = False
+
+    def _held(self, run: Run, port: str) -> bool:
+        return self._cycle in run.pace.holds.get(port, ()) or (
+            self._rng.random() >= run.pace.speed.get(port, 1)
+        )
+
+    def stim(self) -> int:
+        """The unit's part of the operand bus; garbage where nothing is offered."""
+        if self.done:
+            return 0
+        run, rng, widths = self.runs[self._index], self._rng, self.instance.widths
+        self._reset = run.reset_after is not None and self._cycle >= run.reset_after
+        values = {"rst": int(self._reset)}
+        for port in self.sources:
+            queue, at = run.sources[port], self._sent[port]
+            if not self._offered[port] and at < len(queue) and not self._held(run, port):
+                self._offered[port] = True
+            values[f"{port}__valid"] = int(self._offered[port])
+            values[f"{port}__payload"] = (
+                queue[at] if self._offered[port] else rng.getrandbits(widths[f"{port}__payload"])
+            )
+        for port in self.sinks:
+            self._ready[port] = not self._held(run, port)
+            values[f"{port}__ready"] = int(self._ready[port])
+        return self.instance.pack(**values)
+
+    def see(self, bits: str) -> None:
+        if self.done:
+            return
+        run, seen = self.runs[self._index], self.instance.split_results(bits)
+        if self._reset:
+            self.cover.hit("reset under way")
+            self._next_run()
+            return
+        moved = [self._source(run, port, seen) for port in self.sources]
+        moved += [self._sink(run, port, seen) for port in self.sinks]
+        if self._index >= len(self.runs):  # given up
+            return
+        self._cycle += 1
+        self._quiet = 0 if any(moved) else self._quiet + 1
+        through = all(self._sent[port] == len(q) for port, q in run.sources.items())
+        if through and all(self._sent[port] == len(q) for port, q in run.sinks.items()):
+            self._idle += 1
+            if self._idle > SPARE:
+                if run.pace.name:
+                    self.cover.hit(run.pace.name)
+                self._next_run()
+        elif self._quiet > PATIENCE:
+            state = ", ".join(
+                f"{port} {self._sent[port]} of {len(queue)}"
+                for port, queue in {**run.sources, **run.sinks}.items()
+            )
+            self._fail(f"stuck for {PATIENCE} cycles: {state}")
+            self._index = len(self.runs)  # what follows would show the same
+
+    def _source(self, run: Run, port: str, seen: Mapping[str, str]) -> bool:
+        ready, hit = seen[f"{port}__ready"], self.cover.hit
+        if ready not in "01":
+            self._fail(f"{port}.ready is {ready}")
+        moved = self._offered[port] and ready == "1"
+        if moved:
+            self._sent[port] += 1
+            self._offered[port] = False
+            if self._moved[port]:
+                hit(f"{port} beats in a row")
+        elif self._offered[port]:
+            hit(f"{port} waits")
+        elif 0 < self._sent[port] < len(run.sources[port]):
+            hit(f"{port} pauses")
+        self._moved[port] = moved
+        return moved
+
+    def _sink(self, run: Run, port: str, seen: Mapping[str, str]) -> bool:
+        valid, payload, due = seen[f"{port}__valid"], seen[f"{port}__payload"], run.sinks[port]
+        at, hit = self._sent[port], self.cover.hit
+        if valid != "1":
+            if valid != "0":
+                self._fail(f"{port}.valid is {valid}")
+            elif self._waiting[port]:
+                self._fail(f"{port}.valid went away before beat {at} was taken")
+            elif self._ready[port] and 0 < at < len(due):
+                hit(f"{port} is awaited")
+            self._waiting[port] = self._moved[port] = False
+            return False
+        if at >= len(due):
+            self._fail(f"{port} has a beat more than the {len(due)} that are due: {payload}")
+            return False
+        want = f"{due[at]:0{len(payload)}b}"
+        if payload != want:
+            self._fail(f"{port} beat {at}: {_hex(payload)} != {_hex(want)}")
+        moved = self._ready[port]
+        if moved:
+            self._sent[port] += 1
+            self.results += self.per_beat
+            if self._moved[port]:
+                hit(f"{port} beats in a row")
+        else:
+            hit(f"{port} waits")
+        self._waiting[port], self._moved[port] = not moved, moved
+        return moved
+
+    def _fail(self, what: str) -> None:
+        self.wrong += 1
+        self.first = self.first or (
+            f"{self.instance.module} run {self._index} cycle {self._cycle}: {what}"
+        )
+
+
+def _hex(bits: str) -> str:
+    """The payload as a number, or the bits themselves where some are undefined."""
+    return f"{int(bits, 2):#x}" if set(bits) <= {"0", "1"} else bits

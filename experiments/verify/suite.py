@@ -1,0 +1,126 @@
+"""Everything that `macsmith verify --all` runs: every unit, in every style, for the main formats.
+
+Each style meets each format, with a wide accumulator and with a narrow one that overflows; depth of
+pipeline, lanes and shapes take turns over the formats.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from macsmith.experiments.units import Unit, get_unit
+from macsmith.experiments.verify.runner import Case
+from macsmith.sim.spec import MacSpec
+
+__all__ = ["ALL_FORMATS", "EXTRA", "all_cases"]
+
+ALL_FORMATS = ("int8", "int4", "dint4", "dint4_sm", "dint4z", "dint3")
+#: Weights and activations that a few units are verified with besides.
+EXTRA = (("fp4_e2m1", "int8"), ("nf4", "int8"), ("dint4", "fp8_e4m3"), ("fp8_e4m3", "fp8_e4m3"))
+
+
+def _narrow(spec: MacSpec, overflow: str, lanes: int = 1) -> MacSpec:
+    return replace(spec, acc_width=spec.product_width + 1, overflow=overflow, lanes=lanes)
+
+
+def _wide(weights: str, activations: str = "int8") -> MacSpec:
+    return MacSpec(weights, activations, 32 if weights != "fp8_e4m3" else 48)
+
+
+def _combinational(unit: Unit) -> Iterator[Case]:
+    for weights, activations in (*((name, "int8") for name in ALL_FORMATS), *EXTRA):
+        yield from _styled(unit, _wide(weights, activations))
+
+
+def _mac(unit: Unit) -> Iterator[Case]:
+    """A wide accumulator and a narrow one in every style; depths of pipeline, overflow and lanes
+    take turns, so that a style meets each of them with some format."""
+    for k, name in enumerate(ALL_FORMATS):
+        wide = _wide(name)
+        yield from _styled(unit, wide, pipeline=k % 3)
+        lanes = (1, 3)[k % 2]
+        yield from _narrowed(unit, wide, lanes, pipeline=(k + 1) % 3)
+    for k, (weights, activations) in enumerate(EXTRA):
+        yield from _narrowed(unit, _wide(weights, activations), 1, pipeline=k % 3)
+
+
+def _dot(unit: Unit) -> Iterator[Case]:
+    for k, name in enumerate(ALL_FORMATS):
+        wide = _wide(name)
+        if k % 2:
+            yield from _styled(unit, replace(wide, lanes=4), pipeline=(k + 1) % 3)
+        else:
+            yield from _narrowed(unit, wide, (2, 3)[k // 2 % 2], pipeline=k % 3)
+    for lanes in (5, 8):
+        many = replace(_wide("dint4"), lanes=lanes)
+        yield Case(unit.name, _narrow(many, "saturate", lanes), (("style", "plain"),))
+
+
+def _shared(unit: Unit) -> Iterator[Case]:
+    for k, name in enumerate(ALL_FORMATS):
+        wide = _wide(name)
+        yield from _styled(unit, wide, pipeline=k % 3, outputs=2)
+        yield from _narrowed(unit, wide, 1, pipeline=(k + 1) % 3, outputs=3)
+
+
+def _array(unit: Unit) -> Iterator[Case]:
+    """Every style in both dataflows; where operands are decoded takes turns."""
+    for k, name in enumerate(ALL_FORMATS):
+        for j, flow in enumerate(("output", "weight")):
+            shape = {"rows": 2 + k % 2, "cols": 2, "dataflow": flow}
+            shape["decode"] = ("element", "edge")[(k + j) % 2]
+            lanes = 3 if flow == "output" else 1
+            if k % 3 == 0:
+                yield from _narrowed(unit, _wide(name), lanes, **shape)
+            else:
+                overflow = ("wrap", "wrap", "saturate")[k % 3]
+                yield from _styled(unit, _narrow(_wide(name), overflow, lanes), **shape)
+
+
+def _requantizer(unit: Unit) -> Iterator[Case]:
+    from macsmith.sim.requantize import ROUNDINGS
+
+    for k, rounding in enumerate(ROUNDINGS):
+        for pipeline in range(4):
+            width = (32, 20)[(k + pipeline) % 2]
+            yield from _styled(
+                unit, MacSpec("int4", "int8", width), pipeline=pipeline, rounding=rounding
+            )
+
+
+def _narrowed(unit: Unit, wide: MacSpec, lanes: int, **options) -> Iterator[Case]:
+    """A narrow accumulator that saturates in the styles that can, and wraps in the others."""
+    saturates = _narrow(wide, "saturate", lanes)
+    able = unit.style_names(saturates, **options)
+    yield from _styled(unit, saturates, **options)
+    wraps = _narrow(wide, "wrap", lanes)
+    yield from (c for c in _styled(unit, wraps, **options) if c.style not in able)
+
+
+def _styled(unit: Unit, spec: MacSpec, **options) -> Iterator[Case]:
+    """Every style that serves this spec."""
+    for style in unit.style_names(spec, **options):
+        yield Case(unit.name, spec, tuple({"style": style, **options}.items()))
+
+
+_CASES = {
+    "decoder": _combinational,
+    "multiplier": _combinational,
+    "mac": _mac,
+    "dot": _dot,
+    "shared": _shared,
+    "array": _array,
+    "requantizer": _requantizer,
+}
+
+
+def all_cases(units: Sequence[str] = ()) -> list[Case]:
+    """Every case of these units, or of all; specs that are one to a unit only once.
+
+    ValueError for a unit that is not known, or not part of this.
+    """
+    cases = {}
+    for name in units or _CASES:
+        unit = get_unit(name)
+        for case in _CASES[name](unit):
+            cases.setdefault((name, case.options, unit.matters(case.spec)), case)
+    return list(cases.values())
