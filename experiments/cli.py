@@ -12,7 +12,9 @@ import typer
 from typer.exceptions import TyperException
 
 from macsmith.experiments import (
-    cli_units,  # noqa: F401  registers its commands
+    cli_proofs,  # noqa: F401  registers its commands, as the next one does
+    cli_styles,  # noqa: F401
+    cli_units,  # noqa: F401
     console,
 )
 from macsmith.experiments.cli_app import Json, app

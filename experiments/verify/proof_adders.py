@@ -10,7 +10,8 @@ is taken on trust.
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
+from itertools import product
 
 from macsmith.hw.aig import Graph
 
@@ -77,12 +78,14 @@ class Adders:
         # Of each parity, its operands as literals: s = a ^ b ^ ..
         self.parities: dict[int, list[tuple[int, ...]]] = defaultdict(list)
         self.carries: set[int] = set()
+        # Of each gate that is only another way to write a literal, the literal.
+        self.same: dict[int, int] = {}
         self._find(lits)
 
     def _find(self, lits: list[int]) -> None:
         graph = self.graph
         cuts: dict[int, list[tuple[tuple[int, ...], int]]] = {}
-        sums: dict[tuple[int, ...], tuple[int, int]] = {}
+        sums: dict[tuple[int, ...], list[tuple[int, int]]] = defaultdict(list)
         majorities: dict[tuple[int, ...], list[tuple[int, tuple[int, ...]]]] = defaultdict(list)
         for var in graph.cone(lits):
             own = ((var,), 0b10)
@@ -98,7 +101,15 @@ class Adders:
                         continue
                     x = _expand(table_x, leaves_x, leaves) ^ (-(pair[0] & 1))
                     y = _expand(table_y, leaves_y, leaves) ^ (-(pair[1] & 1))
-                    found[leaves] = x & y & (1 << (1 << len(leaves))) - 1
+                    table = x & y & (1 << (1 << len(leaves))) - 1
+                    places, table = _essential(table, len(leaves))
+                    found[tuple(leaves[k] for k in places)] = table
+            trivial = [(leaves, table) for leaves, table in found.items() if len(leaves) < 2]
+            if trivial:  # the gate is a constant, or one of the gates before it
+                leaves, table = trivial[0]
+                self.same[var] = 2 * leaves[0] + (table & 1) if leaves else table & 1
+                cuts[var] = [(leaves, table)]
+                continue
             small = [set(leaves) for leaves in found if len(leaves) < 3]
             kept = [
                 (leaves, table)
@@ -111,15 +122,12 @@ class Adders:
                     continue
                 parity = _parity(table, len(leaves))
                 if parity is not None:
-                    sums.setdefault(leaves, (var, parity))
+                    sums[leaves].append((var, parity))
                     self.parities[var].append((2 * leaves[0] + parity, *(2 * v for v in leaves[1:])))
                 elif (flips := _majority(table, len(leaves))) is not None:
                     majorities[leaves].append((var, flips))
         for leaves, carriers in majorities.items():
-            if leaves not in sums:
-                continue
-            s, parity = sums[leaves]
-            for c, (*flips, inverted) in carriers:
+            for (s, parity), (c, (*flips, inverted)) in product(sums.get(leaves, ()), carriers):
                 operands = tuple(2 * v + f for v, f in zip(leaves, flips, strict=True))
                 # the parity of the operands with their inversions
                 total = 2 * s + (parity ^ (sum(flips) & 1))
@@ -142,6 +150,9 @@ def rewrite(
     weights = form.weights
     pending = sorted(adders.graph.cone([2 * var for var in weights]), reverse=True)
     for var in pending:
+        if var in adders.same:
+            form.add_literal(adders.same[var], weights.pop(var, 0))
+            continue
         for adder in adders.at.get(var, ()):
             s, c = adder.sum >> 1, adder.carry >> 1
             k = weights.get(s, 0) * (-1 if adder.sum & 1 else 1)
@@ -184,7 +195,7 @@ def _operands_of_or(adders: Adders, var: int) -> list[int]:
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def _spread(table: int, places: tuple[int, ...], size: int) -> int:
     """The truth table over ``size`` variables of a function of those at ``places``."""
     result = 0
@@ -198,6 +209,20 @@ def _expand(table: int, leaves: tuple[int, ...], target: tuple[int, ...]) -> int
     return _spread(table, tuple(target.index(leaf) for leaf in leaves), len(target))
 
 
+@cache
+def _essential(table: int, size: int) -> tuple[tuple[int, ...], int]:
+    """The places of the variables on which a function depends, and its table over them."""
+    rows = range(1 << size)
+    places = tuple(
+        k for k in range(size) if any((table >> row ^ table >> (row ^ 1 << k)) & 1 for row in rows)
+    )
+    reduced = 0
+    for row in range(1 << len(places)):
+        full = sum((row >> i & 1) << k for i, k in enumerate(places))
+        reduced |= (table >> full & 1) << row
+    return places, reduced
+
+
 def _parity(table: int, size: int) -> int | None:
     """0 for the XOR of the operands, 1 for its complement, else None."""
     xor = _XOR3 if size == 3 else _XOR2
@@ -206,7 +231,7 @@ def _parity(table: int, size: int) -> int | None:
     return 1 if table == xor ^ ((1 << (1 << size)) - 1) else None
 
 
-@lru_cache(maxsize=None)
+@cache
 def _majority(table: int, size: int) -> tuple[int, ...] | None:
     """Inversions (of each operand, and of the result) that make it a majority (an AND, of two)."""
     base, rows = (_MAJ if size == 3 else 0b1000), 1 << size
