@@ -158,7 +158,7 @@ def _add(m: Module, product: Unpacked, base: Unpacked) -> Value:
     """Code of the sum, rounded."""
     precision, fraction_bits = FLOAT32.precision, FLOAT32.fraction_bits
     m.submodules.swap = swap = Module()
-    difference = Signal(signed(len(product.exponent) + 2))
+    difference = Signal(signed(len(product.exponent) + 1))
     ahead = Signal()  # the product has the greater exponent, or none is greater
     greater = Signal(unsigned(precision))
     exponent = Signal(unsigned(len(product.exponent)))

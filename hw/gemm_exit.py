@@ -1,6 +1,6 @@
 """The exit of a GEMM tile: zero-point correction and requantization of what an array sends out."""
 
-from amaranth import Array, EnableInserter, Module, Signal, Value, signed, unsigned
+from amaranth import EnableInserter, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -153,7 +153,7 @@ class Exit(wiring.Component):
         """Exit ``e``: the columns e, e + exits, ..., one after the other."""
 
         def column(field) -> Value:
-            return Array(field[c] for c in range(e, self.cols, self.exits))[step]
+            return _picked([field[c] for c in range(e, self.cols, self.exits)], step)
 
         tile = self.tile.payload
         m.submodules.requantizer = unit = Requantizer(self.numbers, pipeline=self.pipeline)
@@ -167,7 +167,7 @@ class Exit(wiring.Component):
         ]
         exact = acc
         if self.numbers.correction_width:
-            za = delayed(m, Array(tile.za[r] for r in range(self.rows))[row], 1, "za")
+            za = delayed(m, _picked([tile.za[r] for r in range(self.rows)], row), 1, "za")
             weight_sum = delayed(m, column(tile.weight_sum), 1, "weight_sum")
             correction = Signal(signed(self.numbers.correction_width), reset_less=True)
             m.d.sync += correction.eq(za * weight_sum)
@@ -175,3 +175,11 @@ class Exit(wiring.Component):
             exact = acc - correction
         if self.sums:
             m.d.comb += self.o.payload.sum[e].eq(delayed(m, exact, self.pipeline, "sum"))
+
+
+def _picked(values: list[Value], index: Value) -> Value:
+    """``values[index]``, by multiplexers."""
+    for bit in index:
+        pairs = [values[k : k + 2] for k in range(0, len(values), 2)]
+        values = [pair[0] if len(pair) == 1 else Mux(bit, pair[1], pair[0]) for pair in pairs]
+    return values[0]
