@@ -117,8 +117,16 @@ module _ripple(A, B, CI, BI, X, Y, CO);
   input CI, BI;
   output [Y_WIDTH-1:0] X, Y, CO;
   wire [Y_WIDTH-1:0] AA, BW, BB;
-  \\$pos #(.A_SIGNED(A_SIGNED), .A_WIDTH(A_WIDTH), .Y_WIDTH(Y_WIDTH)) a_ext(.A(A), .Y(AA));
-  \\$pos #(.A_SIGNED(B_SIGNED), .A_WIDTH(B_WIDTH), .Y_WIDTH(Y_WIDTH)) b_ext(.A(B), .Y(BW));
+  generate
+    if (A_WIDTH > 0)
+      \\$pos #(.A_SIGNED(A_SIGNED), .A_WIDTH(A_WIDTH), .Y_WIDTH(Y_WIDTH)) a_ext(.A(A), .Y(AA));
+    else
+      assign AA = 0;
+    if (B_WIDTH > 0)
+      \\$pos #(.A_SIGNED(B_SIGNED), .A_WIDTH(B_WIDTH), .Y_WIDTH(Y_WIDTH)) b_ext(.A(B), .Y(BW));
+    else
+      assign BW = 0;
+  endgenerate
   assign BB = BI ? ~BW : BW;
   assign X = AA ^ BB;
   wire [Y_WIDTH:0] carry;

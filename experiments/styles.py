@@ -1,0 +1,160 @@
+"""What every style of a unit costs: area and delay in one library, format by format."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from macsmith.experiments.measure import choose_library, clock_of
+from macsmith.experiments.store import provenance
+from macsmith.experiments.units import get_unit
+from macsmith.hw.recipes import ADDERS
+from macsmith.sim.spec import MacSpec
+
+__all__ = ["StyleTable", "price"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One style for one format: the smallest netlist that meets the clock, or else the fastest."""
+
+    unit: str
+    style: str
+    weights: str
+    latency: int
+    area_um2: float | None
+    area_nand2: float
+    delay_ps: float | None
+    met: bool | None
+    adders: str
+    recipe: str
+    cells: int
+    flops: int
+
+
+@dataclass(frozen=True)
+class StyleTable:
+    """Rows by unit, style and format, and the conditions that all have in common."""
+
+    rows: tuple[Row, ...]
+    library: str | None
+    clock_ps: float
+    activations: str
+    acc_width: int
+    overflow: str
+    lanes: int
+    summaries: Mapping[str, str] = field(repr=False)
+    provenance: Mapping[str, Any] = field(repr=False)
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """A Markdown table for each unit, formats side by side."""
+        where = f"{self.library} at {self.clock_ps:g} ps" if self.library else "generic gates"
+        lines = []
+        for unit in dict.fromkeys(row.unit for row in self.rows):
+            mine = [row for row in self.rows if row.unit == unit]
+            formats = list(dict.fromkeys(row.weights for row in mine))
+            found = {(row.style, row.weights): row for row in mine}
+            measure = "um2" if self.library else "NAND2"
+            lines += [
+                f"{unit}, {where}, {self._sum(unit)}: {measure}, ps",
+                "",
+                f"| {unit} style | {' | '.join(formats)} | structure |",
+                "|---" * (len(formats) + 2) + "|",
+            ]
+            for style in dict.fromkeys(row.style for row in mine):
+                cells = [_cell(found.get((style, name))) for name in formats]
+                lines.append(
+                    f"| `{style}` | {' | '.join(cells)} | {self.summaries[f'{unit} {style}']} |"
+                )
+            lines.append("")
+        return lines
+
+    def _sum(self, unit: str) -> str:
+        if not get_unit(unit).accumulates:
+            return f"activations {self.activations}"
+        lanes = f", {self.lanes} lanes" if unit == "dot" else ""
+        return f"activations {self.activations}, {self.acc_width} bits {self.overflow}{lanes}"
+
+
+def _cell(row: Row | None) -> str:
+    if row is None:
+        return "-"
+    area = row.area_nand2 if row.area_um2 is None else row.area_um2
+    delay = "" if row.delay_ps is None else f", {row.delay_ps:.0f}"
+    return f"{area:.1f}{delay}{'' if row.met in (True, None) else ' (missed)'}"
+
+
+def price(
+    units: Sequence[str],
+    weights: Sequence[str],
+    activations: str = "int8",
+    acc_width: int = 32,
+    overflow: str = "wrap",
+    lanes: int = 8,
+    *,
+    styles: Iterable[str] = (),
+    pdk: str | None = None,
+    clock_ps: float | None = None,
+    adders: Sequence[str] = ADDERS,
+    options: Mapping[str, Any] | None = None,
+    workers: int = 2,
+) -> StyleTable:
+    """Synthesise ``units`` in every style (or in ``styles``) for each format of ``weights``.
+
+    ``lanes`` is of dot products, other units have one. Of ``adders`` each is tried and the best
+    kept: the smallest that meets the clock. ValueError on bad input, before the work.
+    """
+    technology = choose_library(pdk)
+    clock_ps = clock_of(technology) if clock_ps is None else clock_ps
+    jobs, summaries = [], {}
+    for name in units:
+        unit = get_unit(name)
+        own = {k: v for k, v in (options or {}).items() if k in unit.options}
+        for fmt in weights:
+            spec = MacSpec(fmt, activations, acc_width, overflow, lanes if name == "dot" else 1)
+            served = unit.style_names(spec, **own)
+            for style in unit.registry:
+                if style.name in served and (not styles or style.name in set(styles)):
+                    summaries[f"{name} {style.name}"] = style.summary
+                    jobs.append((name, spec, {**own, "style": style.name}))
+    if not jobs:
+        raise ValueError(f"no style of {', '.join(units)} is among {', '.join(styles)}")
+    kinds = tuple(adders) if technology else ("gates",)
+    work = [(job, technology, clock_ps, kinds) for job in jobs]
+    if workers > 1 and len(work) > 1:
+        with ProcessPoolExecutor(workers) as pool:
+            rows = list(pool.map(_price, work))
+    else:
+        rows = [_price(one) for one in work]
+    rows.sort(key=lambda row: units.index(row.unit))  # stable: by style and format as they came
+    name = technology.name if technology else None
+    return StyleTable(
+        tuple(rows),
+        name,
+        clock_ps,
+        activations,
+        acc_width,
+        overflow,
+        lanes,
+        summaries,
+        provenance(),
+    )
+
+
+def _price(work: tuple) -> Row:
+    from macsmith.hw.synth import synthesize
+
+    (name, spec, options), technology, clock_ps, kinds = work
+    component = get_unit(name).make(spec, **options)
+    made = [
+        synthesize(component, technology, clock_ps=clock_ps, name=name, adders=kind)
+        for kind in kinds
+    ]
+    best = min(made, key=lambda s: (s.met is False, s.delay_ps if s.met is False else s.area_nand2))
+    return Row(
+        name, options["style"], spec.weights.name, component.latency, best.area_um2,
+        best.area_nand2, best.delay_ps, best.met, best.adders, best.recipe, best.cells, best.flops,
+    )  # fmt: skip
