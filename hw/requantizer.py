@@ -1,5 +1,7 @@
 """Requantizer: from an accumulator back to a short integer."""
 
+from collections.abc import Callable
+
 from amaranth import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -9,7 +11,7 @@ from macsmith.hw.bits import only_if
 from macsmith.hw.style import Styles
 from macsmith.sim.requantize import RequantizeSpec
 
-__all__ = ["REQUANTIZERS", "Requantizer", "check_registers"]
+__all__ = ["REQUANTIZERS", "Requantizer", "check_registers", "datapath"]
 
 MOST_REGISTERS = 3
 REQUANTIZERS = Styles("requantizer")
@@ -94,7 +96,15 @@ def check_registers(pipeline: int) -> int:
 
 @REQUANTIZERS.add("plain")
 def plain(m: Module, unit: Requantizer) -> None:
-    """Subtractor, ``*``, and a barrel shifter that drops what only says "too large".
+    """Subtractor, ``*``, and a barrel shifter that drops what only says "too large"."""
+    datapath(m, unit, lambda x, y, addend: x * y + addend)
+
+
+def datapath(m: Module, unit: Requantizer, multiply: Callable) -> None:
+    """All of a requantizer, with a style's own multiplier.
+
+    ``multiply(x, y, addend)`` gives ``x * y + addend`` for x signed and the others unsigned, in
+    ``numbers.product_width`` bits at least.
 
     Rounding twice ("tflite", and a shift beyond the multiplier's width m) takes no second rounder:
     half up at 2**-m adds half of 2**m to the product and drops the m bits below, and what is left
@@ -123,13 +133,13 @@ def plain(m: Module, unit: Requantizer) -> None:
         below = Signal(unsigned(numbers.multiplier_width))
         half = twice << (numbers.multiplier_width - 1)
         m.d.comb += [
-            nudged.eq(difference * multiplier + half),
+            nudged.eq(multiply(difference, multiplier, half)),
             below.eq(only_if(~twice, nudged[: len(below)])),
         ]
         product = Cat(below, nudged[len(below) :])
     else:
         product = Signal(signed(numbers.product_width))
-        m.d.comb += product.eq(difference * multiplier)
+        m.d.comb += product.eq(multiply(difference, multiplier, Const(0)))
     product, shift, zero_point, twice = _stage(
         m, "product", unit.pipeline >= 1, product, shift, zero_point, twice
     )

@@ -9,7 +9,7 @@ import pytest
 from amaranth import Shape
 from amaranth.sim import Simulator
 
-from macsmith.hw.requantizer import Requantizer
+from macsmith.hw.requantizer import REQUANTIZERS, Requantizer
 from macsmith.sim.requantize import ROUNDINGS, RequantizeSpec, requantize
 
 PORTS = ("acc", "multiplier", "shift", "zero_point")
@@ -22,9 +22,9 @@ def put(ctx, dut, operands, correction):
         ctx.set(dut.correction, correction)
 
 
-def check_combinational(spec, operands):
+def check_combinational(spec, operands, style="plain"):
     """Number of operands (acc, multiplier, shift, zero_point, correction) that were compared."""
-    dut = Requantizer(spec)
+    dut = Requantizer(spec, style)
     compared = 0
 
     async def testbench(ctx):
@@ -133,6 +133,29 @@ def test_pipeline_takes_a_value_in_every_cycle(rounding, pipeline):
     sim.run()
     assert dut.latency == pipeline
     assert compared == 400 - pipeline
+
+
+@pytest.mark.parametrize("widths", [(4, 0, 3, 3, 2), (3, 3, 2, 2, 2)], ids=str)
+def test_every_style_on_small_widths(widths):
+    styles = [style for style in REQUANTIZERS.names() if style != "plain"]
+    for style, rounding in itertools.product(styles, ROUNDINGS):
+        spec = RequantizeSpec(*widths, rounding)
+        operands = itertools.product(
+            signed_range(spec.acc_width),
+            range(2**spec.multiplier_width),
+            range(2**spec.shift_width),
+            [-2, 1],
+            signed_range(spec.correction_width),
+        )
+        assert check_combinational(spec, operands, style) == 2 ** (sum(widths) - 1)
+    assert styles
+
+
+@pytest.mark.parametrize("style", ["booth4"])
+def test_every_style_on_wide_operands(style):
+    spec = RequantizeSpec(32, 32, rounding="tflite")
+    operands = list(wide_operands(spec, random.Random(3), 300))[::6]
+    assert check_combinational(spec, operands, style) == 100
 
 
 def test_ports():
