@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
-.PHONY: demo setup test lint clean
+.PHONY: demo setup test lint prove clean
 
 RUN := .venv/bin
 
@@ -15,6 +15,10 @@ setup:
 lint: setup
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
+
+# Every style against the plain one, in all states; see `macsmith prove --help`.
+prove: setup
+	$(RUN)/macsmith prove
 
 clean:
 	rm -rf .venv build results *.egg-info

@@ -1,5 +1,6 @@
-"""Commands that prove and that doubt: formal equivalence, mutants."""
+"""Commands that prove units and describe them: formal equivalence, datasheets."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +12,12 @@ from macsmith.experiments.cli_app import (
     Json,
     Lanes,
     Overflow,
+    Style,
+    Unit,
+    UnitOptions,
+    WeightsOption,
     app,
+    unit_options,
 )
 
 
@@ -43,3 +49,36 @@ def prove(
     console.report(result, json)
     if not result.ok:
         raise typer.Exit(1)
+
+
+@app.command()
+@unit_options
+def datasheet(
+    unit: Unit,
+    weights: WeightsOption = "dint4",
+    activations: ActivationsOption = "int8",
+    acc_width: AccWidth = 32,
+    overflow: Overflow = "wrap",
+    lanes: Lanes = 1,
+    style: Style = "plain",
+    options: UnitOptions = None,  # from the decorator
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Markdown file to write; else printed")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """The datasheet of a unit: what it computes, ports, styles, latency, parameters."""
+    from macsmith.experiments.datasheet import datasheet as make
+    from macsmith.experiments.units import spec_for
+    from macsmith.hw.export import write_atomically
+
+    spec = spec_for(unit, weights, activations, acc_width, overflow, lanes)
+    sheet = make(unit, spec, style, **options)
+    if output is not None:
+        write_atomically(output, sheet.markdown())
+    if json:
+        console.print_json(sheet.as_dict())
+    elif output is None:
+        console.report(sheet, json)
+    else:
+        console.say(f"{output}: datasheet of {unit}")

@@ -57,6 +57,7 @@ _PASSES = (
     "setattr -unset init w:*",
     "opt_expr",
     "opt_clean",
+    "booth",
     "alumacc",
     "maccmap",
     "techmap -map ripple.v",

@@ -28,7 +28,8 @@ SOON = 60.0
         ("mac", INT8, ["fused-booth4", "carrysave-dadda", "separate-nibble"], (0, 2)),
         ("mac", DINT4, ["fused-signmag", "isolated-booth4"], (0, 1)),
         ("mac", MacSpec("dint4", "int4", 12, "saturate", 3), ["fused-dadda"], (0, 1)),
-        ("dot", MacSpec("dint4", "int8", 32, "wrap", 4), ["fused-booth4", "carrysave-dadda"], (0,)),
+        ("dot", MacSpec("dint4", "int8", 32, "wrap", 2), ["fused-booth4"], (0,)),
+        ("dot", MacSpec("dint4", "int8", 32, "wrap", 4), ["carrysave-dadda"], (0,)),
         ("shared", MacSpec("dint4z", "int8", 24), ["fused-dadda"], (0,)),
     ],
 )
@@ -169,6 +170,4 @@ def test_algebra_takes_adders_apart():
         wrong = list(right)
         wrong[k] ^= TRUE
         with pytest.raises(Differ):
-            prove_words(
-                graph, [Words("sum", tuple(left), tuple(wrong))], time.monotonic() + SOON
-            )
+            prove_words(graph, [Words("sum", tuple(left), tuple(wrong))], time.monotonic() + SOON)

@@ -176,7 +176,9 @@ def prove_equal(left: wiring.Component, right: wiring.Component) -> dict[str, in
     if left.signature != right.signature:
         raise ValueError(f"ports differ: {left.signature!r} and {right.signature!r}")
     graphs = to_aigs({"left": left, "right": right})
-    proof = decide(combinational(graphs["left"], graphs["right"]), ("", "", "", 0), time.monotonic())
+    proof = decide(
+        combinational(graphs["left"], graphs["right"]), ("", "", "", 0), time.monotonic()
+    )
     if proof.verdict == "undecided":
         raise Undecided(proof.note)
     return None if proof.verdict == "proven" else dict(proof.counterexample)

@@ -17,7 +17,7 @@ from macsmith.hw.aig import Graph
 
 __all__ = ["Adders", "Form", "rewrite"]
 
-MOST_CUTS = 24  # per gate: enough for every adder that was met
+MOST_CUTS = 40  # per gate: enough for every adder that was met
 
 _XOR3, _XOR2 = 0b10010110, 0b0110
 _MAJ = 0b11101000
@@ -110,12 +110,7 @@ class Adders:
                 self.same[var] = 2 * leaves[0] + (table & 1) if leaves else table & 1
                 cuts[var] = [(leaves, table)]
                 continue
-            small = [set(leaves) for leaves in found if len(leaves) < 3]
-            kept = [
-                (leaves, table)
-                for leaves, table in sorted(found.items(), key=lambda cut: (len(cut[0]), cut[0]))
-                if len(leaves) < 3 or not any(less.issubset(leaves) for less in small)
-            ][:MOST_CUTS]
+            kept = sorted(found.items(), key=lambda cut: (len(cut[0]), cut[0]))[:MOST_CUTS]
             cuts[var] = [own, *kept]
             for leaves, table in kept:
                 if len(leaves) < 2:
@@ -123,7 +118,10 @@ class Adders:
                 parity = _parity(table, len(leaves))
                 if parity is not None:
                     sums[leaves].append((var, parity))
-                    self.parities[var].append((2 * leaves[0] + parity, *(2 * v for v in leaves[1:])))
+                    self.parities[var].append((
+                        2 * leaves[0] + parity,
+                        *(2 * v for v in leaves[1:]),
+                    ))
                 elif (flips := _majority(table, len(leaves))) is not None:
                     majorities[leaves].append((var, flips))
         for leaves, carriers in majorities.items():

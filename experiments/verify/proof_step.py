@@ -84,7 +84,9 @@ def step(plain: Aig, unit: Aig, latency: int, elements: Mapping[str, int]) -> Pr
     differ, or a register of the plain unit is not to be seen in the other one.
     """
     _require_same_ports(plain, unit)
-    state_bits = [(f"state {name}", k) for name, n in unit.register_widths.items() for k in range(n)]
+    state_bits = [
+        (f"state {name}", k) for name, n in unit.register_widths.items() for k in range(n)
+    ]
     frames = latency + 1  # outputs show a state and no input; the last frame's inputs prove it
     variables = state_bits + [
         (f"{name} at edge {t}", k)
@@ -99,9 +101,7 @@ def step(plain: Aig, unit: Aig, latency: int, elements: Mapping[str, int]) -> Pr
     free = [
         {name: lits[f"{name} at edge {t}"] for name in unit.input_widths} for t in range(frames)
     ]
-    strobes = [
-        (t, name) for t in range(latency) for name in STROBES if name in unit.input_widths
-    ]
+    strobes = [(t, name) for t in range(latency) for name in STROBES if name in unit.input_widths]
     # Only strobes that matter are told apart, case by case.
     whole = builder.build(free).pairs
     space = Space(graph)
@@ -188,8 +188,7 @@ class _Steps:
             _, after, _ = graph.copy(self.unit, inputs[t], states[-1])
             states.append(after)
         shown, after = (
-            graph.copy(self.unit, inputs[t], states[t])[0]
-            for t in (self.latency - 1, self.latency)
+            graph.copy(self.unit, inputs[t], states[t])[0] for t in (self.latency - 1, self.latency)
         )
         before = self.view(states[-2], shown)
         resets = [frame["rst"][0] for frame in inputs[: self.latency]]

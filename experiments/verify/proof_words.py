@@ -112,9 +112,7 @@ class Space:
         return [(_members(support), terms) for support, terms in found]
 
 
-def prove_words(
-    graph: Graph, pairs: list[Words], deadline: float
-) -> Counter:
+def prove_words(graph: Graph, pairs: list[Words], deadline: float) -> Counter:
     """Prove all pairs equal, before ``deadline`` (of `time.monotonic`): how many in which way.
 
     `Differ` with the first difference found, `cec.Undecided` where time ran out.
@@ -228,9 +226,7 @@ def _at_most_one(
     """
     if weight & (weight - 1) or weight < 2:
         return False
-    centred = {
-        var: w if w < modulus // 2 else w - modulus for var, w in form.weights.items()
-    }
+    centred = {var: w if w < modulus // 2 else w - modulus for var, w in form.weights.items()}
     low = {var: w for var, w in centred.items() if abs(w) < weight}
     whole = Form(0, dict(low))
     for lit in carries:
@@ -262,5 +258,3 @@ def _differing(graph: Graph, pairs: list[Words], model: list[int]) -> Words:
 def _members(support: int) -> list[int]:
     """Variables of a support."""
     return [k for k in range(support.bit_length()) if support >> k & 1]
-
-

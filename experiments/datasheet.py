@@ -1,0 +1,223 @@
+"""The datasheet of a unit, read off its docstring and the component itself.
+
+Nothing is written twice: what it computes, its parameters and what its ports mean are the class's
+docstring; widths, directions and latency are those of the component; what a style is made of is
+the docstring of the style.
+"""
+
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from amaranth.lib import wiring
+
+from macsmith.experiments.units import get_unit
+from macsmith.sim.spec import MacSpec
+
+__all__ = ["Datasheet", "PortRow", "StyleRow", "datasheet", "sections"]
+
+_PORTS, _CLOCK = "Members", "clk, rst"
+
+
+@dataclass(frozen=True)
+class PortRow:
+    """A port as Verilog has it."""
+
+    name: str
+    direction: str
+    width: int
+    signed: bool
+    meaning: str
+
+
+@dataclass(frozen=True)
+class StyleRow:
+    """A style that can serve the spec."""
+
+    name: str
+    latency: int | None
+    structure: str
+
+
+@dataclass(frozen=True)
+class Datasheet:
+    """What a user of the RTL has to know.
+
+    Attributes
+    ----------
+    title, description : str
+        What it is, and what it computes, from the docstring.
+    numbers : str
+        Formats, accumulator, overflow and lanes.
+    latency : int or None
+        Rising edges from operands to result; None where results come with a handshake.
+    ports : tuple of PortRow
+    styles : tuple of StyleRow
+    parameters : dict
+        Meaning by name.
+    """
+
+    unit: str
+    title: str
+    numbers: str
+    description: str
+    style: str
+    latency: int | None
+    ports: tuple[PortRow, ...]
+    styles: tuple[StyleRow, ...]
+    parameters: Mapping[str, str]
+
+    def as_dict(self) -> dict:
+        """For JSON."""
+        return asdict(self)
+
+    def markdown(self) -> str:
+        """The sheet as Markdown."""
+        latency = (
+            "set by its handshake" if self.latency is None else f"{self.latency}, in clock cycles"
+        )
+        lines = [
+            f"# {self.title}",
+            "",
+            f"{self.numbers}. Style {self.style}, latency {latency}.",
+            "",
+            re.sub(r"^::\n\n", "", self.description, flags=re.MULTILINE),
+            "",
+            "## Ports",
+            "",
+            *_table(
+                ["name", "direction", "bits", "signed", "meaning"],
+                [
+                    [p.name, p.direction, str(p.width), "yes" if p.signed else "", p.meaning]
+                    for p in self.ports
+                ],
+            ),
+            "",
+            "## Styles",
+            "",
+            *_table(
+                ["style", "latency", "structure"],
+                [
+                    [s.name, "" if s.latency is None else str(s.latency), s.structure]
+                    for s in self.styles
+                ],
+            ),
+            "",
+            "## Parameters",
+            "",
+            *_table(["name", "meaning"], [list(item) for item in self.parameters.items()]),
+        ]
+        return "\n".join([*lines, ""])
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        return self.markdown().splitlines()
+
+
+def datasheet(unit: str, spec: MacSpec, style: str = "plain", **options: Any) -> Datasheet:
+    """The datasheet of a unit.
+
+    ValueError on bad input, and where a port of the component is not in its docstring.
+    """
+    kind = get_unit(unit)
+    component = kind.make(spec, style=style, **options)
+    parts = sections(inspect.getdoc(type(component)) or "")
+    title, _, description = parts[""].partition("\n")
+    subject = kind.subject_of(spec, options)
+    styles = []
+    for name in kind.registry.names(subject):
+        summary = kind.registry.get(name, subject).summary
+        other = kind.make(spec, **{**options, "style": name})
+        styles.append(StyleRow(name, getattr(other, "latency", None), summary))
+    return Datasheet(
+        unit=unit,
+        title=f"{type(component).__name__}: {title.strip()}",
+        numbers=_numbers(kind, spec),
+        description=description.strip("\n"),
+        style=style,
+        latency=getattr(component, "latency", None),
+        ports=_ports(component, _entries(parts.get(_PORTS, ""))),
+        styles=tuple(styles),
+        parameters=_entries(parts.get("Parameters", "")),
+    )
+
+
+def sections(doc: str) -> dict[str, str]:
+    """The sections of a numpydoc docstring by title; what is before the first one is ``""``.
+
+    >>> sections("Adds.\\n\\nParameters\\n----------\\nx : int")
+    {'': 'Adds.', 'Parameters': 'x : int'}
+    """
+    found, title = {"": []}, ""
+    lines = doc.splitlines()
+    skip = False
+    for k, line in enumerate(lines):
+        under = lines[k + 1] if k + 1 < len(lines) else ""
+        if skip:
+            skip = False
+        elif re.fullmatch(r"[A-Z][A-Za-z ]*", line) and under == "-" * len(line):
+            title, skip = line, True
+            found[title] = []
+        else:
+            found[title].append(line)
+    return {name: "\n".join(body).strip("\n") for name, body in found.items()}
+
+
+def _entries(body: str) -> dict[str, str]:
+    """Meaning by name of ``name : shape`` entries with indented text; the names of one entry share
+    it."""
+    found: dict[str, list[str]] = {}
+    names: list[str] = []
+    for line in body.splitlines():
+        if line and not line.startswith(" "):
+            names = [name.strip() for name in line.partition(" :")[0].split(",")]
+            found |= {name: [] for name in names}
+        elif line.strip():
+            for name in names:
+                found[name].append(line.strip())
+    return {name: " ".join(text) for name, text in found.items()}
+
+
+def _ports(component: wiring.Component, meanings: Mapping[str, str]) -> tuple[PortRow, ...]:
+    rows = []
+    if getattr(component, "latency", 1) != 0:
+        clock = meanings.get("clk", "")
+        rows = [PortRow(name, "in", 1, False, clock) for name in ("clk", "rst")]
+        missing = [row.name for row in rows if row.name not in meanings]
+    else:
+        missing = []
+    for path, member, value in component.signature.flatten(component):
+        name = "__".join(map(str, path))
+        meaning = next((meanings[n] for n in (name, ".".join(map(str, path)), str(path[0]))
+                        if n in meanings), None)  # fmt: skip
+        if meaning is None:
+            missing.append(name)
+            continue
+        direction = "in" if member.flow is wiring.In else "out"
+        shape = value.as_value().shape() if hasattr(value, "as_value") else value.shape()
+        rows.append(PortRow(name, direction, shape.width, shape.signed, meaning))
+    if missing:
+        raise ValueError(
+            f"{type(component).__name__}: no entry for port {', '.join(missing)} under "
+            f"{_PORTS!r} in its docstring"
+        )
+    return tuple(rows)
+
+
+def _numbers(kind: Any, spec: MacSpec) -> str:
+    words = {
+        "weights": spec.weights.name,
+        "activations": spec.activations.name,
+        "sum": f"{spec.acc_width} bits, {spec.overflow}, lanes {spec.lanes}",
+    }
+    return ", ".join(words[what] for what in kind.named_after)
+
+
+def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """A Markdown table."""
+    cells = [
+        [cell.replace("|", "\\|") for cell in row] for row in (head, ["---"] * len(head), *rows)
+    ]
+    return [f"| {' | '.join(row)} |" for row in cells]

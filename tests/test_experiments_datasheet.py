@@ -1,0 +1,56 @@
+# amaranth: UnusedElaboratable=no
+"""Datasheets: every port and style of every unit is in them, from docstring and component."""
+
+import re
+
+import pytest
+
+from macsmith.experiments.datasheet import datasheet, sections
+from macsmith.experiments.units import UNITS, get_unit, spec_for
+from macsmith.hw.export import to_verilog
+from macsmith.hw.mac import Mac
+from macsmith.sim.spec import MacSpec
+
+
+def spec_of(unit, weights="dint4z"):
+    return spec_for(unit, weights, "int8", 32, "wrap", 2 if unit == "dot" else 1)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_every_port_and_style_is_in_it(unit):
+    kind, spec = get_unit(unit), spec_of(unit)
+    names = kind.style_names(spec)
+    assert names
+    sheet = datasheet(unit, spec)
+    text = sheet.markdown()
+    assert [row.name for row in sheet.styles] == names
+    assert all(row.structure for row in sheet.styles)
+    verilog = to_verilog(kind.make(spec), name="unit")
+    head = re.search(r"^module unit\((.*)\);$", verilog, re.MULTILINE)[1].split(", ")
+    ports = {row.name: row for row in sheet.ports}
+    assert set(ports) >= set(head)
+    for direction, name in re.findall(r"^  (input|output)\b.*?(\w+);$", verilog, re.MULTILINE):
+        assert ports[name].direction == {"input": "in", "output": "out"}[direction]
+        assert f"| {name} |" in text
+    for name in kind.make(spec).signature.members:
+        assert any(port == name or port.startswith(f"{name}__") for port in ports)
+
+
+def test_widths_signs_and_latency_are_the_components():
+    sheet = datasheet("mac", MacSpec("dint4", "int8", 24), "plain", pipeline=2)
+    ports = {row.name: row for row in sheet.ports}
+    assert (ports["acc"].width, ports["acc"].signed, ports["w"].width) == (24, True, 4)
+    assert "z" not in ports
+    assert sheet.latency == 3
+    assert all(row.latency == 3 for row in sheet.styles)
+
+
+def test_a_port_without_an_entry_is_refused(monkeypatch):
+    monkeypatch.setattr(Mac, "__doc__", Mac.__doc__.replace("    clear : In(1)\n", ""))
+    with pytest.raises(ValueError, match=r"^Mac: no entry for port clear under 'Members'"):
+        datasheet("mac", spec_of("mac"))
+
+
+def test_sections_are_numpydocs():
+    found = sections("Title.\n\nText\nmore.\n\nMembers\n-------\na : In(1)\n    One.\n")
+    assert found == {"": "Title.\n\nText\nmore.", "Members": "a : In(1)\n    One."}
