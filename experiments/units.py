@@ -124,6 +124,12 @@ def _requantized(spec: MacSpec, **own: Any) -> Any:
     return RequantizeSpec(acc_width=spec.acc_width, correction_width=spec.acc_width, **own)
 
 
+def _float(spec: MacSpec, fmt: str) -> Any:
+    from macsmith.sim.floating import get_float
+
+    return get_float(fmt)
+
+
 UNITS = {
     unit.name: unit
     for unit in (
@@ -183,6 +189,23 @@ UNITS = {
             companion=True,
         ),
         Unit(
+            "gemm",
+            "gemm:Gemm",
+            "array_element:ARRAYS",
+            bench="gemm:drive_gemm",
+            contract=frozenset({
+                "rows",
+                "cols",
+                "depth",
+                "rounding",
+                "exits",
+                "zero_points",
+                "sums",
+            }),
+            handshake=True,
+            companion=True,
+        ),
+        Unit(
             "requantizer",
             "requantizer:Requantizer",
             "requantizer:REQUANTIZERS",
@@ -192,6 +215,18 @@ UNITS = {
             subject_options=(("rounding", "half-up"),),
             contract=frozenset({"rounding"}),
             named_after=("sum",),
+        ),
+        Unit(
+            "float_mac",
+            "float_mac:FloatMac",
+            "float_mac:FLOAT_MACS",
+            bench="floats:drive_float_mac",
+            subject=_float,
+            matters=lambda spec: None,
+            subject_options=(("fmt", "fp16"),),
+            contract=frozenset({"fmt"}),
+            accumulates=False,
+            named_after=(),
         ),
     )
 }

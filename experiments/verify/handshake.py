@@ -84,10 +84,17 @@ class StreamAgent:
         Of what is sent; the bins of the handshakes are added here.
     per_beat : int
         Results in a beat of a sink.
+    never : iterable of str
+        Bins of the handshakes that this unit cannot hit.
     """
 
     def __init__(
-        self, instance: Instance, runs: Iterable[Run], cover: Cover, per_beat: int = 1
+        self,
+        instance: Instance,
+        runs: Iterable[Run],
+        cover: Cover,
+        per_beat: int = 1,
+        never: Iterable[str] = (),
     ) -> None:
         self.instance, self.cover, self.per_beat = instance, cover, per_beat
         self.runs = list(runs)
@@ -96,7 +103,7 @@ class StreamAgent:
         self.results = self.wrong = 0
         self.first = ""
         self._rng = random.Random(f"{instance.unit} {instance.spec}")
-        for name in self.bins():
+        for name in (name for name in self.bins() if name not in set(never)):
             cover.bins.setdefault(name, 0)
         self._index = -1
         self._next_run()

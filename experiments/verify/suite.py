@@ -87,6 +87,35 @@ def _requantizer(unit: Unit) -> Iterator[Case]:
             )
 
 
+def _gemm(unit: Unit) -> Iterator[Case]:
+    """Every format and every style once; rounding, exits and pipeline take turns."""
+    from macsmith.sim.requantize import ROUNDINGS
+
+    def shape(k: int) -> dict:
+        return {
+            "rows": 2 + k % 2,
+            "cols": 2,
+            "exits": 1 + k % 2,
+            "rounding": ROUNDINGS[k % 4],
+            "pipeline": k % 4,
+            "decode": ("element", "edge")[k % 2],
+            "zero_points": k % 3 != 2,
+            "sums": True,
+        }
+
+    for k, name in enumerate(ALL_FORMATS):
+        spec = _wide(name) if k % 2 else _narrow(_wide(name), "saturate", 2)
+        yield Case(unit.name, spec, tuple({"style": "plain", **shape(k)}.items()))
+    for k, style in enumerate(unit.style_names(_wide("dint4"))[1:]):
+        yield Case(unit.name, _wide("dint4"), tuple({"style": style, **shape(k)}.items()))
+
+
+def _float_mac(unit: Unit) -> Iterator[Case]:
+    for fmt in ("fp16", "bf16"):
+        for pipeline in range(3):
+            yield from _styled(unit, _wide("dint4"), pipeline=pipeline, fmt=fmt)
+
+
 def _narrowed(unit: Unit, wide: MacSpec, lanes: int, **options) -> Iterator[Case]:
     """A narrow accumulator that saturates in the styles that can, and wraps in the others."""
     saturates = _narrow(wide, "saturate", lanes)
@@ -109,7 +138,9 @@ _CASES = {
     "dot": _dot,
     "shared": _shared,
     "array": _array,
+    "gemm": _gemm,
     "requantizer": _requantizer,
+    "float_mac": _float_mac,
 }
 
 

@@ -1,0 +1,191 @@
+"""Bench of the GEMM tile: whole layers in, requantized results out, a real layer among them."""
+
+import random
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from amaranth import Value
+
+from macsmith.experiments.operands import layer_codes
+from macsmith.experiments.units import get_unit
+from macsmith.experiments.verify.bench import Instance
+from macsmith.experiments.verify.corners import drawn_zero_points
+from macsmith.experiments.verify.coverage import Cover
+from macsmith.experiments.verify.handshake import Pace, Run, StreamAgent, paces, places
+from macsmith.experiments.verify.sums import MacModel
+from macsmith.sim.formats import signed_width
+from macsmith.sim.gemm_schedule import Channel, Schedule
+from macsmith.sim.requantize import RequantizeSpec, fixed_point, requantize
+from macsmith.sim.spec import MacSpec
+
+__all__ = ["drive_gemm", "layer_schedule", "results"]
+
+OUTCOMES = ("clamped above", "clamped below", "in between")
+SHAPES = ("one product", "fewer products than rows", "more products than rows",
+          "tokens end within a tile", "channels end within a tile")  # fmt: skip
+LAYER = "a real layer"
+#: Of the real layer: this many tiles each way, and every product.
+TILES = 2
+
+
+def results(schedule: Schedule, numbers: RequantizeSpec) -> Iterator[tuple[int, int]]:
+    """(corrected sum, requantized) of every result, in the order in which they leave the tile."""
+    beats = schedule.beats()
+    for tile in schedule.tiles():
+        sums = [[MacModel(schedule.spec) for _ in range(schedule.cols)]
+                for _ in range(schedule.rows)]  # fmt: skip
+        for _ in range(schedule.depth):
+            beat = next(beats)
+            for r, c in ((r, c) for r in range(schedule.rows) for c in range(schedule.cols)):
+                sums[r][c].product(beat["w"][c], beat["a"][r], beat["z"][c] if "z" in beat else 0)
+        for r, c in ((r, c) for r in range(schedule.rows) for c in range(schedule.cols)):
+            acc, correction = sums[r][c].acc, 0
+            if "za" in tile:
+                correction = tile["za"][r] * tile["weight_sum"][c]
+            y = requantize(
+                acc, tile["multiplier"][c], tile["shift"][c], tile["zero_point"][c], numbers,
+                correction=correction,
+            )  # fmt: skip
+            yield acc - correction, y
+
+
+def layer_schedule(spec: MacSpec, rows: int, cols: int, numbers: RequantizeSpec) -> Schedule:
+    """A few tiles of the embedded model's layer, with every product, and its real scales.
+
+    A tile's scale belongs to the channel: of the tokens' scales it takes the mean.
+    """
+    layer, _, found = layer_codes(spec)
+    tokens, channels = TILES * rows, TILES * cols - 1
+    a_scale = float(found.scale[:tokens].mean()) * 2.0**-spec.frac_bits
+    spread = 127 / max(1.0, float(layer.scale.max()) * a_scale * 2 ** (numbers.acc_width - 1))
+    loud = min(max(spread, 8.0), 64.0)  # results fill INT8 and some leave it
+    made = []
+    for n in range(channels):
+        multiplier, shift = fixed_point(float(layer.scale[n, 0]) * a_scale * loud, numbers)
+        zero = None if layer.zero_point is None else int(layer.zero_point[n, 0])
+        made.append(Channel(layer.qweight[n].tolist(), multiplier, shift, 3, zero))
+    zeros = [int(z) for z in found.zero[:tokens]] if numbers.correction_width else None
+    return Schedule(spec, found.codes[:tokens].tolist(), made, rows, cols, zeros)
+
+
+class _Bench:
+    """Layers as runs, and what they cover."""
+
+    def __init__(self, instance: Instance, rng: random.Random) -> None:
+        self.rng, self.spec, options = rng, instance.spec, instance.options
+        self.component = get_unit("gemm").make(instance.spec, **options)
+        self.numbers = self.component.numbers
+        self.rows, self.cols, self.exits = (options[name] for name in ("rows", "cols", "exits"))
+        self.corrects = bool(self.numbers.correction_width)
+        self.deepest = min(options["depth"], 2 * self.rows + 3)
+        if self.spec.overflow == "exact":
+            while self.spec.depth_width(self.deepest) > self.spec.acc_width:
+                self.deepest -= 1
+        self.events: set[str] = set()
+        self.runs: list[Run] = []
+
+    def layer(self, tokens: int, channels: int, depth: int) -> Schedule:
+        """Random codes, zero points, multipliers; shifts that bring most results into range."""
+        rng, spec, numbers = self.rng, self.spec, self.numbers
+        low, high = spec.activations.level_range
+        size = signed_width(*spec.product_range) + depth.bit_length() - numbers.out_width
+        made = []
+        for _ in range(channels):
+            multiplier = rng.getrandbits(numbers.multiplier_width)
+            shift = size + multiplier.bit_length() + rng.randrange(-4, 2)
+            made.append(
+                Channel(
+                    [rng.getrandbits(spec.weights.width) for _ in range(depth)],
+                    multiplier,
+                    max(0, min(shift, numbers.max_shift)),
+                    rng.randint(*numbers.out_range),
+                    rng.choice(drawn_zero_points(spec.weights))
+                    if spec.weights.zero_pointed else None,
+                )
+            )  # fmt: skip
+        codes = [
+            [rng.getrandbits(spec.activations.width) for _ in range(depth)] for _ in range(tokens)
+        ]
+        zeros = [rng.choice((low, high, 0, rng.randint(low, high))) for _ in range(tokens)]
+        return Schedule(spec, codes, made, self.rows, self.cols, zeros if self.corrects else None)
+
+    def run(self, schedule: Schedule, pace: Pace, reset_after: int | None = None) -> None:
+        found = list(results(schedule, self.numbers))
+        sinks, per_tile = [], self.rows * self.cols // self.exits
+        for k in range(0, len(found), self.exits):
+            part = found[k : k + self.exits]
+            beat = {"last": int(k // self.exits % per_tile == per_tile - 1)}
+            beat["y"] = [y for _, y in part]
+            if "sum" in self.component.o.payload.shape().members:
+                beat["sum"] = [total for total, _ in part]
+            sinks.append(self._pack("o", beat))
+        sources = {
+            "i": [self._pack("i", beat) for beat in schedule.beats()],
+            "tile": [self._pack("tile", tile) for tile in schedule.tiles()],
+        }
+        self.runs.append(Run(sources, {"o": sinks}, pace, reset_after))
+        if reset_after is None:
+            self._cover(schedule, found)
+
+    def _pack(self, port: str, fields: Mapping[str, Any]) -> int:
+        """The payload's bits, as its own layout says."""
+        value = Value.cast(getattr(self.component, port).payload.shape().const(fields))
+        return value.value & (2 ** len(value) - 1)
+
+    def _cover(self, schedule: Schedule, found: list[tuple[int, int]]) -> None:
+        low, high = self.numbers.out_range
+        of = {low: "clamped below", high: "clamped above"}
+        self.events |= {of.get(y, "in between") for _, y in found}
+        depth, rows = schedule.depth, self.rows
+        self.events |= {SHAPES[0]} if depth == 1 else set()
+        self.events |= {SHAPES[1]} if depth < rows else set()
+        self.events |= {SHAPES[2]} if depth > rows else set()
+        self.events |= {SHAPES[3]} if len(schedule.tokens) % rows else set()
+        self.events |= {SHAPES[4]} if len(schedule.channels) % self.cols else set()
+
+    def bins(self) -> list[str]:
+        """What this shape allows."""
+        possible = [
+            (SHAPES[0], True),
+            (SHAPES[1], self.rows > 1),
+            (SHAPES[2], self.deepest > self.rows),
+            (SHAPES[3], self.rows > 1),
+            (SHAPES[4], self.cols > 1),
+        ]
+        return [*OUTCOMES, *(name for name, can in possible if can)]
+
+
+def drive_gemm(instance: Instance) -> StreamAgent:
+    """Layers of many sizes at many paces, stalls at every place, resets, and a real layer."""
+    rng = random.Random(f"{instance.unit} {instance.spec} {instance.inputs}")
+    bench = _Bench(instance, rng)
+    rows, cols, deepest = bench.rows, bench.cols, bench.deepest
+    ports = ("i", "tile", "o")
+    depths = [1, max(1, rows - 1), min(deepest, rows + 1), deepest]
+    for k, pace in enumerate(paces(rng, ports, instance.effort.runs)):
+        for depth in (depths[k % 4], depths[(k + 1) % 4]):
+            size = rows + 1 + k % rows, cols + 1 + k % cols
+            bench.run(bench.layer(*size, depth), pace)
+    for k in range(4):
+        layer = bench.layer(2 * rows, cols, min(3, deepest))
+        bench.run(layer, Pace(dict.fromkeys(ports, 0.8)), reset_after=4 + 7 * k + rng.randrange(5))
+    cycles = 2 * (rows + cols) + rows * cols // bench.exits
+    for pace in places(ports, cycles):
+        bench.run(bench.layer(2 * rows, cols, min(2, deepest)), pace)
+    cover = Cover(bench.bins())
+    cover.mark(bench.events)
+    schedule = _real_layer(bench)
+    if schedule is not None:
+        bench.run(schedule, Pace(name=LAYER))
+    # A tile's results take more than a cycle to leave, and only then is the next one taken.
+    never = ["tile beats in a row"]
+    return StreamAgent(instance, bench.runs, cover, per_beat=bench.exits, never=never)
+
+
+def _real_layer(bench: _Bench) -> Schedule | None:
+    """None for a format that the model is not quantized to, or a tile that is not that deep."""
+    depth = bench.component.depth
+    if not bench.spec.activations.is_twos_complement or bench.spec.overflow == "exact":
+        return None
+    schedule = layer_schedule(bench.spec, bench.rows, bench.cols, bench.numbers)
+    return schedule if schedule.depth <= depth else None

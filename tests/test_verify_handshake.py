@@ -1,0 +1,133 @@
+"""The agent of units with streams, on toy units in Python: right ones pass, wrong ones fail."""
+
+import random
+
+import pytest
+
+from macsmith.experiments.verify.bench import Instance, Port
+from macsmith.experiments.verify.coverage import Cover
+from macsmith.experiments.verify.handshake import Pace, Run, StreamAgent, paces, places
+from macsmith.sim.spec import MacSpec
+
+PORTS = ("i", "o")
+INSTANCE = Instance(
+    "toy",
+    "array",
+    MacSpec("int4", "int4"),
+    1,
+    (Port("rst", 1), Port("i__payload", 8), Port("i__valid", 1), Port("o__ready", 1)),
+    (Port("i__ready", 1), Port("o__payload", 8), Port("o__valid", 1)),
+)
+
+
+class Queue:
+    """A queue of two beats, each increased by 1; a fault is where it is not what it should be."""
+
+    def __init__(self, fault=""):
+        self.fault, self.beats, self.taken, self.age = fault, [], 0, 0
+
+    def cycle(self, word):
+        """Result bits in a cycle; the rising edge at its end."""
+        driven = INSTANCE.unpack(word)
+        self.age += 1
+        ready = len(self.beats) < 2 or (self.fault == "overwrites")
+        valid = bool(self.beats)
+        if self.fault == "valid waits for ready":
+            valid = valid and driven["o__ready"]
+        elif self.fault == "valid drops":
+            valid = valid and self.age % 7 != 0
+        elif self.fault == "stuck" and self.taken > 5:
+            ready = valid = False
+        payload = f"{self.beats[0] if self.beats else random.getrandbits(8):08b}"
+        if self.fault == "payload changes" and valid and self.age % 5 == 0:
+            payload = f"{(self.beats[0] ^ 4):08b}"
+        if self.fault == "undefined bit" and self.taken == 7:
+            payload = "0x000000"
+        bits = f"{int(valid)}{payload}{int(ready)}"
+        if self.fault == "undefined valid" and self.age == 9:
+            bits = "x" + bits[1:]
+        if self.fault == "undefined ready" and self.age == 9:
+            bits = bits[:-1] + "z"
+        if valid and driven["o__ready"]:
+            if not (self.fault == "doubles" and self.taken % 9 == 8):
+                self.beats.pop(0)
+            self.taken += 1
+        if driven["i__valid"] and ready:
+            beat = driven["i__payload"] + 1 & 255
+            if self.fault == "overwrites":
+                self.beats = self.beats[:1]
+            if not (self.fault == "loses" and self.age % 9 == 8):
+                self.beats.append(beat)
+            if self.fault == "swaps" and len(self.beats) == 2:
+                self.beats.reverse()
+        if driven["rst"] and self.fault != "reset ignored":
+            self.beats = []
+        return bits
+
+
+def runs():
+    rng = random.Random(1)
+    made = []
+    for pace in [*paces(rng, PORTS, 6), *places(PORTS, 8)]:
+        beats = [rng.getrandbits(8) for _ in range(30)]
+        made.append(Run({"i": beats}, {"o": [b + 1 & 255 for b in beats]}, pace))
+    made.insert(2, Run({"i": [1] * 9}, {"o": [2] * 9}, Pace({"o": 0.2}), reset_after=6))
+    return made
+
+
+def play(unit, limit=10_000):
+    agent = StreamAgent(INSTANCE, runs(), Cover())
+    for _ in range(limit):
+        if agent.done:
+            return agent
+        agent.see(unit.cycle(agent.stim()))
+    raise AssertionError("the agent does not end")
+
+
+def test_a_right_unit_passes_and_every_bin_is_hit():
+    agent = play(Queue())
+    assert (agent.wrong, agent.first) == (0, "")
+    assert agent.cover.missing == []
+    assert {"i waits", "i pauses", "o waits", "o is awaited", "reset under way",
+            "place 3: o is held up"} <= agent.cover.bins.keys()  # fmt: skip
+    assert 30 * 24 <= agent.results < 30 * 26
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("loses", " beat "),
+        ("doubles", " beat "),
+        ("swaps", " beat "),
+        ("overwrites", " beat "),
+        ("payload changes", " beat "),
+        ("undefined bit", "0x000000"),
+        ("undefined valid", "o.valid is x"),
+        ("undefined ready", "i.ready is z"),
+        ("valid drops", "o.valid went away before beat"),
+        ("reset ignored", "o has a beat more than the 0 that are due"),
+        ("stuck", "stuck for 400 cycles: i "),
+    ],
+)
+def test_a_wrong_unit_fails(fault, words):
+    agent = play(Queue(fault))
+    assert agent.wrong > 0
+    assert agent.first.startswith("toy run ")
+    if fault != "reset ignored":  # what is left over is compared with the next run's beats
+        assert words in agent.first
+
+
+def test_valid_that_waits_for_ready_misses_a_bin():
+    agent = play(Queue("valid waits for ready"))
+    assert "o waits" in agent.cover.missing
+
+
+def test_a_port_is_held_up_where_it_is_said():
+    run = Run({"i": [5] * 6}, {"o": [6] * 6}, Pace(holds={"i": range(2, 5)}, name="held"))
+    agent, unit = StreamAgent(INSTANCE, [run], Cover()), Queue()
+    offered = []
+    for _ in range(8):
+        word = agent.stim()
+        offered.append(INSTANCE.unpack(word)["i__valid"])
+        agent.see(unit.cycle(word))
+    assert offered == [1, 1, 0, 0, 0, 1, 1, 1]
