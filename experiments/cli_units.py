@@ -35,20 +35,28 @@ def verilog(
     style: Style = "plain",
     options: UnitOptions = None,  # from the decorator
     name: Annotated[str | None, typer.Option(help="module name; else the file's stem")] = None,
+    core: Annotated[Path | None, typer.Option(help="FuseSoC core file to write as well")] = None,
+    sdc: Annotated[Path | None, typer.Option(help="SDC constraints to write as well")] = None,
+    testbench: Annotated[
+        Path | None, typer.Option(help="self-checking testbench to write, its vectors beside it")
+    ] = None,
+    clock_ps: Annotated[float, typer.Option(help="clock period of the constraints")] = 1000.0,
+    driving_cell: Annotated[
+        str | None, typer.Option(help="library cell before the inputs, in the constraints")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Write a unit as one module of plain Verilog-2001."""
-    from macsmith.experiments.units import make_unit, spec_for
-    from macsmith.hw.export import write_verilog
+    """Write a unit as one module of plain Verilog-2001, and what goes with it."""
+    from macsmith.experiments.handoff import write_unit
+    from macsmith.experiments.units import spec_for
+    from macsmith.hw.handoff import Constraints
 
     spec = spec_for(unit, weights, activations, acc_width, overflow, lanes)
-    component = make_unit(unit, spec, style=style, **options)
-    path = write_verilog(component, output, name=name)
-    module = name or path.stem
-    if json:
-        console.print_json({"file": str(path), "module": module, "latency": component.latency})
-    else:
-        console.say(f"{path}: module {module}, latency {component.latency}")
+    written = write_unit(
+        unit, spec, {"style": style, **options}, output, name=name, core=core, sdc=sdc,
+        testbench=testbench, constraints=Constraints(clock_ps, driving_cell=driving_cell),
+    )  # fmt: skip
+    console.report(written, json)
 
 
 @app.command()

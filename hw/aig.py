@@ -36,9 +36,11 @@ module ripple(A, B, CI, BI, X, Y, CO);
   wire [Y_WIDTH-1:0] long_a, long_b;
   generate
     if (A_WIDTH == 0) assign long_a = 0;
-    else \$pos #(.A_SIGNED(A_SIGNED), .A_WIDTH(A_WIDTH), .Y_WIDTH(Y_WIDTH)) ext_a(.A(A), .Y(long_a));
+    else \$pos #(.A_SIGNED(A_SIGNED), .A_WIDTH(A_WIDTH), .Y_WIDTH(Y_WIDTH))
+      extend_a(.A(A), .Y(long_a));
     if (B_WIDTH == 0) assign long_b = 0;
-    else \$pos #(.A_SIGNED(B_SIGNED), .A_WIDTH(B_WIDTH), .Y_WIDTH(Y_WIDTH)) ext_b(.A(B), .Y(long_b));
+    else \$pos #(.A_SIGNED(B_SIGNED), .A_WIDTH(B_WIDTH), .Y_WIDTH(Y_WIDTH))
+      extend_b(.A(B), .Y(long_b));
   endgenerate
   wire [Y_WIDTH-1:0] b = BI ? ~long_b : long_b;
   wire [Y_WIDTH:0] carry = {CO, CI};

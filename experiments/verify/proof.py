@@ -106,7 +106,7 @@ def prove(
     *,
     limit_s: float = LIMIT_S,
 ) -> Proofs:
-    """Prove every style (that can serve a spec) of ``unit`` equal to the plain one without pipeline.
+    """Prove every style that can serve a spec equal to the plain one without pipeline.
 
     A style that is named and cannot serve a spec is a ValueError, as is a unit without proofs.
     """

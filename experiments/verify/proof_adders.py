@@ -1,8 +1,8 @@
 """Sums proven by algebra: adders of an and-inverter graph are found and taken apart.
 
 A full adder's outputs are ``a + b + c = sum + 2 * carry``, so a word at the end of any network of
-adders, whatever its order, is a linear form of the bits that enter the network. `rewrite` finds that
-form by replacing, from the outputs backwards, sum and carry by the operands wherever their weights
+adders, whatever its order, is a linear form of the bits that enter the network. `rewrite` finds
+it by replacing, from the outputs backwards, sum and carry by the operands wherever their weights
 are in that ratio. Each adder is recognised by the truth tables of its two outputs, and so nothing
 is taken on trust.
 """

@@ -39,10 +39,7 @@ def plan(
     """
     if unit is not None and unit not in PROVABLE:
         raise ValueError(f"no proofs for unit {unit!r}: {', '.join(PROVABLE)} have them")
-    if unit == "dot" and lanes > 1:
-        counts = {"dot": lanes}
-    else:
-        counts = {"dot": _FEWEST_LANES}
+    counts = {"dot": lanes if unit == "dot" and lanes > 1 else _FEWEST_LANES}
     names = list(FORMATS) if "all" in (weights or ()) else weights or WEIGHTS
     tasks = []
     for kind in (unit,) if unit else PROVABLE:

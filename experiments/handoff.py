@@ -1,0 +1,87 @@
+"""A unit's Verilog, and the files that go with it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from macsmith.experiments.testbench import make_testbench
+from macsmith.experiments.units import make_unit
+from macsmith.hw.export import write_atomically, write_verilog
+from macsmith.hw.handoff import Constraints, core_file
+from macsmith.hw.handoff import sdc as sdc_text
+from macsmith.sim.spec import MacSpec
+
+__all__ = ["Written", "write_unit"]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written: ``file`` is the Verilog, ``others`` the rest, in order."""
+
+    file: str
+    module: str
+    latency: int | None
+    others: tuple[str, ...]
+    checked: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        first = {"file": self.file, "module": self.module, "latency": self.latency}
+        return first | ({"others": list(self.others)} if self.others else {})
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        lines = [f"{self.file}: module {self.module}, latency {self.latency}"]
+        if self.checked:
+            lines.append(f"{self.checked} results are checked by the testbench")
+        return [*lines, *self.others]
+
+
+def write_unit(
+    unit: str,
+    spec: MacSpec,
+    options: Mapping[str, Any],
+    output: Path,
+    *,
+    name: str | None = None,
+    core: Path | None = None,
+    sdc: Path | None = None,
+    testbench: Path | None = None,
+    constraints: Constraints | None = None,
+) -> Written:
+    """Write the Verilog of a unit, and of the other files those that have a path.
+
+    The testbench's vectors are beside it, with the suffix ``.hex``. The core file names the others
+    relative to itself.
+
+    ValueError on bad input, before anything is written.
+    """
+    component = make_unit(unit, spec, **options)
+    module = output.stem if name is None else name
+    bench = vectors = None
+    if testbench is not None:
+        vectors = testbench.with_suffix(".hex")
+        bench = make_testbench(unit, module, spec, component, vectors.name, **options)
+    path = write_verilog(component, output, name=name)
+    others = []
+
+    def write(file: Path, text: str) -> None:
+        write_atomically(file, text)
+        others.append(str(file))
+
+    if sdc is not None:
+        write(sdc, sdc_text(component, constraints or Constraints()))
+    if bench is not None:
+        write(testbench, bench.verilog)
+        write(vectors, bench.vectors)
+    if core is not None:
+
+        def seen(file: Path) -> str:
+            return os.path.relpath(file, core.parent)
+
+        tb = (bench.module, seen(testbench), seen(vectors)) if bench else None
+        write(core, core_file(module, seen(path), testbench=tb, sdc=seen(sdc) if sdc else None))
+    latency = getattr(component, "latency", None)
+    return Written(str(path), module, latency, tuple(others), bench.checked if bench else 0)

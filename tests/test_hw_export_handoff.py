@@ -1,0 +1,122 @@
+# amaranth: UnusedElaboratable=no
+"""What goes with the Verilog: the testbench runs in Icarus and bites, the rest names real ports."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from macsmith.experiments.handoff import write_unit
+from macsmith.experiments.units import UNITS, get_unit, make_unit, spec_for
+from macsmith.experiments.verify.simulators import SimulatorMissing, environment
+from macsmith.hw.handoff import Constraints, core_file, sdc
+
+BENCHED = [name for name in UNITS if not get_unit(name).handshake]
+
+
+def needs_icarus():
+    try:
+        environment("icarus")
+    except SimulatorMissing as error:
+        pytest.skip(str(error))
+
+
+def spec_of(unit):
+    return spec_for(unit, "dint4z", "int4", 12, "wrap", 2 if unit == "dot" else 1)
+
+
+def simulate(folder, *files):
+    build = subprocess.run(
+        ["iverilog", "-Wall", "-g2001", "-o", "sim", *files],
+        cwd=folder, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert build.stdout + build.stderr == ""
+    run = subprocess.run(["vvp", "-n", "sim"], cwd=folder, capture_output=True, text=True)
+    return run.returncode, run.stdout
+
+
+def written(unit, folder, **options):
+    return write_unit(
+        unit, spec_of(unit), options, folder / "unit.v",
+        core=folder / "unit.core", sdc=folder / "unit.sdc", testbench=folder / "unit_tb.v",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", BENCHED)
+def test_the_testbench_passes(unit, tmp_path):
+    needs_icarus()
+    result = written(unit, tmp_path)
+    code, said = simulate(tmp_path, "unit_tb.v", "unit.v")
+    assert said.splitlines()[-1] == f"PASS: {result.checked} results checked"
+    assert (code, result.checked > 10) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("clear ?", "en ?"), ("rst ?", "1'b0 ?"), ("en ?", "1'b1 ?")]
+)
+def test_a_mutated_module_fails(tmp_path, old, new):
+    needs_icarus()
+    written("mac", tmp_path)
+    text = (tmp_path / "unit.v").read_text()
+    assert old in text
+    (tmp_path / "unit.v").write_text(text.replace(old, new))
+    code, said = simulate(tmp_path, "unit_tb.v", "unit.v")
+    assert code != 0
+    assert said.startswith("FAIL: cycle ")
+
+
+def test_nothing_checked_fails(tmp_path):
+    needs_icarus()
+    written("decoder", tmp_path)
+    (tmp_path / "unit_tb.hex").write_text("")
+    code, said = simulate(tmp_path, "unit_tb.v", "unit.v")
+    assert code != 0
+    assert "FAIL" in said
+    assert "PASS" not in said
+
+
+def test_same_bytes_in_another_process(tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+    files = ["unit.v", "unit.core", "unit.sdc", "unit_tb.v", "unit_tb.hex"]
+    written("mac", here)
+    command = "--weights dint4z --activations int4 --acc-width 12 -o unit.v --core unit.core"
+    subprocess.run(
+        [sys.executable, "-P", "-c", "from macsmith.experiments.cli import main; main()", "verilog",
+         "mac", *command.split(), "--sdc", "unit.sdc", "--testbench", "unit_tb.v"],
+        cwd=there, check=True, capture_output=True, env={**os.environ, "PYTHONHASHSEED": "3"},
+    )  # fmt: skip
+    for name in files:
+        assert (here / name).read_bytes() == (there / name).read_bytes(), name
+
+
+def test_constraints_name_every_port():
+    mac = make_unit("mac", spec_of("mac"))
+    text = sdc(mac, Constraints(800.0, 100.0, 50.0, "BUFx2", 1.5))
+    assert "create_clock -name clk -period 0.8 [get_ports clk]" in text
+    for port in ("rst", "en", "clear", "w", "a", "z"):
+        assert f"set_input_delay 0.1 -clock clk [get_ports {{{port}}}]" in text
+        assert f"set_driving_cell -lib_cell BUFx2 [get_ports {{{port}}}]" in text
+    assert "set_output_delay 0.05 -clock clk [get_ports {acc}]" in text
+    assert "set_load 0.0015 [get_ports {acc}]" in text
+    decoder = sdc(make_unit("decoder", spec_of("decoder")), Constraints())
+    assert decoder.startswith("create_clock -name clk -period 1\n")
+    with pytest.raises(ValueError, match=r"^input_delay_ps must be 0 up to the period, not 1000"):
+        Constraints(1000.0, 1000.0)
+
+
+def test_core_file_names_its_files_and_targets():
+    text = core_file("m", "rtl/m.v", testbench=("m_tb", "m_tb.v", "m.hex"), sdc="m.sdc")
+    assert text.startswith("CAPI=2:\n")
+    for line in ("      - rtl/m.v", "      - m.sdc", "    toplevel: m_tb", "  lint:", "  synth:"):
+        assert line in text.splitlines()
+    assert "  sim:" not in core_file("m", "m.v", testbench=None, sdc=None)
+
+
+@pytest.mark.parametrize("unit", [name for name in UNITS if name not in BENCHED])
+def test_units_with_a_handshake_say_so_and_write_nothing(unit, tmp_path):
+    with pytest.raises(ValueError, match=f"^no Verilog testbench for '{unit}'"):
+        written(unit, tmp_path)
+    assert list(tmp_path.iterdir()) == []
