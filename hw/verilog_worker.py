@@ -23,6 +23,8 @@ PASSES = (
     "opt_expr",
     "wreduce",
     "opt_clean -purge",
+    "wreduce",  # wires, now that the cells on them are narrower
+    "opt_clean -purge",
     "techmap -map {folder}/is_zero.v",
     "opt_clean -purge",
 )
