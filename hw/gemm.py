@@ -52,6 +52,8 @@ class Gemm(wiring.Component):
         Whether the corrected accumulators come out beside the results.
     style, decode : str
         Of the `SystolicArray`.
+    requantizer : str
+        Style of the `Requantizer`.
     pipeline : int
         Of the `Requantizer`, 0 to 3.
 
@@ -96,6 +98,7 @@ class Gemm(wiring.Component):
         sums: bool = False,
         style: str = "plain",
         decode: str = "element",
+        requantizer: str = "plain",
         pipeline: int = 0,
     ):
         if not isinstance(depth, int) or isinstance(depth, bool) or depth < 1:
@@ -115,6 +118,7 @@ class Gemm(wiring.Component):
             exits,
             zero_width=zero_width,
             sum_width=sum_width,
+            style=requantizer,
             pipeline=pipeline,
             sums=sums,
         )

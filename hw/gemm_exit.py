@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from macsmith.hw.array_time import delayed
-from macsmith.hw.requantizer import Requantizer, check_registers
+from macsmith.hw.requantizer import REQUANTIZERS, Requantizer, check_registers
 from macsmith.sim.requantize import RequantizeSpec
 
 __all__ = ["Exit"]
@@ -37,7 +37,7 @@ class Exit(wiring.Component):
         Requantizers side by side; divides ``cols``.
     zero_width, sum_width : int
         Bits of the signed activation zero points, and of the sums of weights.
-    pipeline : int
+    style, pipeline
         Of the `Requantizer`.
     sums : bool
         Whether the exact sums come out beside the results.
@@ -68,6 +68,7 @@ class Exit(wiring.Component):
         *,
         zero_width: int = 0,
         sum_width: int = 0,
+        style: str = "plain",
         pipeline: int = 0,
         sums: bool = False,
     ):
@@ -75,6 +76,8 @@ class Exit(wiring.Component):
             raise ValueError(f"exits must divide {cols} columns, not {exits!r}")
         self.numbers = numbers
         self.rows, self.cols, self.exits = rows, cols, exits
+        REQUANTIZERS.get(style, numbers)  # refuses now what could not be built later
+        self.style = style
         self.pipeline = check_registers(pipeline)
         self.sums = sums
         self.latency = 2 + pipeline
@@ -156,7 +159,7 @@ class Exit(wiring.Component):
             return _picked([field[c] for c in range(e, self.cols, self.exits)], step)
 
         tile = self.tile.payload
-        m.submodules.requantizer = unit = Requantizer(self.numbers, pipeline=self.pipeline)
+        m.submodules.requantizer = unit = Requantizer(self.numbers, self.style, self.pipeline)
         acc = delayed(m, column(self.i.payload.acc), 2, "acc")
         m.d.comb += [
             unit.acc.eq(acc),

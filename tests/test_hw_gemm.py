@@ -132,7 +132,9 @@ def test_without_zero_points(rounding):
 
 def test_decoding_at_the_edge_and_another_style():
     spec = MacSpec("dint4", "int8")
-    dut = Gemm(spec, 2, 2, depth=8, sums=True, style="fused-booth4", decode="edge")
+    dut = Gemm(
+        spec, 2, 2, depth=8, sums=True, style="fused-booth4", decode="edge", requantizer="booth4"
+    )
     a, channels, za = layer(spec, 3, 3, 8, dut.numbers)
     sums, results, _, _ = run(dut, a, channels, za, 0.2)
     assert (sums, results) == expected(spec, a, channels, za, dut.numbers)
@@ -164,6 +166,7 @@ def test_widths_have_a_reason():
         ({"depth": 0}, r"^depth must be a positive integer, not 0$"),
         ({"rounding": "up"}, r"^rounding must be one of "),
         ({"pipeline": 4}, r"^a requantizer has 0\.\.3 pipeline registers, not 4$"),
+        ({"requantizer": "plane"}, r"^unknown requantizer style 'plane'; the nearest is 'plain'$"),
         ({"spec": MacSpec("int8", "fp8_e4m3", 40)}, r"^zero points need activations in two's "),
         ({"spec": MacSpec("int8", "int8", 20, "exact")}, r"is not exact for 4096 int8 x int8 "),
     ],
