@@ -1,6 +1,6 @@
 """Dot product: several products in one cycle, summed with the accumulator."""
 
-from amaranth import Module, Value, signed, unsigned
+from amaranth import Module, Signal, Value, signed, unsigned
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -100,8 +100,8 @@ class DotProduct(SumUnit):
             for k in range(self.spec.lanes)
         ]
 
-    def accumulate(self, m: Module, x: Operands, add: Add) -> None:
-        accumulate_groups(m, self.spec, self.acc, x, add)
+    def accumulate(self, m: Module, x: Operands, add: Add, acc: Signal | None = None) -> None:
+        accumulate_groups(m, self.spec, self.acc if acc is None else acc, x, add)
 
 
 DOTS.add("plain", latency=1)(plain)

@@ -107,8 +107,9 @@ class _Model:
         self.clock_nets = sorted(tree.nets)
         self.clock_ports = [clock] if clock in netlist.inputs else []
         cells = [library.cell(instance.type) for instance in netlist.instances]
-        launch, settle, clocked, seen = [], [], [], []
-        self.flip: list[tuple[int, int, int, int]] = []  # next state, clear, preset, state
+        launch, settle, clocked, seen, clock_pins = [], [], [], [], []
+        # next state, clear, preset, state, clocked on
+        self.flip: list[tuple[int, int, int, int, int]] = []
         states = {}
         for index in tree.flip_flops:
             ff, pins = cells[index].ff, netlist.instances[index].pins
@@ -121,7 +122,7 @@ class _Model:
                 self.compile(expr, env, seen) if expr else CONST0
                 for expr in (ff.next_state, ff.clear, ff.preset)
             ]
-            self.flip.append((*fields, state))
+            self.flip.append((*fields, state, self.compile(ff.clocked_on, env, clock_pins)))
         for index in netlist.combinational_order(library):
             if not cells[index].combinational:
                 raise ValueError(
@@ -132,8 +133,9 @@ class _Model:
             self.outputs(index, cells[index], netlist.instances[index].pins, program)
         self.settle = launch + settle + seen
         port = [netlist.inputs[clock].bits[0]] if tree.nets else []
-        self.fall = [(OR, net, CONST0, CONST0) for net in port] + clocked
-        self.rise = [(OR, net, CONST1, CONST1) for net in port] + clocked
+        self.fall = [(OR, net, CONST0, CONST0) for net in port] + clocked + clock_pins
+        self.rise = [(OR, net, CONST1, CONST1) for net in port] + clocked + clock_pins
+        self.falling = bool(tree.falling)
         self.rounds = sum(ff[1:3] != (CONST0, CONST0) for ff in self.flip)
         self.layout(cells, states, tree.flip_flops + tree.instances, set(tree.instances))
 
@@ -202,7 +204,7 @@ class _Model:
         inputs = [net for name in ports for net in self.netlist.ports[name].bits]
         outputs = [net for port in self.netlist.outputs.values() for net in port.bits]
         responses = np.zeros((len(stimulus), len(outputs)), np.uint64)
-        flip = np.array(self.flip, np.int32).reshape(-1, 4)
+        flip = np.array(self.flip, np.int32).reshape(-1, 5)
         simulate(
             values,
             np.uint64(lanes),
@@ -212,7 +214,8 @@ class _Model:
             *(np.array(p, np.int32).reshape(-1, 4) for p in (self.settle, self.fall, self.rise)),
             np.array(self.clock_nets, np.int32),
             self.rounds,
-            *(np.ascontiguousarray(flip[:, i]) for i in range(4)),
+            *(np.ascontiguousarray(flip[:, i]) for i in range(5)),
+            self.falling,
             self.pin_start,
             self.pins,
             self.hist_start,

@@ -16,7 +16,7 @@ _MINTERMS = 16  # up to three pins: 64 pairs of states cost less than 64 streams
 def simulate(
     values, lanes, stimulus, input_nets, output_nets,
     settle, clock_fall, clock_rise, clock_nets, rounds,
-    next_state, clear, preset, state,
+    next_state, clear, preset, state, clocked_on, falling,
     pin_start, pins, hist_start, settle_cells, clock_cells,
     responses, toggles, histogram,
 ):  # fmt: skip
@@ -35,7 +35,9 @@ def simulate(
     clock_fall, clock_rise         programs: clock port and clock cells, with the clock low or high
     clock_nets   int32             nets that carry the clock
     rounds       int               how often a clear or preset may change what clears or presets
-    next_state, clear, preset, state   int32 [flip-flops]: signals of each flip-flop
+    next_state, clear, preset, state, clocked_on   int32 [flip-flops]: signals of each flip-flop;
+                                   it takes its next state where clocked_on rises
+    falling      bool              whether the falling edge of the clock makes one of them rise
     pin_start    int64 [cells + 1] slices of `pins`
     pins         int32             per cell its inputs, then its state
     hist_start   int64 [cells]     where each cell's part of `histogram` begins
@@ -63,14 +65,18 @@ def simulate(
 
         before[:] = values
         _run(clock_fall, values)
+        if falling:
+            _take(before, values, next_state, state, clocked_on)
+            _force(values, clear, preset, state)
+            _run(settle, values)
+            _run(clock_fall, values)
         for i in range(clock_nets.shape[0]):
             _count_net(before, values, lanes, clock_nets[i], toggles)
         _count_cells(before, values, lanes, clock_cells, pin_start, pins, hist_start, histogram)
 
         before[:] = values
         _run(clock_rise, values)
-        for i in range(state.shape[0]):
-            values[state[i]] = before[next_state[i]]
+        _take(before, values, next_state, state, clocked_on)
         _force(values, clear, preset, state)
         for i in range(clock_nets.shape[0]):
             _count_net(before, values, lanes, clock_nets[i], toggles)
@@ -91,6 +97,14 @@ def _run(program, values):
             values[program[i, 1]] = a ^ b
         else:
             values[program[i, 1]] = ~a
+
+
+@numba.njit(cache=True)
+def _take(before, values, next_state, state, clocked_on):
+    """Give every flip-flop its next state in the streams where its clock has risen."""
+    for i in range(state.shape[0]):
+        rose = values[clocked_on[i]] & ~before[clocked_on[i]]
+        values[state[i]] = (before[next_state[i]] & rose) | (values[state[i]] & ~rose)
 
 
 @numba.njit(cache=True)

@@ -1,6 +1,6 @@
 """Multiply-accumulate unit."""
 
-from amaranth import Module, Value, signed, unsigned
+from amaranth import Module, Signal, Value, signed, unsigned
 from amaranth.lib.wiring import In, Out
 
 from macsmith.hw.accumulator import Add, accumulate
@@ -88,8 +88,8 @@ class Mac(SumUnit):
     def products(self, x: Operands) -> list[tuple[str, Value, Value]]:
         return [("", x.w, x.a)]
 
-    def accumulate(self, m: Module, x: Operands, add: Add) -> None:
-        accumulate(m, self.spec, self.acc, x, add)
+    def accumulate(self, m: Module, x: Operands, add: Add, acc: Signal | None = None) -> None:
+        accumulate(m, self.spec, self.acc if acc is None else acc, x, add)
 
 
 MACS.add("plain", latency=1)(plain)

@@ -67,8 +67,8 @@ class SumUnit(wiring.Component):
         """The products of one cycle: a suffix for names, and the codes of weight and activation."""
 
     @abstractmethod
-    def accumulate(self, m: Module, x: Operands, add: Add) -> None:
-        """The step of the accumulator."""
+    def accumulate(self, m: Module, x: Operands, add: Add, acc: Signal | None = None) -> None:
+        """The step of the accumulator, which is the port ``acc`` or a register in its place."""
 
     def factors(self, m: Module, scheme: Scheme, x: Operands) -> list[tuple[str, Value, Value]]:
         """Per product a name, and what ``scheme`` makes of its weight and of its activation."""

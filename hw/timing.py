@@ -5,8 +5,9 @@ the clock edge with a stated slew, from an ideal driver; every output drives a s
 clock is ideal, its edge reaches every flip-flop at time 0 with a stated slew. Wires have no
 capacitance and no delay. A path starts at an input port or at a flip-flop's clock pin (the
 clock-to-output delay counts) and ends at an output port or at a flip-flop's data pin (its setup
-time counts). Arcs that depend on a state (`when`) all count: the worst one decides. The slew of
-a net is the worst of all that reach it.
+time counts). A flip-flop on the falling edge and the clock gate behind it have half a period each,
+so that twice their path is what the period must be. Arcs that depend on a state (`when`) all count:
+the worst one decides. The slew of a net is the worst of all that reach it.
 """
 
 from dataclasses import dataclass, field
@@ -113,9 +114,9 @@ def net_loads(netlist: Netlist, library: Library, output_load_ff: float) -> np.n
 def analyze(
     netlist: Netlist, library: Library, boundary: Boundary | None = None, clock: str = "clk"
 ) -> Timing:
-    """Time `netlist` with rising-edge flip-flops on the port `clock` (or with none at all).
+    """Time `netlist` with flip-flops on the port `clock` (or with none at all).
 
-    ValueError: a combinational loop, or a flip-flop that is not clocked by a rising `clock`.
+    ValueError: a combinational loop, or a clock that `hw.clocking` cannot follow.
     """
     return _Analysis(netlist, library, boundary or Boundary.of(library), clock).result()
 
@@ -185,6 +186,7 @@ class _Analysis:
 
     def worst(self) -> Timing:
         ends = []  # (delay, setup, endpoint, net, edge)
+        falling = self.tree.falling
         for index in self.tree.flip_flops:
             instance = self.netlist.instances[index]
             cell = self.library.cell(instance.type)
@@ -198,7 +200,14 @@ class _Analysis:
                             continue
                         setup = table.at(self.slew[net][edge], self.boundary.clock_slew_ps)
                         end = f"{instance.name}/{pin}"
-                        ends.append((self.arrival[net][edge] + setup, setup, end, net, edge))
+                        needed = (self.arrival[net][edge] + setup) * (1 + (index in falling))
+                        ends.append((needed, setup, end, net, edge))
+        for index, pin in self.tree.enables:
+            instance = self.netlist.instances[index]
+            net, end = instance.pins[pin], f"{instance.name}/{pin}"
+            for edge in (RISE, FALL):
+                if self.arrival[net][edge] > -np.inf:
+                    ends.append((2 * self.arrival[net][edge], 0.0, end, net, edge))
         for name, port in self.netlist.outputs.items():
             for bit, net in enumerate(port.bits):
                 end = f"{name}[{bit}]" if len(port.bits) > 1 else name
