@@ -4,12 +4,15 @@
 import itertools
 import random
 
+import numpy as np
 import pytest
 from amaranth import Shape
 from streams import play
 
+from macsmith.experiments.operands import layer_codes
 from macsmith.hw.gemm import Gemm
-from macsmith.sim import golden
+from macsmith.sim import engine, golden
+from macsmith.sim.codec import decode
 from macsmith.sim.gemm_schedule import Channel, Schedule
 from macsmith.sim.requantize import ROUNDINGS, fixed_point, requantize
 from macsmith.sim.spec import MacSpec
@@ -188,3 +191,30 @@ def test_schedule_refuses_what_is_no_layer():
             Schedule(spec, tokens, channels, 2, 2, zero_points)
     with pytest.raises(ValueError, match=r"^4 results are wanted, not 3$"):
         Schedule(spec, [[1, 2]], [channel], 2, 2).collect([1, 2, 3])
+
+
+@pytest.mark.parametrize("weights", ["dint4", "int8"])
+def test_part_of_an_embedded_models_layer(weights):
+    """Against the engine, whose integers the quantized model computes with."""
+    spec = MacSpec(weights, "int8")
+    layer, _, found = layer_codes(spec)
+    tokens, channels = 5, 6
+    a, w = found.codes[:tokens].numpy(), layer.qweight[:channels].numpy()
+    za = [int(z) for z in found.zero[:tokens]]
+    dut = Gemm(spec, 4, 4, depth=a.shape[1], exits=2, rounding="tflite", sums=True)
+    acc = engine.matmul(a, w, spec)
+    scales = [fixed_point(127 / int(abs(acc[:, n]).max()), dut.numbers) for n in range(channels)]
+    made = [Channel(w[n].tolist(), *scales[n]) for n in range(channels)]
+    sums, results, _, _ = run(dut, a.tolist(), made, za, 0.1)
+
+    weight_sums = decode(w, spec.weights).sum(axis=1)
+    correction = np.outer(za, weight_sums)
+    assert any(za)
+    assert sums == (acc - correction).tolist()
+    assert results == [
+        [
+            requantize(int(acc[t, n]), *scales[n], 0, dut.numbers, correction=int(correction[t, n]))
+            for n in range(channels)
+        ]
+        for t in range(tokens)
+    ]
