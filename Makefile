@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
-.PHONY: demo setup test lint prove clean
+.PHONY: demo setup test lint prove mutants clean
 
 RUN := .venv/bin
 
@@ -19,6 +19,10 @@ lint: setup
 # Every style against the plain one, in all states; see `macsmith prove --help`.
 prove: setup
 	$(RUN)/macsmith prove
+
+# 200 faults, none of which the benches may miss; see `macsmith mutants --help`.
+mutants: setup
+	$(RUN)/macsmith mutants
 
 clean:
 	rm -rf .venv build results *.egg-info

@@ -82,3 +82,19 @@ def datasheet(
         console.report(sheet, json)
     else:
         console.say(f"{output}: datasheet of {unit}")
+
+
+@app.command()
+def mutants(
+    seed: Annotated[int, typer.Option(help="of the faults that are drawn")] = 0,
+    count: Annotated[int, typer.Option(help="how many")] = 200,
+    json: Json = False,
+) -> None:
+    """Put faults into units: the benches must find each that is not proven harmless."""
+    from macsmith.experiments.verify.mutants import run
+
+    with console.working(f"{count} mutants"):
+        report = run(count, seed)
+    console.report(report, json)
+    if not report.ok:
+        raise typer.Exit(1)

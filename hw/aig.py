@@ -331,7 +331,8 @@ def to_aigs(
 
 def _bit(symbol: str) -> Bit:
     """("acc", 3) of ``acc[3]``; of several names for one bit the plainest."""
-    alias = min(symbol.split(), key=lambda alias: ("." in alias, "$" in alias, len(alias), alias))
+    names = symbol.split()  # Verilog's own wires are _0_, _1_, ..
+    alias = min(names, key=lambda n: ("." in n, "$" in n, n.startswith("_"), len(n), n))
     name, bracket, number = alias.rpartition("[")
     return (name, int(number[:-1])) if bracket else (alias, 0)
 

@@ -73,7 +73,8 @@ def core_file(
     """FuseSoC core file (CAPI2) of a module; file names are relative to it.
 
     ``testbench`` is its module, its file and its vectors. Targets are ``default``, ``lint``
-    (Verilator), ``synth`` (Yosys) and, with a testbench, ``sim`` (Icarus).
+    (Verilator), ``synth`` (Yosys, for an FPGA: that it can be synthesised) and, with a testbench,
+    ``sim`` (Icarus).
     """
     constraints = ["constraints"] if sdc else []
     lines = [
@@ -90,9 +91,7 @@ def core_file(
                           "verilogSource")  # fmt: skip
     lines += ["targets:", *_target("default", ["rtl"], module, "")]
     lines += _target("lint", ["rtl"], module, "verilator", "mode: lint-only")
-    lines += _target(
-        "synth", ["rtl", *constraints], module, "yosys", "yosys_synth_options: [-flatten]"
-    )
+    lines += _target("synth", ["rtl", *constraints], module, "yosys", "arch: ice40")
     if testbench:
         lines += _target("sim", ["rtl", "tb"], testbench[0], "icarus",
                          "iverilog_options: [-Wall, -g2001]")  # fmt: skip
