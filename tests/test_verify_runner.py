@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from macsmith.experiments.operands import Operands, uniform
+from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify import runner
 from macsmith.experiments.verify.bench import Effort, top_verilog
 from macsmith.experiments.verify.simulators import (
@@ -17,7 +18,7 @@ from macsmith.experiments.verify.simulators import (
     environment,
     run_bench,
 )
-from macsmith.hw.export import to_verilog
+from macsmith.hw.export import to_verilog, to_verilog_many
 from macsmith.hw.mac import Mac
 from macsmith.sim.catalog import FORMATS
 from macsmith.sim.formats import Format
@@ -181,3 +182,73 @@ def test_verilog_that_does_not_compile_shows_the_log():
     unit = runner.describe("mac", "broken", spec, Mac(spec))
     with pytest.raises(BenchError, match=r"(?s)^icarus left no result .*broken\.v:1: syntax err"):
         runner.simulate("mac", [unit], {"broken": "module broken(; endmodule\n"}, "icarus")
+
+
+@pytest.mark.parametrize(
+    ("unit", "options"),
+    [
+        ("dot", {"pipeline": 2}),
+        ("shared", {"outputs": 3, "pipeline": 1}),
+        ("array", {"rows": 2, "cols": 2, "dataflow": "output"}),
+        ("array", {"rows": 2, "cols": 3, "dataflow": "weight", "decode": "edge"}),
+        ("requantizer", {"rounding": "tflite", "pipeline": 3}),
+        ("float_mac", {"fmt": "bf16", "pipeline": 2}),
+    ],
+)
+def test_every_kind_of_unit(unit, options):
+    needs("icarus")
+    lanes = 3 if unit == "dot" else 1
+    specs = [MacSpec("dint4z", "int8", 14, "saturate", lanes), MacSpec("int4", "int8", 32)]
+    if unit == "dot":
+        specs[1] = replace(specs[1], lanes=2)
+    brief = Effort(random=100, exhaustive=2**10, sample=2**9, runs=2)
+    result = runner.run(unit, specs, "icarus", effort=brief, **options)
+    assert result.ok, result.lines()
+    assert result.bins[0] == result.bins[1] > 100
+
+
+def test_gemm_runs_a_real_layer():
+    needs("icarus")
+    spec = MacSpec("dint4z", "int8", 24)
+    brief = Effort(random=100, runs=2)
+    shape = {"rows": 2, "cols": 2, "exits": 2, "sums": True, "rounding": "half-even"}
+    result = runner.run("gemm", [spec], "icarus", effort=brief, **shape)
+    assert result.ok, result.lines()
+    assert result.cover["a real layer"] == len(result.modules) == 2
+    assert result.results > 500
+
+
+@pytest.mark.parametrize("dataflow", ["output", "weight"])
+def test_a_wrong_array_is_found(dataflow):
+    """The Verilog of another spec, and one whose exit drops a beat that waits."""
+    needs("icarus")
+    spec, other = MacSpec("dint4", "int8", 13, "saturate"), MacSpec("dint4", "int8", 13, "wrap")
+    shape = {"rows": 2, "cols": 2, "dataflow": dataflow}
+    unit = get_unit("array")
+    verilog = to_verilog_many({
+        name: unit.make(built, **shape)
+        for name, built in (("right", spec), ("clamps_not", other), ("waits_not", spec))
+    })
+    ready = ".o__ready"
+    text = verilog["waits_not"]
+    assert "o__ready" in text
+    head, _, body = text.partition(");\n")
+    verilog["waits_not"] = (
+        head + ");\n" + body.replace("o__ready;", "o__ready; wire yes = 1'b1;", 1)
+    )
+    uses = [line for line in verilog["waits_not"].splitlines() if "o__ready" in line]
+    assert len(uses) > 2, ready
+    lines = [
+        line.replace("o__ready", "yes") if line.lstrip().startswith("assign") else line
+        for line in verilog["waits_not"].splitlines()
+    ]
+    verilog["waits_not"] = "\n".join(lines) + "\n"
+    brief = Effort(random=100, runs=2)
+    ones = [
+        replace(runner.describe("array", name, spec, unit.make(spec, **shape), **shape),
+                effort=brief)
+        for name in verilog
+    ]  # fmt: skip
+    result = runner.simulate("array", ones, verilog, "icarus")
+    assert set(result.failures) == {"clamps_not", "waits_not"}
+    assert result.modules["right"].results > 500

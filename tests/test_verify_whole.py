@@ -1,0 +1,113 @@
+# amaranth: UnusedElaboratable=no
+"""`macsmith verify --all`: what it would run, a part of it run, and a bad style found."""
+
+import pytest
+
+from macsmith.experiments.units import UNITS
+from macsmith.experiments.verify import suite
+from macsmith.experiments.verify.results import Checked
+from macsmith.experiments.verify.runner import Case
+from macsmith.experiments.verify.simulators import SimulatorMissing, environment
+from macsmith.experiments.verify.whole import Row, Whole, batches, verify_all
+from macsmith.hw.mac import MACS
+from macsmith.hw.multiplier import MULTIPLIERS, Plain
+from macsmith.sim.spec import MacSpec
+
+INT4 = MacSpec("int4", "int8", 32)
+
+
+def needs_both():
+    for name in ("icarus", "verilator"):
+        try:
+            environment(name)
+        except SimulatorMissing as error:
+            pytest.skip(str(error))
+
+
+@pytest.fixture
+def styles():
+    """Two multipliers of a user's own, one of them wrong; gone after the test."""
+
+    @MULTIPLIERS.add("mine")
+    class Mine(Plain):
+        """A product."""
+
+    @MULTIPLIERS.add("wrong")
+    class Wrong(Plain):
+        """A product that is wrong for one pair of operands."""
+
+        def product(self, m, weight, activation, name="product"):
+            return weight * activation + ((weight == 5) & (activation == -77))
+
+        def rows(self, m, heap, weight, activation, name):
+            heap.add(self.product(m, weight, activation))
+
+    yield
+    del MULTIPLIERS._by_name["mine"], MULTIPLIERS._by_name["wrong"]
+
+
+def test_every_unit_style_and_format_is_there():
+    cases = suite.all_cases()
+    assert {case.unit for case in cases} == set(UNITS)
+    for name, unit in UNITS.items():
+        mine = [case for case in cases if case.unit == name]
+        served = {
+            style
+            for case in mine
+            for style in unit.style_names(
+                case.spec, **{k: v for k, v in case.options if k != "style"}
+            )
+        }
+        assert {case.style for case in mine} == served, name
+        if name in ("decoder", "multiplier", "mac", "dot", "shared", "array", "gemm"):
+            assert {case.spec.weights.name for case in mine} >= set(suite.ALL_FORMATS), name
+    macs = [case for case in cases if case.unit == "mac"]
+    for style in MACS.names():
+        mine = [case for case in macs if case.style == style]
+        assert {dict(case.options)["pipeline"] for case in mine} == {0, 1, 2}, style
+    assert {(c.spec.overflow, c.spec.lanes) for c in macs} >= {
+        ("wrap", 1), ("saturate", 1), ("saturate", 3)}  # fmt: skip
+
+
+def test_batches_are_all_cases_and_of_one_unit():
+    cases = suite.all_cases()
+    cut = batches(cases, 20)
+    assert sorted(map(str, cases)) == sorted(str(case) for batch in cut for case in batch)
+    assert max(map(len, cut)) <= 20
+    assert all(len({case.unit for case in batch}) == 1 for batch in cut)
+
+
+def test_a_new_style_is_picked_up_and_a_wrong_one_is_found(styles):
+    needs_both()
+    cases = [c for c in suite.all_cases(["multiplier"]) if c.spec.weights.name == "int4"]
+    cases = [case for case in cases if case.style in ("plain", "mine", "wrong")]
+    assert len(cases) == 3
+    cases.append(Case("mac", INT4, (("style", "separate-mine"),)))
+    found = verify_all(cases, jobs=1, quick=False)
+    assert not found.ok
+    rows = {(row.unit, row.style): row for row in found.rows}
+    for key in (("multiplier", "plain"), ("multiplier", "mine"), ("mac", "separate-mine")):
+        simulated = [f for f in rows[key].failures if f.startswith(("icarus", "verilator"))]
+        assert simulated == [], key
+        assert min(rows[key].results.values()) > 500
+        assert rows[key].bins_hit == rows[key].bins > 40
+    (failure,) = [f for f in rows["multiplier", "wrong"].failures if f.startswith("verilator")]
+    assert "w=0x5 a=0xb3: product -384 != -385" in failure
+    text = "\n".join(found.lines())
+    assert "FAILED" in text
+    assert found.as_dict()["modules"] == 4
+
+
+def test_what_was_not_compared_or_said_is_a_failure():
+    row = Row("mac", "plain", 1, {"icarus": 5, "verilator": 7}, 3, 3, [], 1.0)
+    both = ("icarus", "verilator")
+    assert Whole([row], both, 1.0, 2).ok
+    assert not Whole([], both, 1.0, 2).ok
+    silent = Row("mac", "plain", 1, {"icarus": 5}, 3, 3, [], 1.0)
+    assert not Whole([silent], both, 1.0, 2).ok
+    warned = Row("mac", "plain", 1, row.results, 3, 3, ["m: icarus: warning"], 1.0)
+    assert not Whole([warned], both, 1.0, 2).ok
+    assert "mac plain: m: icarus: warning" in Whole([warned], both, 1.0, 2).lines()
+    assert Checked(5, 0, "", {"stall": 0}).failure == "1 bins missed: stall"
+    with pytest.raises(ValueError, match=r"^nothing to verify: there is no case$"):
+        verify_all([])
