@@ -9,7 +9,8 @@ from amaranth import Module, Mux, Signal, signed
 from macsmith.experiments.verify.proof import Proofs, decide, pose, prove
 from macsmith.experiments.verify.proof_adders import Adders, Form, rewrite
 from macsmith.experiments.verify.proof_words import Differ, Words, prove_words
-from macsmith.hw.aig import FALSE, TRUE, Graph, to_aigs
+from macsmith.hw.aig import FALSE, TRUE, Graph
+from macsmith.hw.aig_yosys import to_aigs
 from macsmith.hw.cec import satisfy
 from macsmith.hw.mac import MACS, Mac
 from macsmith.hw.multiplier import Multiplier

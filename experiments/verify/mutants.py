@@ -18,7 +18,7 @@ from macsmith.experiments.verify import runner
 from macsmith.experiments.verify.bench import FULL
 from macsmith.experiments.verify.proof import decide, pose
 from macsmith.hw import yosys
-from macsmith.hw.aig import Source, to_aigs
+from macsmith.hw.aig_yosys import Source, to_aigs
 from macsmith.hw.export import to_verilog_many
 from macsmith.sim.spec import MacSpec
 

@@ -14,7 +14,9 @@ from amaranth.lib import data, wiring
 from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.proof_step import RELATED, Problem, combinational, step
 from macsmith.experiments.verify.proof_words import Differ, prove_words
-from macsmith.hw.aig import Aig, to_aigs
+from macsmith.hw import yosys
+from macsmith.hw.aig import Aig
+from macsmith.hw.aig_yosys import to_aigs
 from macsmith.hw.cec import Undecided
 from macsmith.sim.spec import MacSpec
 
@@ -125,19 +127,39 @@ def prove(
                     continue
                 options = {"pipeline": pipeline} if "pipeline" in kind.options else {}
                 components[spec, style, pipeline] = kind.make(spec, style=style, **options)
-    graphs = to_aigs(
-        {f"plain {k}": component for k, component in enumerate(plains.values())}
-        | {f"unit {k}": component for k, component in enumerate(components.values())},
-        expose={f"plain {k}": RELATED for k in range(len(plains))},
-    )
+    designs = {f"plain {k}": component for k, component in enumerate(plains.values())}
+    designs |= {f"unit {k}": component for k, component in enumerate(components.values())}
+    graphs, refused = _graphs(designs)
     numbers = {spec: k for k, spec in enumerate(plains)}
     proofs = []
     for k, ((spec, style, pipeline), component) in enumerate(components.items()):
         begun = time.monotonic()
+        if note := refused.get(f"unit {k}"):
+            proofs.append(
+                Proof(unit, style, _describe(unit, spec), pipeline, "undecided", 0, {}, note=note)
+            )
+            continue
         problem = pose(graphs[f"plain {numbers[spec]}"], graphs[f"unit {k}"], component)
         name = _describe(unit, spec)
         proofs.append(decide(problem, (unit, style, name, pipeline), begun, limit_s))
     return Proofs(tuple(proofs), time.monotonic() - started)
+
+
+def _graphs(designs: Mapping[str, wiring.Component]) -> tuple[dict[str, Aig], dict[str, str]]:
+    """The graphs, and why some designs have none: they are clocked by another net than ``clk``."""
+    expose = {name: RELATED for name in designs if name.startswith("plain")}
+    try:
+        return to_aigs(designs, expose), {}
+    except yosys.YosysError:
+        graphs, refused = {}, {}
+    for name, design in designs.items():
+        try:
+            graphs |= to_aigs({name: design}, expose)
+        except yosys.YosysError as error:
+            if name.startswith("plain"):
+                raise
+            refused[name] = f"no step of one clock: {error}"
+    return graphs, refused
 
 
 def pose(plain: Aig, unit: Aig, component: wiring.Component) -> Problem:
