@@ -1,5 +1,6 @@
 """Operands worth driving: the classes of a format's codes, and all pairs or a sample of them."""
 
+import itertools
 import random
 from collections.abc import Iterator
 from functools import lru_cache
@@ -13,6 +14,8 @@ __all__ = [
     "corner_zero_points",
     "drawn_zero_points",
     "levels_at",
+    "operand_bins",
+    "operand_hits",
     "pair_count",
     "sweep",
     "zero_point_plan",
@@ -93,6 +96,23 @@ class Corners:
             bins += [f"z={z:#x}" for z in zs]
             bins += [f"w={c:#x} z={z:#x}" for c in still for z in zs]
         return bins
+
+
+def operand_bins(spec: MacSpec) -> list[str]:
+    """Bins of one lane: each class of weights with each of activations, each weight code."""
+    classes = itertools.product(Corners(spec.weights).classes, Corners(spec.activations).classes)
+    return [*(f"w {w} x a {a}" for w, a in classes), *Corners(spec.weights).code_bins()]
+
+
+def operand_hits(spec: MacSpec, products: set[tuple[int, int, int]]) -> set[str]:
+    """Bins of `operand_bins` that these ``(w, a, z)`` hit."""
+    w_corners, a_corners, hits = Corners(spec.weights), Corners(spec.activations), set()
+    a_names = [a_corners.of(a) for a in range(2**spec.activations.width)]
+    for w, a, z in products:
+        hits |= {f"w={w:#x}", f"z={z:#x}", f"w={w:#x} z={z:#x}"}
+        if a_names[a]:
+            hits |= {f"w {v} x a {u}" for v in w_corners.of(w, z) for u in a_names[a]}
+    return hits
 
 
 def zero_point_plan(fmt: Format, other_bits: int, limit: int) -> list[int | None]:

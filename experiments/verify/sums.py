@@ -15,6 +15,8 @@ from macsmith.experiments.verify.corners import (
     corner_zero_points,
     drawn_zero_points,
     levels_at,
+    operand_bins,
+    operand_hits,
     pair_count,
     sweep,
 )
@@ -87,23 +89,6 @@ def extreme(spec: MacSpec, sign: int) -> tuple[int, int, int]:
                 a = a_levels.index(pick(a_levels))
                 best = max(best, (sign * u * a_levels[a], w, a, z))
     return best[1:]
-
-
-def operand_bins(spec: MacSpec) -> list[str]:
-    """Bins of one lane: each class of weights with each of activations, each weight code."""
-    classes = itertools.product(Corners(spec.weights).classes, Corners(spec.activations).classes)
-    return [*(f"w {w} x a {a}" for w, a in classes), *Corners(spec.weights).code_bins()]
-
-
-def operand_hits(spec: MacSpec, products: set[tuple[int, int, int]]) -> set[str]:
-    """Bins of `operand_bins` that these ``(w, a, z)`` hit."""
-    w_corners, a_corners, hits = Corners(spec.weights), Corners(spec.activations), set()
-    a_names = [a_corners.of(a) for a in range(2**spec.activations.width)]
-    for w, a, z in products:
-        hits |= {f"w={w:#x}", f"z={z:#x}", f"w={w:#x} z={z:#x}"}
-        if a_names[a]:
-            hits |= {f"w {v} x a {u}" for v in w_corners.of(w, z) for u in a_names[a]}
-    return hits
 
 
 class _Driver:
