@@ -8,7 +8,7 @@ adder that propagates carries.
 from dataclasses import dataclass
 from itertools import chain
 
-from amaranth import Cat, Const, Module, Signal, Value, signed
+from amaranth import Cat, Const, Module, Signal, Value
 from amaranth.hdl._ast import Operator, SwitchValue
 
 from macsmith.hw.adders import FullAdder, HalfAdder
@@ -98,9 +98,7 @@ class Heap:
         Bits below the first column with two stay as they are.
         """
         columns, _ = self._reduced(self._columns(width, self._constant))
-        total = Signal(signed(width), name="total")
-        self._tree.d.comb += total.eq(_propagated(columns))
-        return total
+        return self._propagated(_row(columns, 0), _row(columns, 1), columns)
 
     def onto(self, base: Value, width: int, bound: int) -> Value:
         """``base`` plus the sum, modulo ``2**width``, signed.
@@ -113,7 +111,10 @@ class Heap:
             T = sum + 2**(n-1), bits without a sign, fits the low n bits for an n of bound at least
             base - 2**(n-1):    bit n-1 inverted, and as inverted taken from what is above
 
-             base[n:]  +  ~base[n-1] in every bit  +  carry       |  base[:n] + T, in the tree
+             base[n:] + (~base[n-1] in every bit)  |  base[:n] + T, in the tree
+
+        What leaves the tree on the left is added to the upper part of the second row, which is 0 or
+        -1, before the two rows meet in one adder.
         """
         n = self._offset_width(bound)
         base = extended(base, max(width, len(base)))[:width]
@@ -124,16 +125,21 @@ class Heap:
         self.add(base[: n - 1])
         self.add_bit(down, n - 1)
         columns, carries = self._reduced(self._columns(n, self._constant + 2 ** (n - 1)))
-        low = Signal(n + 1, name="low")
         carry = Signal(name="carry")
-        total = Signal(signed(width), name="total")
-        upper = Cat(carry, base[n:]) + Cat(carry, down.replicate(width - n))
-        self._tree.d.comb += [
-            low.eq(_propagated(columns)),
-            carry.eq(Cat(low[n], *carries).any()),
-            total.eq(Cat(low[:n], upper[1 : width - n + 1])),
-        ]
-        return total
+        self._tree.d.comb += carry.eq(Cat(*carries).any())
+        above = Cat(down ^ carry, (down & ~carry).replicate(width - n - 1))
+        return self._propagated(
+            Cat(_row(columns, 0), base[n:]), Cat(_row(columns, 1), above), columns
+        )
+
+    def _propagated(self, first: Value, second: Value, columns: list[list[_Bit]]) -> Value:
+        """``first + second``, signed, as wide as they; bits below the first pair stay."""
+        low = next((k for k, column in enumerate(columns) if len(column) > 1), len(columns))
+        if low == len(first):
+            return first.as_signed()
+        high = Signal(len(first) - low, name="sum")
+        self._tree.d.comb += high.eq(first[low:] + second[low:])
+        return Cat(first[:low], high).as_signed()
 
     def _offset_width(self, bound: int) -> int:
         """The least n, bound at least, for which ``2**(n-1)`` makes sum and constants positive."""
@@ -187,10 +193,3 @@ def _row(columns: list[list[_Bit]], row: int) -> Value:
     """One of the two numbers that columns of at most two bits are."""
     bits = [column[row].value if row < len(column) else Const(0, 1) for column in columns]
     return Cat(Const(1, 1) if bit is None else bit for bit in bits)
-
-
-def _propagated(columns: list[list[_Bit]]) -> Value:
-    """The sum of the two rows, with its carry; bits below the first pair stay as they are."""
-    low = next((k for k, column in enumerate(columns) if len(column) > 1), len(columns))
-    first, second = _row(columns, 0), _row(columns, 1)
-    return Cat(first[:low], first[low:] + second[low:])

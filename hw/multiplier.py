@@ -119,13 +119,13 @@ class Plain(Scheme):
     """A plain `Decoder` per operand and ``*``: synthesis picks the rest."""
 
     def rows(self, m, heap, weight, activation, name):
-        # A wire of its own: its bits go different ways, and each would repeat the product.
-        product = Signal((weight * activation).shape(), name=name)
-        m.d.comb += product.eq(weight * activation)
-        heap.add(product)
+        heap.add(self.product(m, weight, activation, name))
 
     def product(self, m, weight, activation, name="product"):
-        return weight * activation
+        # A wire of its own: its bits go different ways, and each would repeat the product.
+        product = Signal(signed(self.spec.product_width), name=name)
+        m.d.comb += product.eq(weight * activation)
+        return product
 
 
 def _decode(m: Module, fmt, code: Value, z: Value | None, name: str) -> Value:

@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 import traceback
+from collections import Counter
 from pathlib import Path
 
 from pyosys import libyosys
@@ -29,6 +30,8 @@ PASSES = (
     "opt_clean -purge",
 )
 
+MOST_ROUNDS = 4
+
 #: `! vector` is right but reads as a truncation (Verilator's WIDTHTRUNC); `~ (| vector)` does not.
 IS_ZERO = r"""
 module \$logic_not (A, Y);
@@ -43,6 +46,23 @@ endmodule
 """
 
 
+def partly_used(netlist: dict) -> list[str]:
+    """Wires of which some bits are read under this name and others not: linters complain."""
+    (module,) = netlist["modules"].values()
+    read = {bit for port in module["ports"].values() for bit in port["bits"]}
+    for cell in module["cells"].values():
+        for pin, bits in cell["connections"].items():
+            if cell["port_directions"][pin] == "input":
+                read.update(bits)
+    names = Counter(bit for net in module["netnames"].values() for bit in set(net["bits"]))
+    return [
+        name
+        for name, net in module["netnames"].items()
+        if name not in module["ports"]
+        and len({bit in read and names[bit] == 1 for bit in net["bits"]}) == 2
+    ]
+
+
 def convert(job: dict, folder: Path) -> str:
     """Verilog of one module, without Yosys' own header, which names the machine it was built on."""
     source, target = folder / "in.il", folder / "out.v"
@@ -52,6 +72,15 @@ def convert(job: dict, folder: Path) -> str:
     design.run_pass(f"read_rtlil {source}")
     for command in PASSES:
         design.run_pass(command.format(folder=folder))
+    for _ in range(MOST_ROUNDS):  # narrower cells leave bits of what drives them unused
+        design.run_pass(f"write_json {folder}/netlist.json")
+        wires = partly_used(json.loads((folder / "netlist.json").read_text()))
+        if not wires:
+            break
+        for wire in wires:
+            design.run_pass(f"splitnets -format _ w:{wire}")
+        for command in ("opt_clean -purge", "splitcells", "wreduce", "opt_clean -purge"):
+            design.run_pass(command)
     module = design.top_module()
     order = {"\\" + port: k for k, port in enumerate(job["ports"], 1)}
     for port in (wire for wire in module.wires_.values() if wire.port_id):
