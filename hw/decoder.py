@@ -18,13 +18,6 @@ DECODERS = Styles("decoder")
 class Decoder(wiring.Component):
     """Combinational: ``level = fmt.levels_at(z)[code]``.
 
-    ========  ==========================================================================
-    style     structure
-    ========  ==========================================================================
-    plain     the format's table; wires where a code is its level (or a multiple of it)
-    shaped    dINT only: code shifted to a level, and a multiplexer for the two specials
-    ========  ==========================================================================
-
     Parameters
     ----------
     fmt : Format
@@ -33,6 +26,7 @@ class Decoder(wiring.Component):
     Members
     -------
     code : In(unsigned(fmt.width))
+        The pattern as it is stored.
     z : In(unsigned(fmt.width))
         Zero point; only where ``fmt.zero_pointed``. Constant per output channel in use, but the
         decoder does not rely on it.

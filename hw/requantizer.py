@@ -45,12 +45,17 @@ class Requantizer(wiring.Component):
         Of the domain ``sync``, where there is a pipeline. ``rst`` is synchronous, active high, and
         sets the registers to 0.
     acc : In(signed(numbers.acc_width))
+        The accumulator.
     correction : In(signed(numbers.correction_width))
-        Only where its width is not 0.
+        Taken from ``acc`` first; only where its width is not 0.
     multiplier : In(unsigned(numbers.multiplier_width))
+        The scale's digits.
     shift : In(unsigned(numbers.shift_width))
+        Places that the product moves right, 0 to ``numbers.max_shift``.
     zero_point : In(signed(numbers.out_width))
+        Added after the rounding.
     y : Out(signed(numbers.out_width))
+        The result, clamped to its width.
 
     Attributes
     ----------
