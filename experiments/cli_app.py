@@ -16,8 +16,18 @@ __all__ = [
 ]  # fmt: skip
 
 
+#: From a format to what it costs, as a newcomer meets them.
+ORDER = (
+    "formats", "verilog", "datasheet", "verify", "prove", "mutants", "synth", "styles", "codemap",
+    "quantize", "eval", "reproduce", "doctor",
+)  # fmt: skip
+
+
 class Commands(TyperGroup):
-    """Commands in the order they are written; an unknown one is answered with the nearest."""
+    """Commands in `ORDER`; an unknown one is answered with the nearest."""
+
+    def list_commands(self, ctx):
+        return [name for name in dict.fromkeys((*ORDER, *self.commands)) if name in self.commands]
 
     def resolve_command(self, ctx, args):
         if args and args[0] not in self.commands:

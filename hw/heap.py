@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from itertools import chain
 
 from amaranth import Cat, Const, Module, Signal, Value
-from amaranth.hdl._ast import Operator, SwitchValue
 
 from macsmith.hw.adders import FullAdder, HalfAdder
 from macsmith.hw.bits import extended
@@ -46,13 +45,11 @@ class Heap:
         self._adders = 0
 
     def add(self, number: Value, shift: int = 0) -> None:
-        """Add ``number * 2**shift``; its own shape says whether it is signed."""
+        """Add ``number * 2**shift``; its own shape says whether it is signed.
+
+        It is made of signals: its bits go different ways, and each would repeat an operator.
+        """
         number = Value.cast(number)
-        if isinstance(number, Operator | SwitchValue):
-            # A wire of its own: its bits go different ways, and each would repeat the operator.
-            wire = Signal(number.shape(), name="addend")
-            self._tree.d.comb += wire.eq(number)
-            number = wire
         for k, bit in enumerate(number):
             if number.shape().signed and k == len(number) - 1:
                 self.subtract_bit(bit, shift + k)

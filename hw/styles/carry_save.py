@@ -33,7 +33,9 @@ def carry_save(multiplier: Style, m: Module, unit: SumUnit, x: Operands) -> None
     heap, x = entering(multiplier, m, unit, x)
     sum_reg, carry_reg = Signal(width), Signal(width)
     for reg in (sum_reg, carry_reg):
-        heap.add(only_if(~x.clear, reg))
+        base = Signal(width, name=f"{reg.name}_base")
+        m.d.comb += base.eq(only_if(~x.clear, reg))
+        heap.add(base)
     with m.If(x.en):
         m.d.sync += [
             reg.eq(row) for reg, row in zip((sum_reg, carry_reg), heap.rows(width), strict=True)

@@ -31,8 +31,11 @@ class SignMagnitude(Scheme):
                 magnitude.add_bit(w[i] & a[j], i + j)
         total = magnitude.total(len(w) + len(a))
         negative = Signal(name=f"{name}_negative")
-        m.d.comb += negative.eq(w_sign ^ a_sign)
-        flipped = total.as_unsigned() ^ negative.replicate(len(total))
+        flipped = Signal(len(total), name=f"{name}_flipped")
+        m.d.comb += [
+            negative.eq(w_sign ^ a_sign),
+            flipped.eq(total.as_unsigned() ^ negative.replicate(len(total))),
+        ]
         heap.add(Cat(flipped, negative).as_signed())
         heap.add_bit(negative, 0)
 
