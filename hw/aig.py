@@ -12,16 +12,17 @@ from functools import cached_property
 
 import numpy as np
 
-__all__ = ["FALSE", "TRUE", "Aig", "Graph"]
+__all__ = ["FALSE", "TRUE", "Aig", "Bit", "Graph"]
 
 FALSE, TRUE = 0, 1
 
+#: Name of a word, and a bit's number in it.
 Bit = tuple[str, int]
 
 
 @dataclass(frozen=True)
 class Aig:
-    """A circuit of one clock; each word's bits in order of their number.
+    """A circuit; each word's bits in order of their number.
 
     Attributes
     ----------
@@ -33,6 +34,8 @@ class Aig:
         Literals.
     gates : tuple of (variable, literal, literal)
         ANDs, each after its operands.
+    clock_lits : tuple of int
+        A register takes its next state when its literal of these rises.
     """
 
     inputs: tuple[Bit, ...]
@@ -43,42 +46,7 @@ class Aig:
     output_lits: tuple[int, ...] = field(repr=False)
     next_lits: tuple[int, ...] = field(repr=False)
     gates: tuple[tuple[int, int, int], ...] = field(repr=False)
-
-    @classmethod
-    def parse(cls, text: str) -> "Aig":
-        """From ASCII AIGER with a symbol table."""
-        rows = text.splitlines()
-        kind, *counts = rows[0].split()
-        if kind != "aag":
-            raise ValueError(f"wanted ASCII AIGER ('aag'), got {kind!r}")
-        _, i, n, o, a = map(int, counts)
-        table = iter(rows[1:])
-        numbers = [[tuple(map(int, next(table).split())) for _ in range(k)] for k in (i, n, o, a)]
-        ins, latches, outs, ands = numbers
-        names = {}
-        for row in table:
-            if row == "c":
-                break
-            key, _, symbol = row.partition(" ")
-            names[key] = _bit(symbol)
-
-        def named(key: str, count: int) -> tuple[Bit, ...]:
-            found: dict[Bit, None] = {}
-            for k in range(count):
-                bit = names.get(f"{key}{k}", (f"{key}{k}", 0))
-                found[(f"{bit[0]}.{key}{k}", 0) if bit in found else bit] = None
-            return tuple(found)
-
-        return cls(
-            named("i", i),
-            named("l", n),
-            named("o", o),
-            tuple(lit >> 1 for (lit,) in ins),
-            tuple(latch[0] >> 1 for latch in latches),
-            tuple(lit for (lit,) in outs),
-            tuple(latch[1] for latch in latches),
-            tuple((gate >> 1, x, y) for gate, x, y in ands),
-        )
+    clock_lits: tuple[int, ...] = field(repr=False)
 
     @cached_property
     def input_widths(self) -> dict[str, int]:
@@ -223,14 +191,6 @@ class Graph:
                     delta >>= 7
                 data.append(delta)
         return bytes(data)
-
-
-def _bit(symbol: str) -> Bit:
-    """("acc", 3) of ``acc[3]``; of several names for one bit the plainest."""
-    names = symbol.split()  # Verilog's own wires are _0_, _1_, ..
-    alias = min(names, key=lambda n: ("." in n, "$" in n, n.startswith("_"), len(n), n))
-    name, bracket, number = alias.rpartition("[")
-    return (name, int(number[:-1])) if bracket else (alias, 0)
 
 
 def _widths(bits: Iterable[Bit]) -> dict[str, int]:

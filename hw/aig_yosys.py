@@ -1,5 +1,6 @@
 """Units as and-inverter graphs, by Yosys: every adder a chain of full adders."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -7,7 +8,8 @@ from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from macsmith.hw import yosys
-from macsmith.hw.aig import Aig
+from macsmith.hw.aig import FALSE, TRUE, Aig, Bit
+from macsmith.hw.aig_clocks import one_clock
 
 __all__ = ["Source", "to_aigs"]
 
@@ -60,12 +62,12 @@ _PASSES = (
     "dffunmap",
     "simplemap",
     "opt_clean",
-    # What the graph leaves out must not be there: other clocks and edges, latches.
-    "select -assert-none t:$_DFF_P_ w:clk %co:+$_DFF_P_[C] %d",
-    "select -assert-none t:$_DFF_N_ t:$_DLATCH_* t:$_SR_*",
     "aigmap",
     "opt_clean",
 )
+
+#: Flip-flops, and whether they take at the falling edge of their clock.
+_CLOCKED = {"$_DFF_P_": False, "$_DFF_N_": True}
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ def to_aigs(
     """The graph of each design, by name, for the start-up of one Yosys.
 
     ``expose`` names, by design, a signal inside it that is to be an output as well, if it is there.
-    `yosys.YosysError` where a design has another clock than ``clk``, a falling edge or a latch.
+    Every register is on ``clk``'s rising edge: `aig_clocks` says what becomes of others. ValueError
+    on a latch, or a clock of which it knows nothing.
     """
     files, passes = {"ripple.v": _RIPPLE}, []
     for k, (name, design) in enumerate(designs.items()):
@@ -106,7 +109,117 @@ def to_aigs(
             *_PASSES[:2],
             *([f"expose w:{inner} w:{inner}$*"] if inner else []),
             *_PASSES[2:],
-            f"write_aiger -ascii -symbols {k}.aag",
+            f"write_json {k}.json",
         ]
-    texts = yosys.run(passes, files, [f"{k}.aag" for k in range(len(designs))])
-    return {name: Aig.parse(texts[f"{k}.aag"]) for k, name in enumerate(designs)}
+    texts = yosys.run(passes, files, [f"{k}.json" for k in range(len(designs))])
+    graphs = {}
+    for k, name in enumerate(designs):
+        (module,) = (
+            module
+            for module in json.loads(texts[f"{k}.json"])["modules"].values()
+            if "top" in module["attributes"]
+        )
+        graphs[name] = one_clock(_Reader(module).aig())
+    return graphs
+
+
+class _Reader:
+    """A module of ANDs, inverters and flip-flops, in Yosys' JSON.
+
+    ValueError on any other cell, on a bit that nothing drives, and on a loop.
+    """
+
+    def __init__(self, module: dict):
+        self.ports = module["ports"]
+        self.cells = [
+            (cell["type"], {pin: bits[0] for pin, bits in cell["connections"].items()})
+            for cell in module["cells"].values()
+            if cell["type"] != "$scopeinfo"
+        ]
+        self.registers = [(kind, pins) for kind, pins in self.cells if kind in _CLOCKED]
+        self.drivers = {}
+        for kind, pins in self.cells:
+            if kind in _CLOCKED:
+                continue
+            if kind not in ("$_AND_", "$_NOT_"):
+                raise ValueError(f"a cell {kind} is no gate and no register of one clock")
+            self.drivers[pins["Y"]] = pins
+        self.names = {}
+        for name, net in module["netnames"].items():
+            if not net["hide_name"]:
+                for k, bit in enumerate(net["bits"]):
+                    self.names.setdefault(bit, []).append((name, k))
+
+    def aig(self) -> Aig:
+        """The circuit, its registers on whatever clocks they have."""
+        inputs = self._port_bits("input")
+        outputs = self._port_bits("output")
+        registers = self._register_names()
+        self.lits = {"0": FALSE, "1": TRUE}
+        self.gates: list[tuple[int, int, int]] = []
+        for bit in (*inputs.values(), *(pins["Q"] for _, pins in self.registers)):
+            self.lits[bit] = 2 * (len(self.lits) - 1)
+        # constants count for one variable
+        self.free = len(self.lits) - 2
+        output_lits = tuple(self._lit(bit) for bit in outputs.values())
+        next_lits = tuple(self._lit(pins["D"]) for _, pins in self.registers)
+        clock_lits = tuple(self._lit(pins["C"]) ^ _CLOCKED[kind] for kind, pins in self.registers)
+        return Aig(
+            tuple(inputs),
+            registers,
+            tuple(outputs),
+            tuple(self.lits[bit] >> 1 for bit in inputs.values()),
+            tuple(self.lits[pins["Q"]] >> 1 for _, pins in self.registers),
+            output_lits,
+            next_lits,
+            tuple(self.gates),
+            clock_lits,
+        )
+
+    def _port_bits(self, direction: str) -> dict[Bit, int]:
+        return {
+            (name, k): bit
+            for name, port in self.ports.items()
+            if port["direction"] == direction
+            for k, bit in enumerate(port["bits"])
+        }
+
+    def _register_names(self) -> tuple[Bit, ...]:
+        """Of several names for one bit the plainest."""
+        found: dict[Bit, None] = {}
+        for k, (_, pins) in enumerate(self.registers):
+            names = self.names.get(pins["Q"], [(f"register{k}", 0)])
+            # Verilog's own wires are _0_, _1_, ..
+            name, bit = min(
+                names, key=lambda n: ("." in n[0], "$" in n[0], n[0].startswith("_"), len(n[0]), n)
+            )
+            found[(f"{name}.{k}", 0) if (name, bit) in found else (name, bit)] = None
+        return tuple(found)
+
+    def _lit(self, root: int | str) -> int:
+        """The literal of a bit, its gates made before it."""
+        stack, open_bits = [root], set()
+        while stack:
+            bit = stack[-1]
+            if bit in self.lits:
+                open_bits.discard(stack.pop())
+                continue
+            pins = self.drivers.get(bit)
+            if pins is None:
+                raise ValueError(f"nothing drives {self.names.get(bit, [bit])[0]}")
+            sources = [pins[pin] for pin in ("A", "B") if pin in pins]
+            missing = [source for source in sources if source not in self.lits]
+            if missing:
+                if bit in open_bits:
+                    raise ValueError(f"a loop through {self.names.get(bit, [bit])[0]}")
+                open_bits.add(bit)
+                stack += missing
+                continue
+            x, *y = (self.lits[source] for source in sources)
+            if y:
+                var = self.free + len(self.gates) + 1
+                self.gates.append((var, x, y[0]))
+                self.lits[bit] = 2 * var
+            else:
+                self.lits[bit] = x ^ 1
+        return self.lits[root]
