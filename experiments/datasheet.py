@@ -16,9 +16,9 @@ from amaranth.lib import wiring
 from macsmith.experiments.units import get_unit
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["Datasheet", "PortRow", "StyleRow", "datasheet", "sections"]
+__all__ = ["Datasheet", "PortRow", "StyleRow", "datasheet", "ports_of", "sections"]
 
-_PORTS, _CLOCK = "Members", "clk, rst"
+_PORTS = "Members"
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Datasheet:
 def datasheet(unit: str, spec: MacSpec, style: str = "plain", **options: Any) -> Datasheet:
     """The datasheet of a unit.
 
-    ValueError on bad input, and where a port of the component is not in its docstring.
+    ValueError on bad input, and where the docstring does not say what a port means.
     """
     kind = get_unit(unit)
     component = kind.make(spec, style=style, **options)
@@ -138,7 +138,7 @@ def datasheet(unit: str, spec: MacSpec, style: str = "plain", **options: Any) ->
         description=description.strip("\n"),
         style=style,
         latency=getattr(component, "latency", None),
-        ports=_ports(component, _entries(parts.get(_PORTS, ""))),
+        ports=ports_of(component),
         styles=tuple(styles),
         parameters=_entries(parts.get("Parameters", "")),
     )
@@ -180,18 +180,22 @@ def _entries(body: str) -> dict[str, str]:
     return {name: " ".join(text) for name, text in found.items()}
 
 
-def _ports(component: wiring.Component, meanings: Mapping[str, str]) -> tuple[PortRow, ...]:
+def ports_of(component: wiring.Component) -> tuple[PortRow, ...]:
+    """The ports, clock and reset first; ValueError where the docstring does not say what one
+    means."""
+    parts = sections(inspect.getdoc(type(component)) or "")
+    meanings = _entries(parts.get(_PORTS, ""))
     rows = []
     if getattr(component, "latency", 1) != 0:
         clock = meanings.get("clk", "")
         rows = [PortRow(name, "in", 1, False, clock) for name in ("clk", "rst")]
-        missing = [row.name for row in rows if row.name not in meanings]
+        missing = [row.name for row in rows if not row.meaning]
     else:
         missing = []
     for path, member, value in component.signature.flatten(component):
         name = "__".join(map(str, path))
-        meaning = next((meanings[n] for n in (name, ".".join(map(str, path)), str(path[0]))
-                        if n in meanings), None)  # fmt: skip
+        names = name, ".".join(map(str, path)), str(path[0])
+        meaning = next((meanings[n] for n in names if meanings.get(n)), None)
         if meaning is None:
             missing.append(name)
             continue
@@ -200,7 +204,7 @@ def _ports(component: wiring.Component, meanings: Mapping[str, str]) -> tuple[Po
         rows.append(PortRow(name, direction, shape.width, shape.signed, meaning))
     if missing:
         raise ValueError(
-            f"{type(component).__name__}: no entry for port {', '.join(missing)} under "
+            f"{type(component).__name__}: no meaning of port {', '.join(missing)} under "
             f"{_PORTS!r} in its docstring"
         )
     return tuple(rows)

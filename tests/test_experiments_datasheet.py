@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from macsmith.experiments.datasheet import datasheet, sections
+from macsmith.experiments.datasheet import datasheet, ports_of, sections
 from macsmith.experiments.units import UNITS, get_unit, spec_for
 from macsmith.hw.export import to_verilog
 from macsmith.hw.mac import Mac
@@ -45,9 +45,40 @@ def test_widths_signs_and_latency_are_the_components():
     assert min(row.latency for row in sheet.styles) == 3
 
 
-def test_a_port_without_an_entry_is_refused(monkeypatch):
-    monkeypatch.setattr(Mac, "__doc__", Mac.__doc__.replace("    clear : In(1)\n", ""))
-    with pytest.raises(ValueError, match=r"^Mac: no entry for port clear under 'Members'"):
+SHAPES = [("array", {"dataflow": "weight"}), ("gemm", {"zero_points": False, "sums": True}),
+          ("requantizer", {"pipeline": 2})]  # fmt: skip
+
+
+@pytest.mark.parametrize(("unit", "options"), [*((unit, {}) for unit in UNITS), *SHAPES])
+def test_every_port_of_every_style_has_a_meaning(unit, options):
+    kind, spec = get_unit(unit), spec_of(unit)
+    for style in kind.style_names(spec, **options):
+        component = kind.make(spec, style=style, **options)
+        rows = {row.name: row.meaning for row in ports_of(component)}
+        members = {"__".join(map(str, p)) for p, *_ in component.signature.flatten(component)}
+        assert members <= set(rows)
+        assert all(meaning.endswith(".") for meaning in rows.values()), rows
+
+
+def test_structures_are_one_line_of_plain_words():
+    for unit in UNITS:
+        for row in datasheet(unit, spec_of(unit)).styles:
+            assert row.structure
+            assert not row.structure.endswith((":", ".", "``"))
+            assert "**" not in row.structure
+
+
+@pytest.mark.parametrize(
+    ("there", "instead"),
+    [
+        ("    clear : In(1)\n        With", "    other : In(1)\n        With"),
+        ("        Code of the weight.\n", ""),
+    ],
+)
+def test_a_port_without_a_meaning_is_refused(monkeypatch, there, instead):
+    assert there in Mac.__doc__
+    monkeypatch.setattr(Mac, "__doc__", Mac.__doc__.replace(there, instead))
+    with pytest.raises(ValueError, match=r"^Mac: no meaning of port (clear|w) under 'Members'"):
         datasheet("mac", spec_of("mac"))
 
 

@@ -1,0 +1,111 @@
+"""What mutants are made of, and those that a change of the format's table makes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+from amaranth.lib import wiring
+
+from macsmith.experiments.units import get_unit
+from macsmith.experiments.verify.bench import FULL, Instance
+from macsmith.experiments.verify.runner import describe
+from macsmith.hw.netlist import Netlist
+from macsmith.sim.formats import Format
+from macsmith.sim.spec import MacSpec
+
+__all__ = ["SUBJECTS", "Mutant", "Subject", "swapped"]
+
+#: Long enough for corners, all pairs of codes, stalls and resets; the random run is cut short.
+_EFFORT = replace(FULL, random=1000)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A unit whose mutants are made; ``options`` are its own by name, without the style."""
+
+    unit: str
+    spec: MacSpec
+    style: str = "plain"
+    options: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """For a table."""
+        return f"{self.unit} {self.style}"
+
+    def make(self, weights: Format | None = None) -> wiring.Component:
+        """The component, or the same for other weights; ValueError where its style refuses them."""
+        spec = self.spec if weights is None else replace(self.spec, weights=weights)
+        return get_unit(self.unit).make(spec, style=self.style, **dict(self.options))
+
+    def instance(self, module: str) -> Instance:
+        """The bench's view of it; always for its own spec."""
+        given = {"style": self.style, **dict(self.options)}
+        return replace(describe(self.unit, module, self.spec, self.make(), **given), effort=_EFFORT)
+
+
+_WRAP, _CLAMP = MacSpec("dint4", "int4", 10), MacSpec("dint4", "int4", 10, "saturate")
+_MOVED = MacSpec("dint4z", "int4", 12)
+SUBJECTS = (
+    Subject("decoder", _MOVED),
+    Subject("decoder", _WRAP, "shaped"),
+    Subject("multiplier", MacSpec("int4", "int4", 10), "booth4"),
+    Subject("multiplier", _WRAP, "signmag"),
+    Subject("multiplier", _WRAP, "digits"),
+    Subject("mac", _WRAP),
+    Subject("mac", _CLAMP),
+    Subject("mac", replace(_CLAMP, lanes=3)),
+    Subject("mac", _MOVED, "fused-dadda"),
+    Subject("mac", _WRAP, "carrysave-booth4"),
+    Subject("mac", _WRAP, "gated-booth4"),
+    Subject("mac", _WRAP, "separate-nibble", (("pipeline", 2),)),
+    Subject("dot", replace(_WRAP, lanes=2), "fused-digits"),
+    Subject("shared", _WRAP, "fused-picked", (("outputs", 2),)),
+    Subject("requantizer", MacSpec("int4", "int4", 9)),
+)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One fault: what, where, and the circuit that has it: Verilog, or a mapped netlist."""
+
+    name: str
+    subject: Subject
+    level: str
+    operator: str
+    place: str
+    circuit: str | Netlist = field(repr=False)
+
+
+def swapped(subject: Subject) -> Iterator[tuple[str, wiring.Component]]:
+    """The unit with the two specials of its dINT exchanged, or one of them with the other's sign.
+
+    Nothing where the format has no specials, or the style is not made from its table.
+    """
+    if subject.unit in ("requantizer", "float_mac"):
+        return
+    for place, weights in _tables(subject.spec.weights):
+        try:
+            yield place, subject.make(weights)
+        except ValueError:  # of the style: this is no dINT any more
+            continue
+
+
+@lru_cache(maxsize=64)
+def _tables(fmt: Format) -> tuple[tuple[str, Format], ...]:
+    specials = [code for code, level in enumerate(fmt.levels) if abs(level) == 1]
+    if not fmt.frac_bits or len(specials) != 2:
+        return ()
+
+    def table(plus: int, minus: int) -> Format:
+        levels = list(fmt.levels)
+        for code in specials:
+            levels[code] = {1: plus, -1: minus}[levels[code]]
+        return Format(fmt.name, fmt.width, tuple(levels), fmt.frac_bits, fmt.affine)
+
+    return (
+        ("+1 and -1 exchanged", table(-1, 1)),
+        ("both +1", table(1, 1)),
+        ("both -1", table(-1, -1)),
+    )
