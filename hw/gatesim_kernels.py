@@ -83,6 +83,8 @@ def simulate(
         _count_cells(before, values, lanes, clock_cells, pin_start, pins, hist_start, histogram)
         for i in range(state.shape[0]):  # their outputs move when the next operands settle
             settled[state[i]] = values[state[i]]
+        for i in range(clock_nets.shape[0]):  # behind a gate they may not be what they were
+            settled[clock_nets[i]] = values[clock_nets[i]]
 
 
 @numba.njit(cache=True)
