@@ -87,14 +87,15 @@ def datasheet(
 @app.command()
 def mutants(
     seed: Annotated[int, typer.Option(help="of the faults that are drawn")] = 0,
-    count: Annotated[int, typer.Option(help="how many")] = 200,
+    count: Annotated[int, typer.Option(help="how many in RTL, and as many in netlists")] = 300,
+    pdk: Annotated[str | None, typer.Option(help="library of the netlists; else osu018")] = None,
     json: Json = False,
 ) -> None:
     """Put faults into units: the benches must find each that is not proven harmless."""
     from macsmith.experiments.verify.mutants import run
 
-    with console.working(f"{count} mutants"):
-        report = run(count, seed)
+    with console.working(f"{2 * count} mutants"):
+        report = run(count, seed, library=pdk)
     console.report(report, json)
     if not report.ok:
         raise typer.Exit(1)

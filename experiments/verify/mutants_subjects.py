@@ -39,6 +39,11 @@ class Subject:
         spec = self.spec if weights is None else replace(self.spec, weights=weights)
         return get_unit(self.unit).make(spec, style=self.style, **dict(self.options))
 
+    def plain(self) -> wiring.Component:
+        """The unit's plain style without pipeline: what the proofs compare with."""
+        kind = get_unit(self.unit)
+        return kind.make(self.spec, **{k: v for k, v in self.options if k in kind.contract})
+
     def instance(self, module: str) -> Instance:
         """The bench's view of it; always for its own spec."""
         given = {"style": self.style, **dict(self.options)}
