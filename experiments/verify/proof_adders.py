@@ -108,9 +108,10 @@ class Adders:
             if trivial:  # the gate is a constant, or one of the gates before it
                 leaves, table = trivial[0]
                 self.same[var] = 2 * leaves[0] + (table & 1) if leaves else table & 1
-                cuts[var] = [(leaves, table)]
+                # an adder may have the gate's own operands: (x ^ n) + n + c has x ^ c for its sum
+                cuts[var] = sorted(found.items(), key=_first)[:MOST_CUTS]
                 continue
-            kept = sorted(found.items(), key=lambda cut: (len(cut[0]), cut[0]))[:MOST_CUTS]
+            kept = sorted(found.items(), key=_first)[:MOST_CUTS]
             cuts[var] = [own, *kept]
             for leaves, table in kept:
                 if len(leaves) < 2:
@@ -191,6 +192,11 @@ def _operands_of_or(adders: Adders, var: int) -> list[int]:
         else:
             stack += pair
     return found
+
+
+def _first(cut: tuple[tuple[int, ...], int]) -> tuple[int, tuple[int, ...]]:
+    """Small cuts before large ones."""
+    return len(cut[0]), cut[0]
 
 
 @cache
