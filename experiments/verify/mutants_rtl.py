@@ -5,7 +5,6 @@ fault, which must pass.
 """
 
 import copy
-import itertools
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -132,13 +131,10 @@ def _changes(cell: dict) -> Iterator[tuple[str, str, Callable]]:
     if kind in _ARITHMETIC and _sign_matters(cell):
         yield "sign", kind, lambda *_: _flip_signs(cell)
     for pin in ("A", "B"):
-        bits = pins.get(pin, [])
-        top = len(bits) - sum(1 for _ in itertools.takewhile(lambda b: b == bits[-1], bits[::-1]))
-        if isinstance(bits[-1] if bits else "", int) and top < len(bits) - 1:
-            low = bits[: top + 1]
+        if (word := _zero_extended(pins.get(pin, []))) is not None:
             yield (
                 "sign", f"{kind} {pin} extended by 0",
-                lambda *_, p=pin, low=low, n=len(bits) - len(low): pins.update({p: [*low, *"0" * n]}),
+                lambda *_, p=pin, w=word: pins.update({p: w}),
             )  # fmt: skip
     if "FF" in kind.upper():
         for bit in range(len(pins["Q"])):
@@ -167,6 +163,16 @@ def _changes(cell: dict) -> Iterator[tuple[str, str, Callable]]:
 
 def _put(pins: dict, pin: str, bit: int, value: int | str) -> None:
     pins[pin] = [*pins[pin][:bit], value, *pins[pin][bit + 1 :]]
+
+
+def _zero_extended(bits: list) -> list | None:
+    """The bits with 0 in place of a repeated top bit; None if it is not repeated."""
+    low = list(bits)
+    while len(low) > 1 and low[-1] == low[-2]:
+        low.pop()
+    if len(low) == len(bits) or isinstance(low[-1], str):
+        return None
+    return [*low, *"0" * (len(bits) - len(low))]
 
 
 def _sign_matters(cell: dict) -> bool:
