@@ -163,7 +163,7 @@ def test_algebra_takes_adders_apart():
     right = ripple(graph, x, ripple(graph, z, y)[:12])[:12]
     assert left != right
     adders = Adders(graph, left + right)
-    form = rewrite(Form.of_word(left), adders, 2**12, lambda *_: False)
+    form = rewrite(Form.of_word(left), adders, 2**12)
     assert form.weights == {lit >> 1: 2**k for word in (x, y, z) for k, lit in enumerate(word)}
     how = prove_words(graph, [Words("sum", tuple(left), tuple(right))], time.monotonic() + SOON)
     assert how["algebra"] == 1

@@ -8,14 +8,15 @@ is taken on trust.
 """
 
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from heapq import heapify, heappop, heappush
 from itertools import product
+from typing import Protocol
 
 from macsmith.hw.aig import Graph
 
-__all__ = ["Adders", "Form", "rewrite"]
+__all__ = ["Adders", "Form", "Knowledge", "rewrite"]
 
 MOST_CUTS = 40  # per gate: enough for every adder that was met
 
@@ -46,17 +47,39 @@ class Form:
         if lit >> 1:
             self.weights[lit >> 1] = self.weights.get(lit >> 1, 0) + weight
 
-    def minus(self, other: "Form") -> "Form":
-        """The difference."""
+    def plus(self, other: "Form", times: int) -> "Form":
+        """This and ``times`` another one."""
         weights = dict(self.weights)
         for var, weight in other.weights.items():
-            weights[var] = weights.get(var, 0) - weight
-        return Form(self.constant - other.constant, weights)
+            weights[var] = weights.get(var, 0) + times * weight
+        return Form(self.constant + times * other.constant, weights)
+
+    def centred(self, modulus: int) -> "Form":
+        """The same modulo ``modulus``, with the numbers nearest to 0."""
+        return Form(
+            _nearest(self.constant, modulus),
+            {
+                var: w
+                for var, w in ((v, _nearest(w, modulus)) for v, w in self.weights.items())
+                if w
+            },
+        )
 
     def reduced(self, modulus: int) -> "Form":
         """Modulo ``modulus``, terms of weight 0 left out."""
         weights = {var: w % modulus for var, w in self.weights.items() if w % modulus}
         return Form(self.constant % modulus, weights)
+
+
+class Knowledge(Protocol):
+    """What is known about bits beyond the adders; `proof_ranges` proves it."""
+
+    def exclusive(self, carries: list[int], weight: int, form: Form, modulus: int) -> bool:
+        """Whether at most one of the literals, operands of an OR of that weight in the form, can be
+        1, so that the OR is their sum."""
+
+    def top(self, var: int, form: Form, modulus: int) -> Form | None:
+        """What a parity of the form is, as an integer; None if that is not known."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +109,7 @@ class Adders:
         graph = self.graph
         cuts: dict[int, list[tuple[tuple[int, ...], int]]] = {}
         sums: dict[tuple[int, ...], list[tuple[int, int]]] = defaultdict(list)
+        seen: dict[tuple[tuple[int, ...], int], int] = {}
         majorities: dict[tuple[int, ...], list[tuple[int, tuple[int, ...]]]] = defaultdict(list)
         for var in graph.cone(lits):
             own = ((var,), 0b10)
@@ -104,27 +128,30 @@ class Adders:
                     table = x & y & (1 << (1 << len(leaves))) - 1
                     places, table = _essential(table, len(leaves))
                     found[tuple(leaves[k] for k in places)] = table
-            trivial = [(leaves, table) for leaves, table in found.items() if len(leaves) < 2]
-            if trivial:  # the gate is a constant, or one of the gates before it
-                leaves, table = trivial[0]
-                self.same[var] = 2 * leaves[0] + (table & 1) if leaves else table & 1
-                # an adder may have the gate's own operands: (x ^ n) + n + c has x ^ c for its sum
-                cuts[var] = sorted(found.items(), key=_first)[:MOST_CUTS]
-                continue
             kept = sorted(found.items(), key=_first)[:MOST_CUTS]
+            rep, flip = var, 0
+            if (same := _known(kept, seen, var)) is not None:
+                self.same[var] = same
+                if same < 2:
+                    cuts[var] = [((), same)]
+                    continue
+                # an adder may have the gate's own operands: (x ^ n) + n + c has x ^ c for its sum
+                rep, flip = same >> 1, same & 1
+                own = (rep,), 0b01 if flip else 0b10
             cuts[var] = [own, *kept]
             for leaves, table in kept:
-                if len(leaves) < 2:
+                if len(leaves) < 2 or leaves[-1] >= rep:
                     continue
                 parity = _parity(table, len(leaves))
                 if parity is not None:
-                    sums[leaves].append((var, parity))
-                    self.parities[var].append((
-                        2 * leaves[0] + parity,
+                    sums[leaves].append((rep, parity ^ flip))
+                    self.parities[rep].append((
+                        2 * leaves[0] + (parity ^ flip),
                         *(2 * v for v in leaves[1:]),
                     ))
                 elif (flips := _majority(table, len(leaves))) is not None:
-                    majorities[leaves].append((var, flips))
+                    *operands, inverted = flips
+                    majorities[leaves].append((rep, (*operands, inverted ^ flip)))
         for leaves, carriers in majorities.items():
             for (s, parity), (c, (*flips, inverted)) in product(sums.get(leaves, ()), carriers):
                 operands = tuple(2 * v + f for v, f in zip(leaves, flips, strict=True))
@@ -137,20 +164,25 @@ class Adders:
             adders.sort(key=lambda adder: -len(adder.operands))
 
 
-def rewrite(
-    form: Form, adders: Adders, modulus: int, exclusive: Callable[[list[int], int, Form], bool]
-) -> Form:
-    """The form with every adder taken apart, modulo ``modulus``.
-
-    ``exclusive(literals, weight, form)`` says whether at most one of the literals, operands of an
-    OR of that weight in ``form``, can be 1, so that the OR is their sum.
-    """
+def rewrite(form: Form, adders: Adders, modulus: int, knowledge: Knowledge | None = None) -> Form:
+    """The form with every adder taken apart, modulo ``modulus``."""
     form = form.reduced(modulus)
     weights = form.weights
-    pending = sorted(adders.graph.cone([2 * var for var in weights]), reverse=True)
-    for var in pending:
+    pending = [-var for var in weights]
+    heapify(pending)
+    last = 0
+
+    def add(lit: int, weight: int) -> None:
+        form.add_literal(lit, weight)
+        heappush(pending, -(lit >> 1))
+
+    while pending:
+        var = -heappop(pending)
+        if var == last:
+            continue
+        last = var
         if var in adders.same:
-            form.add_literal(adders.same[var], weights.pop(var, 0))
+            add(adders.same[var], weights.pop(var, 0))
             continue
         for adder in adders.at.get(var, ()):
             s, c = adder.sum >> 1, adder.carry >> 1
@@ -161,7 +193,7 @@ def rewrite(
                     old = weights.pop(lit >> 1, 0)
                     form.constant += old if lit & 1 else 0
                 for lit in adder.operands:
-                    form.add_literal(lit, k)
+                    add(lit, k)
                 break
         weight = weights.get(var, 0)
         if weight % modulus == 0:
@@ -169,15 +201,25 @@ def rewrite(
         if 2 * weight % modulus == 0 and var in adders.parities:  # the sum's top bit: no carry
             del weights[var]
             for lit in adders.parities[var][0]:
-                form.add_literal(lit, weight)
+                add(lit, weight)
+            continue
+        if knowledge is None:
+            continue
+        if var in adders.parities and (top := knowledge.top(var, form, modulus)):
+            del weights[var]
+            form.constant += weight * top.constant
+            for other, times in top.weights.items():
+                add(2 * other, weight * times)
             continue
         lits = _operands_of_or(adders, var)
         carried = any(lit >> 1 in adders.carries for lit in lits)
-        if len(lits) > 1 and carried and exclusive(lits, -weight % modulus, form.reduced(modulus)):
+        if not carried or len(lits) < 2:
+            continue
+        if knowledge.exclusive(lits, -weight % modulus, form, modulus):
             del weights[var]
             form.constant += weight  # the variable is the NOR
             for lit in lits:
-                form.add_literal(lit, -weight)
+                add(lit, -weight)
     return form.reduced(modulus)
 
 
@@ -194,9 +236,29 @@ def _operands_of_or(adders: Adders, var: int) -> list[int]:
     return found
 
 
+def _known(kept, seen: dict[tuple[tuple[int, ...], int], int], var: int) -> int | None:
+    """The literal that a gate with these cuts is as well; None, and it is seen from now on."""
+    for leaves, table in kept:
+        if len(leaves) < 2:  # a constant, or a gate before it
+            return 2 * leaves[0] + (table & 1) if leaves else table & 1
+        flip = table & 1
+        table ^= -flip & (1 << (1 << len(leaves))) - 1
+        if (leaves, table) in seen:
+            return seen[leaves, table] ^ flip
+    for leaves, table in kept:
+        flip = table & 1
+        seen[leaves, table ^ (-flip & (1 << (1 << len(leaves))) - 1)] = 2 * var + flip
+    return None
+
+
 def _first(cut: tuple[tuple[int, ...], int]) -> tuple[int, tuple[int, ...]]:
     """Small cuts before large ones."""
     return len(cut[0]), cut[0]
+
+
+def _nearest(number: int, modulus: int) -> int:
+    number %= modulus
+    return number if number < modulus // 2 else number - modulus
 
 
 @cache

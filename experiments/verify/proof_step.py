@@ -24,7 +24,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from macsmith.experiments.verify.proof_words import Space, Words
+from macsmith.experiments.verify.proof_space import Space
+from macsmith.experiments.verify.proof_words import Words
 from macsmith.hw.aig import FALSE, TRUE, Aig, Graph
 
 __all__ = ["Problem", "combinational", "step"]

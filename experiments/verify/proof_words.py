@@ -7,22 +7,19 @@ the values of the inputs for which it does.
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from macsmith.experiments.verify.proof_adders import Adders, Form, rewrite
+from macsmith.experiments.verify.proof_ranges import Facts
+from macsmith.experiments.verify.proof_space import EXHAUSTIVE_BITS, Space, members
 from macsmith.hw.aig import Graph
 from macsmith.hw.cec import Undecided, satisfy
 
-__all__ = ["Differ", "Space", "Words", "prove_words"]
+__all__ = ["Differ", "Words", "prove_words"]
 
-EXHAUSTIVE_BITS = 24  # inputs gone through: 16 million values, a second or two
-_CHUNK_BITS = 16
 _RANDOM_WORDS = 64
-_PATTERNS = tuple(
-    np.uint64(sum(1 << i for i in range(64) if i >> k & 1)) for k in range(6)
-)  # bit i is bit k of i
 
 
 @dataclass(frozen=True)
@@ -42,76 +39,6 @@ class Differ(Exception):
         self.words, self.model = words, model
 
 
-@dataclass
-class Space:
-    """What is known about a graph: supports of its variables."""
-
-    graph: Graph
-    _support: dict[int, int] = field(default_factory=dict)
-
-    def support(self, lits: list[int] | tuple[int, ...]) -> int:
-        """Free variables of the literals, one bit of the result each."""
-        known = self._support
-        for var in self.graph.cone(lits):
-            if var not in known:
-                pair = self.graph.operands(var)
-                known[var] = (
-                    known.get(pair[0] >> 1, 0) | known.get(pair[1] >> 1, 0) if pair else 1 << var
-                )
-        result = 0
-        for lit in lits:
-            result |= known.get(lit >> 1, 0)
-        return result
-
-    def chunks(self, lits: list[int], inputs: list[int]):
-        """Every value of the free variables ``inputs``: (first value, words of each literal)."""
-        n = max(len(inputs), 6)
-        low = min(n, _CHUNK_BITS)
-        words = 1 << (low - 6)
-        index = np.arange(words, dtype=np.uint64)
-        values = {}
-        for k, var in enumerate(inputs[:low]):
-            if k < 6:
-                values[var] = np.full(words, _PATTERNS[k])
-            else:
-                values[var] = -(index >> np.uint64(k - 6) & np.uint64(1))
-        for upper in range(1 << (n - low)):
-            for k, var in enumerate(inputs[low:]):
-                values[var] = np.full(words, -(upper >> k & 1), np.int64).view(np.uint64)
-            yield upper << low, self.graph.simulate(lits, values, words)
-
-    def extremes(self, terms: list[tuple[int, int]], inputs: list[int], modulus: int | None):
-        """Least and greatest ``sum(weight * variable)`` over all values of the inputs."""
-        lits = [2 * var for var, _ in terms]
-        least, greatest = None, None
-        for _, words in self.chunks(lits, inputs):
-            total = np.zeros(64 * len(words[0]), np.int64)
-            for (_, weight), bits in zip(terms, words, strict=True):
-                ones = np.unpackbits(bits.view(np.uint8), bitorder="little").view(np.bool_)
-                total[ones] += np.int64(weight)
-            if modulus:
-                total &= np.int64(modulus - 1)
-            lo, hi = int(total.min()), int(total.max())
-            least = lo if least is None else min(least, lo)
-            greatest = hi if greatest is None else max(greatest, hi)
-        return least, greatest
-
-    def groups(self, form: Form) -> list[tuple[list[int], list[tuple[int, int]]]]:
-        """Terms that share inputs, together: (inputs, terms)."""
-        found: list[tuple[int, list[tuple[int, int]]]] = []
-        for var, weight in form.weights.items():
-            support, terms = self.support([2 * var]), [(var, weight)]
-            apart = []
-            for other, others in found:
-                if other & support:
-                    support |= other
-                    terms += others
-                else:
-                    apart.append((other, others))
-            found = [*apart, (support, terms)]
-        return [(_members(support), terms) for support, terms in found]
-
-
 def prove_words(graph: Graph, pairs: list[Words], deadline: float) -> Counter:
     """Prove all pairs equal, before ``deadline`` (of `time.monotonic`): how many in which way.
 
@@ -126,7 +53,7 @@ def prove_words(graph: Graph, pairs: list[Words], deadline: float) -> Counter:
     for pair in left:
         if time.monotonic() > deadline:
             raise Undecided("out of time")
-        support = _members(space.support(pair.left + pair.right))
+        support = members(space.support(pair.left + pair.right))
         if len(support) <= EXHAUSTIVE_BITS:
             _exhaust(space, pair, support)
             how["exhaustion"] += 1
@@ -197,51 +124,12 @@ def _equal_sums(space: Space, pair: Words) -> bool:
     lits = [*pair.left, *pair.right]
     adders = Adders(space.graph, lits)
 
-    def exclusive(carries: list[int], weight: int, form: Form) -> bool:
-        return _at_most_one(space, adders, carries, weight, form, modulus)
-
-    sides = [
-        rewrite(Form.of_word(list(side)), adders, modulus, exclusive)
+    facts = Facts(space, adders)
+    left, right = (
+        rewrite(Form.of_word(list(side)), adders, modulus, facts)
         for side in (pair.left, pair.right)
-    ]
-    rest = sides[0].minus(sides[1]).reduced(modulus)
-    total = rest.constant
-    for inputs, terms in space.groups(rest):
-        if len(inputs) > EXHAUSTIVE_BITS:
-            return False
-        lo, hi = space.extremes(terms, inputs, modulus)
-        if lo != hi:
-            return False
-        total += lo
-    return total % modulus == 0
-
-
-def _at_most_one(
-    space: Space, adders: Adders, carries: list[int], weight: int, form: Form, modulus: int
-) -> bool:
-    """Whether the carries out of a sum's low bits exclude each other.
-
-    With the low bits they are ``weight * sum(carries) + low``, an integer. The algebra says what it
-    is in terms of the operands, and so how large it can be: below ``2 * weight``, one at most is 1.
-    """
-    if weight & (weight - 1) or weight < 2:
-        return False
-    centred = {var: w if w < modulus // 2 else w - modulus for var, w in form.weights.items()}
-    low = {var: w for var, w in centred.items() if abs(w) < weight}
-    whole = Form(0, dict(low))
-    for lit in carries:
-        whole.add_literal(lit, weight)
-    exact = 1 << 200  # beyond every sum: integers
-    whole = rewrite(whole, adders, exact, lambda *_: False)
-    greatest = whole.constant if whole.constant < exact // 2 else whole.constant - exact
-    whole.weights = {v: w if w < exact // 2 else w - exact for v, w in whole.weights.items()}
-    for inputs, terms in space.groups(whole):
-        if len(inputs) <= EXHAUSTIVE_BITS and len(terms) > 1:
-            greatest += space.extremes(terms, inputs, None)[1]
-        else:
-            greatest += sum(max(w, 0) for _, w in terms)
-    least_low = sum(min(w, 0) for w in low.values())
-    return greatest - least_low < 2 * weight
+    )
+    return space.constant(left.plus(right, -1).reduced(modulus), modulus) == 0
 
 
 def _differing(graph: Graph, pairs: list[Words], model: list[int]) -> Words:
@@ -253,8 +141,3 @@ def _differing(graph: Graph, pairs: list[Words], model: list[int]) -> Words:
         if any((x ^ y)[0] & np.uint64(1) for x, y in zip(bits[:n], bits[n:], strict=True)):
             return pair
     raise AssertionError("ABC's counterexample does not tell the words apart")
-
-
-def _members(support: int) -> list[int]:
-    """Variables of a support."""
-    return [k for k in range(support.bit_length()) if support >> k & 1]
