@@ -69,6 +69,7 @@ _OF_UNITS = {
     "cols": (int, "columns of an array"),
     "dataflow": (str, "of an array: output or weight (what is stationary)"),
     "decode": (str, "of an array: element or edge (where codes are decoded)"),
+    "exits": (int, "of a gemm: results that leave in a cycle"),
     "rounding": (str, "of a requantizer: half-up, half-even, half-away or tflite"),
     "fmt": (str, "of a floating-point MAC: fp16 or bf16"),
 }

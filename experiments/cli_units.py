@@ -81,6 +81,14 @@ def verify(
         bool, typer.Option("--all", help="every style for the main formats, of UNIT or all units")
     ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="with --all: fewer random cycles")] = False,
+    netlist: Annotated[
+        bool, typer.Option("--netlist", help="the mapped netlist instead, bit-parallel")
+    ] = False,
+    pdk: Annotated[str | None, typer.Option(help="with --netlist: library by name")] = None,
+    liberty: Liberty = None,
+    adders: Annotated[
+        str, typer.Option(help="with --netlist: gates, cells or ripple, as of `synth`")
+    ] = "gates",
     json: Json = False,
 ) -> None:
     """Drive a unit's Verilog under cocotb; every result must equal the golden model."""
@@ -88,6 +96,10 @@ def verify(
     from macsmith.experiments.verify import runner
     from macsmith.sim.catalog import FORMATS
 
+    if not netlist and (pdk or liberty or adders != "gates"):
+        raise ValueError("--pdk, --liberty and --adders go with --netlist")
+    if netlist and (everything or simulator):
+        raise ValueError("--netlist goes with a unit, and without --all and --simulator")
     if everything:
         result = _verify_all(unit, simulator or "both", quick)
     elif unit is None:
@@ -95,6 +107,15 @@ def verify(
     else:
         names = list(FORMATS) if "all" in (weights or ()) else weights or ["dint4"]
         specs = [spec_for(unit, w, activations, acc_width, overflow, lanes) for w in names]
+        if netlist:
+            from macsmith.experiments.verify.netlists import verify_netlists
+
+            with console.working(f"netlist of {unit} {', '.join(names)}"):
+                result = verify_netlists(
+                    unit, specs, pdk=pdk, liberty=liberty, adders=adders, style=style, **options
+                )
+            console.report(result, json)
+            raise typer.Exit(0 if result.ok else 1)
         simulator = simulator or "verilator"
         with console.working(f"{unit} {', '.join(names)} in {simulator}"):
             result = runner.run(unit, specs, simulator, style=style, **options)

@@ -1,0 +1,137 @@
+"""Sums of products over many streams at once, in arrays: what a netlist is compared with.
+
+The same step as `sums.MacModel`, which follows `golden` one product at a time; a run compares the
+two before it trusts this one.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from macsmith.experiments.verify.bench import Instance
+from macsmith.experiments.verify.corners import drawn_zero_points
+from macsmith.experiments.verify.sums import MacModel
+from macsmith.sim.spec import MacSpec
+
+__all__ = ["Many", "draw", "expected", "follow", "lanes_of"]
+
+STREAMS = 1024
+#: Operand combinations, exhaustive up to here, else as many random ones.
+MOST = 2**20
+
+
+@dataclass(frozen=True)
+class Many:
+    """Operands of many streams: codes [streams, cycles, lanes], strobes [streams, cycles]."""
+
+    w: NDArray[np.int64]
+    a: NDArray[np.int64]
+    z: NDArray[np.int64]
+    en: NDArray[np.bool_]
+    clear: NDArray[np.bool_]
+    rst: NDArray[np.bool_]
+    exhaustive: bool
+
+    def ports(self, one: Instance) -> dict[str, NDArray[np.int64]]:
+        """By input port of the unit."""
+        mine = {p.name for p in one.inputs}
+        every = {name: getattr(self, name).astype(np.int64)
+                 for name in ("w", "a", "z", "en", "clear", "rst")}  # fmt: skip
+        return {name: codes for name, codes in every.items() if name in mine}
+
+
+def lanes_of(one: Instance) -> tuple[int, int, int]:
+    """Weights, activations and zero points that enter in a cycle."""
+    spec, widths = one.spec, one.widths
+    z = widths.get("z", 0) // spec.weights.width
+    return widths["w"] // spec.weights.width, widths["a"] // spec.activations.width, z
+
+
+def draw(one: Instance, seed: int = 0, most: int = MOST) -> Many:
+    """Every combination of all lanes' operands, or ``most`` random ones where there are more.
+
+    Strobes are random; no combination is lost to one, because there are other cycles for stalls
+    and resets.
+    """
+    rng = np.random.default_rng(seed)
+    spec, (lanes, a_lanes, z_lanes) = one.spec, lanes_of(one)
+    zs = np.array(drawn_zero_points(spec.weights))
+    codes = [2**spec.weights.width] * lanes + [2**spec.activations.width] * a_lanes
+    codes += [len(zs)] * z_lanes
+    exhaustive = math.prod(codes) <= most and len(zs) == len(spec.weights.zero_points)
+    count = math.prod(codes) if exhaustive else most
+    streams = min(STREAMS, max(1, count // 64))
+    entering = -(-count // streams)
+    en = np.zeros((streams, entering + entering // 3), bool)
+    for row in en:  # the same number enters in each
+        row[rng.choice(en.shape[1], entering, replace=False)] = True
+    shape = en.shape
+    drawn = np.stack([rng.integers(0, n, shape) for n in codes], axis=-1)
+    if exhaustive:
+        every = rng.permutation(streams * entering) % count
+        drawn[en] = np.stack(np.unravel_index(every, codes), axis=-1)
+    w, a, which = np.split(drawn, [lanes, lanes + a_lanes], axis=-1)
+    z = zs[which] if z_lanes else np.zeros((*shape, 1), np.int64)
+    clear = rng.random(shape) < 0.08
+    rst = ~en & (rng.random(shape) < 0.04)  # what enters is not lost
+    return Many(w, a, z, en, clear, rst, exhaustive)
+
+
+def products(many: Many, spec: MacSpec, lanes: int) -> NDArray[np.int64]:
+    """[streams, cycles, lanes]."""
+    zs = np.unique(many.z)
+    table = np.array([spec.weights.levels_at(int(z)) for z in zs], np.int64)
+    places = np.arange(lanes)
+    z = np.searchsorted(zs, many.z)[..., places % many.z.shape[2]]
+    a = np.array(spec.activations.levels, np.int64)[many.a[..., places % many.a.shape[2]]]
+    return table[z, many.w] * a
+
+
+def expected(many: Many, one: Instance) -> NDArray[np.int64]:
+    """What the sums are after each cycle, [streams, cycles, sums]."""
+    spec, (lanes, *_) = one.spec, lanes_of(one)
+    sums = one.widths["acc"] // spec.acc_width
+    entering = products(many, spec, lanes).reshape(*many.en.shape, sums, lanes // sums)
+    low, high = spec.acc_range
+    out = np.empty((*many.en.shape, sums), np.int64)
+    acc, base, group = (np.zeros((len(out), sums), np.int64) for _ in range(3))
+    count = np.zeros(len(out), np.int64)
+    for cycle in range(out.shape[1]):
+        en, rst = many.en[:, cycle], many.rst[:, cycle]
+        start = rst | (en & many.clear[:, cycle])
+        for state in (acc, base, group, count):
+            state[start] = 0
+        live = en & ~rst
+        for k in range(lanes // sums):
+            first = live & (count % spec.lanes == 0)
+            base[first], group[first] = acc[first], 0
+            count += live
+            group[live] += entering[live, cycle, :, k]
+            exact = base[live] + group[live]
+            if spec.overflow == "saturate":
+                acc[live] = np.clip(exact, low, high)
+            else:
+                acc[live] = (exact - low) % (high - low + 1) + low
+        out[:, cycle] = acc
+    return out
+
+
+def follow(many: Many, one: Instance, stream: int) -> list[list[int]]:
+    """`expected` of one stream by `MacModel`."""
+    spec, (lanes, *_) = one.spec, lanes_of(one)
+    sums = one.widths["acc"] // spec.acc_width
+    models = [MacModel(spec) for _ in range(sums)]
+    per_sum, found = lanes // sums, []
+    w, a, z = (x[stream].tolist() for x in (many.w, many.a, many.z))
+    for cycle in range(many.en.shape[1]):
+        en, rst = many.en[stream, cycle], many.rst[stream, cycle]
+        for k, model in enumerate(models):
+            if rst or (en and many.clear[stream, cycle]):
+                model.start()
+            for lane in range(k * per_sum, (k + 1) * per_sum) if en and not rst else ():
+                ws, as_, zs = w[cycle], a[cycle], z[cycle]
+                model.product(ws[lane], as_[lane % len(as_)], zs[lane % len(zs)])
+        found.append([model.acc for model in models])
+    return found
