@@ -21,6 +21,7 @@ from pyosys import libyosys
 PASSES = (
     "proc -norom",  # a ROM would be an array with an `initial` block, which ASIC tools ignore
     "flatten",
+    "hide",
     "opt_expr",
     "wreduce",
     "opt_clean -purge",
@@ -44,6 +45,39 @@ module \$logic_not (A, Y);
   assign Y = ~any;
 endmodule
 """
+
+
+def worse_names(netlist: dict) -> list[str]:
+    """Wires of which every bit has a better name as well: from further up, and written by hand.
+
+    Amaranth calls bits between modules ``port$12$0``, and numbers signals that share a name.
+    """
+    (module,) = netlist["modules"].values()
+    names: dict[str, tuple] = {}
+    for name, net in module["netnames"].items():
+        if name in module["ports"]:
+            names[name] = (0,)
+        elif not net["hide_name"]:
+            names[name] = (1, "port$" in name, name.count("."), "$" in name, len(name), name)
+    best: dict[int, str] = {}
+    for name in sorted(names, key=names.get):
+        for bit in module["netnames"][name]["bits"]:
+            best.setdefault(bit, name)
+    return [
+        name
+        for name in names
+        if name not in module["ports"]
+        and not any(best[bit] == name for bit in module["netnames"][name]["bits"])
+    ]
+
+
+def hide(design: libyosys.Design, folder: Path) -> None:
+    """Take the names from the wires that have better ones."""
+    design.run_pass(f"write_json {folder}/names.json")
+    module = design.top_module()
+    wires = {str(wire.name)[1:]: wire for wire in module.wires_.values()}
+    for name in worse_names(json.loads((folder / "names.json").read_text())):
+        module.rename(wires[name], libyosys.IdString(f"${name}"))
 
 
 def partly_used(netlist: dict) -> list[str]:
@@ -71,15 +105,21 @@ def convert(job: dict, folder: Path) -> str:
     design = libyosys.Design()
     design.run_pass(f"read_rtlil {source}")
     for command in PASSES:
-        design.run_pass(command.format(folder=folder))
+        if command == "hide":
+            hide(design, folder)
+        else:
+            design.run_pass(command.format(folder=folder))
     for _ in range(MOST_ROUNDS):  # narrower cells leave bits of what drives them unused
         design.run_pass(f"write_json {folder}/netlist.json")
         wires = partly_used(json.loads((folder / "netlist.json").read_text()))
         if not wires:
             break
+        # the cells that drive them, and no others: what is whole stays one vector
+        design.run_pass("select -set parts " + " ".join(f"w:{wire}" for wire in wires))
+        design.run_pass("select -set drivers @parts %ci1 w:* %d")
         for wire in wires:
             design.run_pass(f"splitnets -format _ w:{wire}")
-        for command in ("opt_clean -purge", "splitcells", "wreduce", "opt_clean -purge"):
+        for command in ("opt_clean -purge", "splitcells @drivers", "wreduce", "opt_clean -purge"):
             design.run_pass(command)
     module = design.top_module()
     order = {"\\" + port: k for k, port in enumerate(job["ports"], 1)}

@@ -58,7 +58,7 @@ SWAPPED_Z = replace(ZERO_POINTED, weights=with_levels("dint4z", _e=-1, _f=+1))
 NO_SPECIALS = replace(WIDE, weights=with_levels("dint4", _8=-16, _9=-14))
 MOVED_SPECIALS = Format("moved", 4, FORMATS["dint4z"].levels, 1, frozenset(range(16)))
 
-ADD = r"+ $signed(\multiplier.product )"
+ADD = "+ $signed(product)"
 MUTANTS = [
     Mutant("product subtracted", WIDE, old=ADD, new=ADD.replace("+", "-")),
     Mutant("weight's sign lost", INT, old="$signed(w)", new="$signed({1'b0, w})"),
