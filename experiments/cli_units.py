@@ -133,8 +133,8 @@ def _verify_all(unit: str | None, simulator: str, quick: bool) -> Any:
     for name in simulators:
         environment(name)  # complain before the work and not after it
     cases = all_cases([unit] if unit else ())
-    with console.working(f"{len(cases)} modules in {' and '.join(simulators)}"):
-        return verify_all(cases, simulators, quick=quick)
+    with console.working(f"{len(cases)} modules in {' and '.join(simulators)}") as progress:
+        return verify_all(cases, simulators, quick=quick, progress=progress)
 
 
 @app.command()

@@ -5,7 +5,7 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -62,16 +62,19 @@ def report(result: Any, json: bool) -> None:
 
 
 @contextmanager
-def working(what: str) -> Iterator[None]:
-    """A spinner on a terminal's standard error while the block runs; nothing elsewhere."""
+def working(what: str) -> Iterator[Callable[[str], None]]:
+    """A spinner on a terminal's standard error while the block runs; nothing elsewhere.
+
+    The block gets a function that changes the text.
+    """
     from rich.console import Console
 
     terminal = Console(stderr=True)
     if not terminal.is_terminal:
-        yield
+        yield lambda text: None
         return
-    with terminal.status(what):
-        yield
+    with terminal.status(what) as status:
+        yield status.update
 
 
 def _finite(x: Any) -> Any:

@@ -5,8 +5,8 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -149,10 +149,13 @@ def verify_all(
     *,
     quick: bool = False,
     jobs: int | None = None,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> Whole:
     """Verify and lint all cases, ``jobs`` batches at a time (the machine's cores, if not given).
 
-    ValueError if there is none; `simulators.SimulatorMissing` if a simulator is not here.
+    ``progress`` is called with a line after each batch.
+
+    ValueError if there is no case; `simulators.SimulatorMissing` if a simulator is not here.
     """
     if not cases:
         raise ValueError("nothing to verify: there is no case")
@@ -162,7 +165,10 @@ def verify_all(
     work = [(batch, tuple(simulators), quick) for batch in batches(cases)]
     work.sort(key=lambda job: -len(job[0]))
     jobs = jobs or len(os.sched_getaffinity(0))
-    found = list(_run_all(work, jobs))
+    found: list[_Found] = []
+    for batch in _run_all(work, jobs):
+        found.append(batch)
+        progress(f"{sum(len(b.cases) for b in found)} of {len(cases)} modules")
     rows = _rows(found)
     return Whole(rows, simulators, time.perf_counter() - started, jobs)
 
@@ -174,7 +180,8 @@ def _run_all(work: list[tuple], jobs: int) -> Iterator[_Found]:
     # Forked: styles that a user's module has registered are there too.
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(jobs, context) as pool:
-        yield from pool.map(_run_batch, *zip(*work, strict=True))
+        running = [pool.submit(_run_batch, *job) for job in work]
+        yield from (done.result() for done in as_completed(running))
 
 
 def _run_batch(cases: Sequence[Case], simulators: Sequence[str], quick: bool) -> _Found:
@@ -228,7 +235,7 @@ def _rows(found: Sequence[_Found]) -> list[Row]:
     return [
         Row(
             unit, style, row["modules"], dict(row["results"]), row["bins"], row["hit"],
-            row["failures"], row["s"],
+            sorted(row["failures"]), row["s"],
         )
         for (unit, style), row in sorted(grouped.items())
     ]  # fmt: skip
