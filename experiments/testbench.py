@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from amaranth.lib import wiring
 
+from macsmith.experiments.testbench_streams import make_stream_testbench
 from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.bench import FULL, Instance
 from macsmith.experiments.verify.runner import describe
@@ -35,14 +36,13 @@ def make_testbench(
 ) -> Testbench:
     """Testbench of ``component``, exported as ``module``; ``vectors`` is that file's name.
 
-    All operand combinations where they are few, else random ones, clears, stalls and overflows.
-    ValueError for a unit with a handshake, whose results have no fixed cycle.
+    All operand combinations where they are few, else random ones, clears, stalls and overflows. A
+    unit with a handshake sends and takes its beats with stalls, and a result is a beat.
     """
-    if get_unit(unit).handshake:
-        raise ValueError(
-            f"no Verilog testbench for {unit!r}: it needs a fixed latency; use `macsmith verify`"
-        )
     instance = describe(unit, module, spec, component, **options)
+    if get_unit(unit).handshake:
+        name = f"{module}_tb"
+        return Testbench(name, *make_stream_testbench(name, instance, vectors))
     instance = replace(instance, effort=FULL)
     stream = make_stream(instance)
     out_bits = sum(port.width for port in instance.outputs)
