@@ -28,14 +28,15 @@ __all__ = [
 _SIZE = "buffer -c; topo; upsize {D}; dnsize {D}; stime"
 # Area-oriented mapping of whole structures; smallest and slowest.
 _AREA = f"strash; ifraig; scorr; dc2; dch -f; amap -m; topo; {_SIZE}"
-# Yosys's own script: mapping with area recovery under the target.
+# Yosys's own script: mapping with area recovery under the target. The limit on conflicts changes
+# no MAC, and without it a multiplier of 32 bits does not end.
 _BALANCED = (
-    "strash; &get -n; &fraig -x; &put; scorr; dc2; dretime; strash; "
+    "strash; &get -n; &fraig -x -C 100; &put; scorr; dc2; dretime; strash; "
     f"&get -n; &dch -f; &nf {{D}}; &put; {_SIZE}"
 )
 # The same after restructuring for depth; largest and fastest.
 _SPEED = (
-    "strash; &get -n; &fraig -x; &put; scorr; dc2; dretime; strash; "
+    "strash; &get -n; &fraig -x -C 100; &put; scorr; dc2; dretime; strash; "
     f"&get -n; &syn3; &syn3; &dch -f; &nf {{D}}; &put; {_SIZE}"
 )
 
