@@ -40,21 +40,39 @@ def verilog(
     testbench: Annotated[
         Path | None, typer.Option(help="self-checking testbench to write, its vectors beside it")
     ] = None,
-    clock_ps: Annotated[float, typer.Option(help="clock period of the constraints")] = 1000.0,
+    clock_ps: Annotated[float, typer.Option(help="of the constraints: clock period")] = 1000.0,
+    pdk: Annotated[
+        str | None,
+        typer.Option(
+            help="of the constraints: slews and load of this library, as `synth` has them"
+        ),
+    ] = None,
     driving_cell: Annotated[
-        str | None, typer.Option(help="library cell before the inputs, in the constraints")
+        str | None, typer.Option(help="of the constraints: library cell before the inputs")
+    ] = None,
+    input_delay_ps: Annotated[
+        float, typer.Option(help="of the constraints: used up before the inputs")
+    ] = 0.0,
+    output_delay_ps: Annotated[
+        float, typer.Option(help="of the constraints: used up after the outputs")
+    ] = 0.0,
+    load_ff: Annotated[
+        float | None, typer.Option(help="of the constraints: capacitance of every output")
     ] = None,
     json: Json = False,
 ) -> None:
     """Write a unit as one module of plain Verilog-2001, and what goes with it."""
-    from macsmith.experiments.handoff import write_unit
+    from macsmith.experiments.handoff import constraints_of, write_unit
     from macsmith.experiments.units import spec_for
-    from macsmith.hw.handoff import Constraints
 
     spec = spec_for(unit, weights, activations, acc_width, overflow, lanes)
     written = write_unit(
         unit, spec, {"style": style, **options}, output, name=name, core=core, sdc=sdc,
-        testbench=testbench, constraints=Constraints(clock_ps, driving_cell=driving_cell),
+        testbench=testbench,
+        constraints=constraints_of(
+            pdk, clock_ps=clock_ps, driving_cell=driving_cell, input_delay_ps=input_delay_ps,
+            output_delay_ps=output_delay_ps, load_ff=load_ff,
+        ),
     )  # fmt: skip
     console.report(written, json)
 

@@ -8,12 +8,15 @@ from typing import Any
 
 from macsmith.experiments.testbench import make_testbench
 from macsmith.experiments.units import make_unit
+from macsmith.hw import pdk
 from macsmith.hw.export import write_atomically, write_verilog
 from macsmith.hw.handoff import Constraints, core_file
 from macsmith.hw.handoff import sdc as sdc_text
+from macsmith.hw.liberty import load
+from macsmith.hw.timing import Boundary
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["Written", "write_unit"]
+__all__ = ["Written", "constraints_of", "write_unit"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,15 @@ class Written:
         if self.checked:
             lines.append(f"{self.checked} results are checked by the testbench")
         return [*lines, *self.others]
+
+
+def constraints_of(library: str | None, **given: Any) -> Constraints:
+    """Constraints as given, the rest as `timing.Boundary` has them for a library, by its name."""
+    if library is None:
+        return Constraints(**given)
+    found = pdk.find(library)
+    boundary = Boundary.of(load(found.files, found.name, found.dont_use))
+    return Constraints.of(boundary, **{k: v for k, v in given.items() if v is not None})
 
 
 def write_unit(

@@ -1,9 +1,13 @@
 """What goes with a unit's Verilog to those who build with it: FuseSoC core file and SDC."""
 
 from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
 
 from amaranth.hdl import Value
 from amaranth.lib import wiring
+
+from macsmith.hw.timing import Boundary
 
 __all__ = ["Constraints", "core_file", "sdc"]
 
@@ -22,6 +26,9 @@ class Constraints:
         Library cell before every input but the clock.
     load_ff : float or None
         Capacitance of every output.
+    input_slew_ps, clock_slew_ps : float or None
+        Of every input's edges, where no cell drives it, and of the clock's, between the library's
+        own thresholds.
     """
 
     clock_ps: float = 1000.0
@@ -29,6 +36,19 @@ class Constraints:
     output_delay_ps: float = 0.0
     driving_cell: str | None = None
     load_ff: float | None = None
+    input_slew_ps: float | None = None
+    clock_slew_ps: float | None = None
+
+    @classmethod
+    def of(cls, boundary: Boundary, **others: Any) -> "Constraints":
+        """The conditions under which `timing` analyses a netlist; ``others`` take precedence."""
+        return cls(**{
+            "input_delay_ps": boundary.input_arrival_ps,
+            "load_ff": boundary.output_load_ff,
+            "input_slew_ps": boundary.input_slew_ps,
+            "clock_slew_ps": boundary.clock_slew_ps,
+            **others,
+        })
 
     def __post_init__(self) -> None:
         if not 0 < self.clock_ps < float("inf"):
@@ -37,6 +57,10 @@ class Constraints:
             value = getattr(self, name)
             if not 0 <= value < self.clock_ps:
                 raise ValueError(f"{name} must be 0 up to the period, not {value!r}")
+        for name in ("load_ff", "input_slew_ps", "clock_slew_ps"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < float("inf"):
+                raise ValueError(f"{name} must be 0 or more, not {value!r}")
 
 
 def sdc(component: wiring.Component, constraints: Constraints) -> str:
@@ -61,6 +85,12 @@ def sdc(component: wiring.Component, constraints: Constraints) -> str:
             f"set_driving_cell -lib_cell {constraints.driving_cell} [get_ports {{{name}}}]"
             for name in ports["input"]
         ]
+    elif constraints.input_slew_ps is not None:
+        slew = _number(constraints.input_slew_ps / 1000)
+        lines += [f"set_input_transition {slew} [get_ports {{{n}}}]" for n in ports["input"]]
+    if constraints.clock_slew_ps is not None and clocked:
+        slew = _number(constraints.clock_slew_ps / 1000)
+        lines.append(f"set_clock_transition {slew} [get_clocks clk]")
     if constraints.load_ff is not None:
         load = _number(constraints.load_ff / 1000)
         lines += [f"set_load {load} [get_ports {{{name}}}]" for name in ports["output"]]
@@ -87,8 +117,9 @@ def core_file(
         lines += _fileset("constraints", [(sdc, "")], "SDC")
     if testbench:
         _, file, vectors = testbench
-        lines += _fileset("tb", [(file, ""), (vectors, f"{{file_type: user, copyto: {vectors}}}")],
-                          "verilogSource")  # fmt: skip
+        # The testbench opens its vectors by their bare name, in the folder where it runs.
+        copied = f"{{file_type: user, copyto: {PurePath(vectors).name}}}"
+        lines += _fileset("tb", [(file, ""), (vectors, copied)], "verilogSource")
     lines += ["targets:", *_target("default", ["rtl"], module, "")]
     lines += _target("lint", ["rtl"], module, "verilator", "mode: lint-only")
     lines += _target("synth", ["rtl", *constraints], module, "yosys", "arch: ice40")

@@ -8,10 +8,13 @@ import sys
 
 import pytest
 
-from macsmith.experiments.handoff import write_unit
+from macsmith.experiments.handoff import constraints_of, write_unit
 from macsmith.experiments.units import UNITS, make_unit, spec_for
 from macsmith.experiments.verify.simulators import SimulatorMissing, environment
+from macsmith.hw import pdk
 from macsmith.hw.handoff import Constraints, core_file, sdc
+from macsmith.hw.liberty import load
+from macsmith.hw.timing import Boundary
 
 
 def needs_icarus():
@@ -42,6 +45,21 @@ def written(unit, folder, **options):
     )  # fmt: skip
 
 
+def with_a_bit_inverted(text):
+    """The module as another one, in a module of its name that inverts a bit of its results."""
+    ports = re.findall(r"^  (input|output) (?:signed )?(\[\d+:0\] )?(\w+);$", text, re.MULTILINE)
+    outputs = [name for way, _, name in ports if way == "output"]
+    result = next((name for name in outputs if name.endswith("payload")), outputs[-1])
+    lines = [f"module unit({', '.join(name for *_, name in ports)});"]
+    lines += [f"  {way} {width}{name};" for way, width, name in ports]
+    (width,) = (width for _, width, name in ports if name == result)
+    lines += [f"  wire {width}right;", f"  assign {result} = right ^ 1'b1;"]
+    pins = ", ".join(f".{name}({'right' if name == result else name})" for *_, name in ports)
+    lines += [f"  inner dut({pins});", "endmodule", ""]
+    assert text.count("module unit(") == 1
+    return "\n".join(lines) + text.replace("module unit(", "module inner(")
+
+
 #: Small ones of those that are slow to simulate, and both dataflows.
 CASES = [
     *((unit, {}) for unit in UNITS if unit not in ("gemm", "array")),
@@ -58,6 +76,11 @@ def test_the_testbench_passes(unit, options, tmp_path):
     code, said = simulate(tmp_path, "unit_tb.v", "unit.v")
     assert said.splitlines()[-1] == f"PASS: {result.checked} results checked"
     assert (code, result.checked > 10) == (0, True)
+    (tmp_path / "unit.v").write_text(with_a_bit_inverted((tmp_path / "unit.v").read_text()))
+    code, said = simulate(tmp_path, "unit_tb.v", "unit.v")
+    assert code != 0
+    assert said.startswith("FAIL: cycle ")
+    assert "PASS" not in said
 
 
 @pytest.mark.parametrize(
@@ -139,9 +162,32 @@ def test_constraints_name_every_port():
         Constraints(1000.0, 1000.0)
 
 
+def test_constraints_of_a_library_are_those_of_its_timing():
+    if "osu018" not in {found.name for found in pdk.available()}:
+        pytest.skip("osu018 is not here: Debian's qflow-tech-osu018 has it")
+    found = pdk.find("osu018")
+    boundary = Boundary.of(load(found.files, found.name, found.dont_use))
+    given = constraints_of("osu018", clock_ps=5000.0, driving_cell=None, output_delay_ps=70.0)
+    assert given == Constraints(
+        5000.0, 0.0, 70.0, None, boundary.output_load_ff, boundary.input_slew_ps,
+        boundary.clock_slew_ps,
+    )  # fmt: skip
+    text = sdc(make_unit("mac", spec_of("mac")), given)
+    slew = f"{boundary.input_slew_ps / 1000:.6g}"
+    assert 0 < float(slew) < 1
+    assert f"set_input_transition {slew} [get_ports {{w}}]" in text
+    assert f"set_clock_transition {slew} [get_clocks clk]" in text
+    assert f"set_load {boundary.output_load_ff / 1000:.6g} [get_ports {{acc}}]" in text
+    assert constraints_of("osu018", clock_ps=5000.0, load_ff=3.0).load_ff == 3.0
+    with pytest.raises(ValueError, match=r"^load_ff must be 0 or more, not -1"):
+        Constraints(load_ff=-1.0)
+
+
 def test_core_file_names_its_files_and_targets():
     text = core_file("m", "rtl/m.v", testbench=("m_tb", "m_tb.v", "m.hex"), sdc="m.sdc")
     assert text.startswith("CAPI=2:\n")
     for line in ("      - rtl/m.v", "      - m.sdc", "    toplevel: m_tb", "  lint:", "  synth:"):
         assert line in text.splitlines()
+    text = core_file("m", "m.v", testbench=("m_tb", "tb/m_tb.v", "tb/m.hex"), sdc=None)
+    assert "      - tb/m.hex: {file_type: user, copyto: m.hex}" in text.splitlines()
     assert "  sim:" not in core_file("m", "m.v", testbench=None, sdc=None)
