@@ -18,7 +18,7 @@ lint: setup
 
 # Every style against the plain one, in all states; see `macsmith prove --help`.
 prove: setup
-	$(RUN)/macsmith prove
+	$(RUN)/macsmith prove --all
 
 # 200 faults, none of which the benches may miss; see `macsmith mutants --help`.
 mutants: setup

@@ -35,15 +35,29 @@ def prove(
         list[str] | None, typer.Option("--style", help="style; several; all without")
     ] = None,
     every: Annotated[
-        bool, typer.Option("--all", help="also with 1 and 2 pipeline stages, and saturating")
+        bool, typer.Option("--all", help="the whole list above; other options then choose styles")
     ] = False,
     limit: Annotated[float, typer.Option("--limit", help="seconds for one proof")] = 300.0,
     json: Json = False,
 ) -> None:
-    """Prove every style of a unit equal to the plain one, for all inputs in all states."""
+    """Prove every style of a unit equal to the plain one, for all inputs in all states.
+
+    --all proves, of one unit or of every provable one: decoders of int8, int4, dint4, dint4_sm,
+    dint4z, dint3, fp4_e2m1, nf4 and int4z; their multipliers by int8, and by fp8_e4m3 for int8 and
+    dint4; for the first six formats macs of 32 bits that wrap and of 20 that saturate, dot
+    products of 2 lanes and shared multiples of 2 outputs; for int8 and dint4 also macs with 1 and
+    2 pipeline stages, and dot products of 4 lanes.
+
+    A proof that runs out of time is none, and the command fails.
+    """
     from macsmith.experiments.verify import proof_plan
 
-    plan = proof_plan.plan(unit, weights, activations, acc_width, overflow, lanes, every)
+    if every and weights:
+        raise ValueError("--all chooses the formats itself: leave out --weights")
+    if every:
+        plan = proof_plan.everything(unit)
+    else:
+        plan = proof_plan.plan(unit, weights, activations, acc_width, overflow, lanes)
     with console.working("proving"):
         result = proof_plan.run(plan, style, limit_s=limit)
     console.report(result, json)

@@ -14,7 +14,6 @@ from amaranth.lib import data, wiring
 from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.proof_step import RELATED, Problem, combinational, step
 from macsmith.experiments.verify.proof_words import Differ, prove_words
-from macsmith.hw import yosys
 from macsmith.hw.aig import Aig
 from macsmith.hw.aig_yosys import to_aigs
 from macsmith.hw.cec import Undecided
@@ -95,6 +94,9 @@ class Proofs:
         lines = [proof.line for proof in self.proofs]
         proven = sum(proof.verdict == "proven" for proof in self.proofs)
         lines.append(f"{proven} of {len(self.proofs)} proven in {self.seconds:.1f} s")
+        for verdict, words in (("undecided", "NOT PROVEN"), ("differs", "DIFFER")):
+            if count := sum(proof.verdict == verdict for proof in self.proofs):
+                lines.append(f"{count} {words}")
         if not self.proofs:
             lines.append("nothing was proven: this is a failure")
         return lines
@@ -107,10 +109,12 @@ def prove(
     pipelines: Sequence[int] = (0,),
     *,
     limit_s: float = LIMIT_S,
+    **options: int,
 ) -> Proofs:
     """Prove every style that can serve a spec equal to the plain one without pipeline.
 
-    A style that is named and cannot serve a spec is a ValueError, as is a unit without proofs.
+    ``options`` are the unit's own. A style that is named and cannot serve a spec is a ValueError,
+    as is a unit without proofs.
     """
     started = time.monotonic()
     if unit not in PROVABLE:
@@ -120,13 +124,15 @@ def prove(
         pipelines = (0,)
     components, plains = {}, {}
     for spec in dict.fromkeys(specs):
-        plains[spec] = kind.make(spec)
+        plains[spec] = kind.make(spec, **options)
         for style in styles or kind.style_names(spec):
             for pipeline in pipelines:
                 if style == plains[spec].style and pipeline == 0:
                     continue
-                options = {"pipeline": pipeline} if "pipeline" in kind.options else {}
-                components[spec, style, pipeline] = kind.make(spec, style=style, **options)
+                stages = {"pipeline": pipeline} if "pipeline" in kind.options else {}
+                components[spec, style, pipeline] = kind.make(
+                    spec, style=style, **stages, **options
+                )
     designs = {f"plain {k}": component for k, component in enumerate(plains.values())}
     designs |= {f"unit {k}": component for k, component in enumerate(components.values())}
     graphs, refused = _graphs(designs)
@@ -146,16 +152,16 @@ def prove(
 
 
 def _graphs(designs: Mapping[str, wiring.Component]) -> tuple[dict[str, Aig], dict[str, str]]:
-    """The graphs, and why some designs have none: they are clocked by another net than ``clk``."""
+    """The graphs, and why some designs have none: see `aig_clocks`."""
     expose = {name: RELATED for name in designs if name.startswith("plain")}
     try:
         return to_aigs(designs, expose), {}
-    except yosys.YosysError:
+    except ValueError:  # Yosys' too
         graphs, refused = {}, {}
     for name, design in designs.items():
         try:
             graphs |= to_aigs({name: design}, expose)
-        except yosys.YosysError as error:
+        except ValueError as error:
             if name.startswith("plain"):
                 raise
             refused[name] = f"no step of one clock: {error}"

@@ -1,18 +1,27 @@
-"""Which proofs `macsmith prove` makes."""
+"""Which proofs `macsmith prove` makes, and on how many cores."""
 
+import os
+import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 
 from macsmith.experiments.units import spec_for
 from macsmith.experiments.verify.proof import LIMIT_S, PROVABLE, Proofs, prove
 from macsmith.sim.catalog import FORMATS
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["WEIGHTS", "Task", "plan", "run"]
+__all__ = ["WEIGHTS", "Task", "everything", "plan", "run"]
 
 #: Weight formats of the report's comparisons, and one per way to decode.
 WEIGHTS = ("int8", "int4", "dint4", "dint4_sm", "dint4z", "dint3")
+_MORE_WEIGHTS = ("fp4_e2m1", "nf4", "int4z")  # of decoders and multipliers
+_FLOAT = "fp8_e4m3"  # activations, for two of the weight formats
+_NARROW = 20  # bits of an accumulator that saturates
+_PIPELINED = ("int8", "dint4")
 _FEWEST_LANES = 2  # of a dot product
+_FEWEST_OUTPUTS = 2  # of shared multiples: each is proven for itself
 
 
 @dataclass(frozen=True)
@@ -21,7 +30,7 @@ class Task:
 
     unit: str
     specs: tuple[MacSpec, ...]
-    pipelines: tuple[int, ...]
+    pipelines: tuple[int, ...] = (0,)
 
 
 def plan(
@@ -31,32 +40,69 @@ def plan(
     acc_width: int,
     overflow: str,
     lanes: int,
-    every: bool,
 ) -> list[Task]:
-    """The proofs of a unit, or of all: with ``every`` also pipelined and with a clamp.
+    """The proofs of a unit, or of all, without pipeline.
 
     A dot product has two lanes at least. ValueError on bad input.
     """
     if unit is not None and unit not in PROVABLE:
         raise ValueError(f"no proofs for unit {unit!r}: {', '.join(PROVABLE)} have them")
-    counts = {"dot": lanes if unit == "dot" and lanes > 1 else _FEWEST_LANES}
     names = list(FORMATS) if "all" in (weights or ()) else weights or WEIGHTS
     tasks = []
     for kind in (unit,) if unit else PROVABLE:
-        n = counts.get(kind, lanes if kind == unit else 1)
+        n = max(lanes, _FEWEST_LANES) if kind == "dot" else lanes if kind == unit else 1
         specs = [spec_for(kind, w, activations, acc_width, overflow, n) for w in names]
-        if every and kind not in ("decoder", "multiplier"):
-            specs += [replace(spec, overflow="saturate") for spec in specs]
-        tasks.append(Task(kind, tuple(dict.fromkeys(specs)), (0, 1, 2) if every else (0,)))
+        tasks.append(Task(kind, tuple(dict.fromkeys(specs))))
     return tasks
 
 
-def run(tasks: Sequence[Task], styles: Sequence[str] | None, *, limit_s: float = LIMIT_S) -> Proofs:
-    """Make the proofs of all tasks, one Yosys for each spec."""
-    proofs, seconds = [], 0.0
-    for task in tasks:
-        for spec in task.specs:
-            found = prove(task.unit, [spec], styles, task.pipelines, limit_s=limit_s)
-            proofs += found.proofs
-            seconds += found.seconds
-    return Proofs(tuple(proofs), seconds)
+def everything(unit: str | None) -> list[Task]:
+    """What ``--all`` proves, of one unit or of all; the command's help lists it."""
+    if unit is not None and unit not in PROVABLE:
+        raise ValueError(f"no proofs for unit {unit!r}: {', '.join(PROVABLE)} have them")
+    sums = [MacSpec(w, "int8", 32, "wrap") for w in WEIGHTS]
+    narrow = [replace(spec, acc_width=_NARROW, overflow="saturate") for spec in sums]
+    pipelined = [spec for spec in sums if spec.weights.name in _PIPELINED]
+    floats = [(w, _FLOAT) for w in _PIPELINED]
+    factors = [(w, "int8") for w in (*WEIGHTS, *_MORE_WEIGHTS)] + floats
+    tasks = [
+        Task("decoder", tuple(_spec("decoder", w, a) for w, a in factors if a == "int8")),
+        Task("multiplier", tuple(_spec("multiplier", w, a) for w, a in factors)),
+        Task("mac", tuple(sums)),
+        Task("mac", tuple(narrow)),
+        Task("mac", tuple(pipelined), (1, 2)),
+        Task("dot", tuple(replace(spec, lanes=2) for spec in sums)),
+        Task("dot", tuple(replace(spec, lanes=4) for spec in pipelined)),
+        Task("shared", tuple(sums)),
+    ]
+    return [task for task in tasks if unit in (None, task.unit)]
+
+
+def run(
+    tasks: Sequence[Task],
+    styles: Sequence[str] | None,
+    *,
+    limit_s: float = LIMIT_S,
+    jobs: int | None = None,
+) -> Proofs:
+    """Make the proofs of all tasks, one Yosys for each spec, on ``jobs`` cores (all of them)."""
+    started = time.monotonic()
+    work = [(task, spec, styles, limit_s) for task in tasks for spec in task.specs]
+    jobs = min(jobs or os.cpu_count() or 1, len(work))
+    if jobs > 1:
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+            found = list(pool.map(_prove, work))
+    else:
+        found = list(map(_prove, work))
+    proofs = tuple(proof for part in found for proof in part.proofs)
+    return Proofs(proofs, time.monotonic() - started)
+
+
+def _prove(work: tuple[Task, MacSpec, Sequence[str] | None, float]) -> Proofs:
+    task, spec, styles, limit_s = work
+    options = {"outputs": _FEWEST_OUTPUTS} if task.unit == "shared" else {}
+    return prove(task.unit, [spec], styles, task.pipelines, limit_s=limit_s, **options)
+
+
+def _spec(unit: str, weights: str, activations: str) -> MacSpec:
+    return spec_for(unit, weights, activations, 32, "wrap", 1)

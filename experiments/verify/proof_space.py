@@ -1,6 +1,5 @@
 """Linear forms over a graph: which inputs matter, and between which bounds a form stays."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -112,11 +111,16 @@ class Space:
                 return shared, groups
             if len(shared) == _MOST_SHARED:
                 return None, []
-            counts: Counter = Counter()
-            for _, members_of in large:
-                for var, _ in members_of:
-                    counts.update(members(self.support([2 * var])))
-            shared.append(max((v for v in counts if v not in shared), key=counts.__getitem__))
+            # the one that meets the most others: it belongs to several lanes
+            meets: dict[int, int] = {}
+            for _, mine in large:
+                for var, _ in mine:
+                    support = self.support([2 * var])
+                    for one in members(support):
+                        meets[one] = meets.get(one, 0) | support
+            shared.append(
+                max((v for v in meets if v not in shared), key=lambda v: meets[v].bit_count())
+            )
 
     def extremes(
         self, terms: list[Term], inputs: list[int], shared: list[int], modulus: int | None
