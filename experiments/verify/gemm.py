@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from amaranth import Value
 
 from macsmith.experiments.operands import layer_codes
@@ -13,12 +14,14 @@ from macsmith.experiments.verify.corners import drawn_zero_points
 from macsmith.experiments.verify.coverage import Cover
 from macsmith.experiments.verify.handshake import Pace, Run, StreamAgent, paces, places
 from macsmith.experiments.verify.sums import MacModel
+from macsmith.sim import engine
+from macsmith.sim.codec import code_dtype
 from macsmith.sim.formats import signed_width
 from macsmith.sim.gemm_schedule import Channel, Schedule
 from macsmith.sim.requantize import RequantizeSpec, fixed_point, requantize
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["drive_gemm", "layer_schedule", "results"]
+__all__ = ["drive_gemm", "layer_schedule", "require_engine", "results"]
 
 OUTCOMES = ("clamped above", "clamped below", "in between")
 SHAPES = ("one product", "fewer products than rows", "more products than rows",
@@ -188,4 +191,26 @@ def _real_layer(bench: _Bench) -> Schedule | None:
     if not bench.spec.activations.is_twos_complement or bench.spec.overflow == "exact":
         return None
     schedule = layer_schedule(bench.spec, bench.rows, bench.cols, bench.numbers)
-    return schedule if schedule.depth <= depth else None
+    if schedule.depth > depth:
+        return None
+    require_engine(schedule, bench.numbers)
+    return schedule
+
+
+def require_engine(schedule: Schedule, numbers: RequantizeSpec) -> None:
+    """AssertionError if the sums that the tile is compared with are not those of `sim.engine`, with
+    whose integers the quantized model computes."""
+    spec, channels = schedule.spec, schedule.channels
+    zero = None
+    if spec.weights.zero_pointed:
+        zero = np.array([channel.weight_zero for channel in channels])
+    w = np.array([channel.codes for channel in channels], code_dtype(spec.weights))
+    a = np.array(schedule.tokens, code_dtype(spec.activations))
+    sums = engine.matmul(a, w, spec, zero)
+    if schedule.zero_points is not None:
+        ones = [spec.weights.levels_at(channel.weight_zero or 0) for channel in channels]
+        totals = [sum(u[code] for code in c.codes) for u, c in zip(ones, channels, strict=True)]
+        sums = sums - np.outer(schedule.zero_points, totals)
+    found = schedule.collect([total for total, _ in results(schedule, numbers)])
+    if sums.tolist() != found:
+        raise AssertionError("the real layer's sums are not the engine's")
