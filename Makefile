@@ -20,7 +20,7 @@ lint: setup
 prove: setup
 	$(RUN)/macsmith prove --all
 
-# 200 faults, none of which the benches may miss; see `macsmith mutants --help`.
+# Faults in RTL and in mapped netlists, none of which the benches may miss: `macsmith mutants --help`.
 mutants: setup
 	$(RUN)/macsmith mutants
 
