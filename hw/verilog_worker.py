@@ -75,9 +75,12 @@ def hide(design: libyosys.Design, folder: Path) -> None:
     """Take the names from the wires that have better ones."""
     design.run_pass(f"write_json {folder}/names.json")
     module = design.top_module()
-    wires = {str(wire.name)[1:]: wire for wire in module.wires_.values()}
+    # JSON has names without the backslash of written ones, unless a "$" follows it.
+    public = (wire for wire in module.wires_.values() if str(wire.name).startswith("\\"))
+    wires = {str(wire.name)[1:]: wire for wire in public}
     for name in worse_names(json.loads((folder / "names.json").read_text())):
-        module.rename(wires[name], libyosys.IdString(f"${name}"))
+        wire = wires[name.removeprefix("\\")]
+        module.rename(wire, libyosys.IdString(f"${name}"))
 
 
 def partly_used(netlist: dict) -> list[str]:
