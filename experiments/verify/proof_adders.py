@@ -164,8 +164,18 @@ class Adders:
             adders.sort(key=lambda adder: -len(adder.operands))
 
 
-def rewrite(form: Form, adders: Adders, modulus: int, knowledge: Knowledge | None = None) -> Form:
-    """The form with every adder taken apart, modulo ``modulus``."""
+def rewrite(
+    form: Form,
+    adders: Adders,
+    modulus: int,
+    knowledge: Knowledge | None = None,
+    *,
+    partly: bool = False,
+) -> Form:
+    """The form with every adder taken apart, modulo ``modulus``.
+
+    With ``partly`` a sum also gives up a part of its weight, where two adders share it.
+    """
     form = form.reduced(modulus)
     weights = form.weights
     pending = [-var for var in weights]
@@ -194,6 +204,13 @@ def rewrite(form: Form, adders: Adders, modulus: int, knowledge: Knowledge | Non
                     form.constant += old if lit & 1 else 0
                 for lit in adder.operands:
                     add(lit, k)
+                break
+            if partly and k % modulus and m % modulus and m % 2 == 0:
+                old = weights.pop(c)
+                form.constant += old if adder.carry & 1 else 0
+                add(adder.sum, -m // 2)
+                for lit in adder.operands:
+                    add(lit, m // 2)
                 break
         weight = weights.get(var, 0)
         if weight % modulus == 0:

@@ -125,11 +125,14 @@ def _equal_sums(space: Space, pair: Words) -> bool:
     adders = Adders(space.graph, lits)
 
     facts = Facts(space, adders)
-    left, right = (
-        rewrite(Form.of_word(list(side)), adders, modulus, facts)
-        for side in (pair.left, pair.right)
-    )
-    return space.constant(left.plus(right, -1).reduced(modulus), modulus) == 0
+    for partly in (False, True):
+        left, right = (
+            rewrite(Form.of_word(list(side)), adders, modulus, facts, partly=partly)
+            for side in (pair.left, pair.right)
+        )
+        if space.constant(left.plus(right, -1).reduced(modulus), modulus) == 0:
+            return True
+    return False
 
 
 def _differing(graph: Graph, pairs: list[Words], model: list[int]) -> Words:
