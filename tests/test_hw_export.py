@@ -182,3 +182,12 @@ def test_yosys_reads_it(exported):
         passes = ["read_verilog in.v", f"hierarchy -check -top {name}", "proc", "check -assert",
                   "tee -o stat.json stat -json"]  # fmt: skip
         assert yosys.run(passes, {"in.v": exported[name]}, ["stat.json"])
+
+
+@pytest.mark.parametrize("style", ["plain", "fused-booth4", "gated-booth4"])
+def test_wires_have_the_names_of_signals(style):
+    text = to_verilog(Mac(MacSpec("dint4", "int4", 10), style), name="mac")
+    assert "level" in text
+    assert "port$" not in text
+    clocked = re.findall(r"^  always @\(posedge", text, re.MULTILINE)
+    assert 0 < len(clocked) < 10  # registers stay whole, and are not one for each bit
