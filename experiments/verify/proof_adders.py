@@ -9,19 +9,16 @@ is taken on trust.
 
 from collections import defaultdict
 from dataclasses import dataclass
-from functools import cache
 from heapq import heapify, heappop, heappush
 from itertools import product
 from typing import Protocol
 
+from macsmith.experiments.verify.proof_tables import essential, expand, majority, parity
 from macsmith.hw.aig import Graph
 
 __all__ = ["Adders", "Form", "Knowledge", "rewrite"]
 
 MOST_CUTS = 40  # per gate: enough for every adder that was met
-
-_XOR3, _XOR2 = 0b10010110, 0b0110
-_MAJ = 0b11101000
 
 
 @dataclass
@@ -123,10 +120,10 @@ class Adders:
                     leaves = tuple(sorted({*leaves_x, *leaves_y}))
                     if len(leaves) > 3 or leaves in found:
                         continue
-                    x = _expand(table_x, leaves_x, leaves) ^ (-(pair[0] & 1))
-                    y = _expand(table_y, leaves_y, leaves) ^ (-(pair[1] & 1))
+                    x = expand(table_x, leaves_x, leaves) ^ (-(pair[0] & 1))
+                    y = expand(table_y, leaves_y, leaves) ^ (-(pair[1] & 1))
                     table = x & y & (1 << (1 << len(leaves))) - 1
-                    places, table = _essential(table, len(leaves))
+                    places, table = essential(table, len(leaves))
                     found[tuple(leaves[k] for k in places)] = table
             kept = sorted(found.items(), key=_first)[:MOST_CUTS]
             rep, flip = var, 0
@@ -142,21 +139,21 @@ class Adders:
             for leaves, table in kept:
                 if len(leaves) < 2 or leaves[-1] >= rep:
                     continue
-                parity = _parity(table, len(leaves))
-                if parity is not None:
-                    sums[leaves].append((rep, parity ^ flip))
+                odd = parity(table, len(leaves))
+                if odd is not None:
+                    sums[leaves].append((rep, odd ^ flip))
                     self.parities[rep].append((
-                        2 * leaves[0] + (parity ^ flip),
+                        2 * leaves[0] + (odd ^ flip),
                         *(2 * v for v in leaves[1:]),
                     ))
-                elif (flips := _majority(table, len(leaves))) is not None:
+                elif (flips := majority(table, len(leaves))) is not None:
                     *operands, inverted = flips
                     majorities[leaves].append((rep, (*operands, inverted ^ flip)))
         for leaves, carriers in majorities.items():
-            for (s, parity), (c, (*flips, inverted)) in product(sums.get(leaves, ()), carriers):
+            for (s, odd), (c, (*flips, inverted)) in product(sums.get(leaves, ()), carriers):
                 operands = tuple(2 * v + f for v, f in zip(leaves, flips, strict=True))
                 # the parity of the operands with their inversions
-                total = 2 * s + (parity ^ (sum(flips) & 1))
+                total = 2 * s + (odd ^ (sum(flips) & 1))
                 self.at[min(s, c)].append(_Adder(operands, total, 2 * c + inverted))
                 if len(leaves) == 3:
                     self.carries.add(c)
@@ -276,52 +273,3 @@ def _first(cut: tuple[tuple[int, ...], int]) -> tuple[int, tuple[int, ...]]:
 def _nearest(number: int, modulus: int) -> int:
     number %= modulus
     return number if number < modulus // 2 else number - modulus
-
-
-@cache
-def _spread(table: int, places: tuple[int, ...], size: int) -> int:
-    """The truth table over ``size`` variables of a function of those at ``places``."""
-    result = 0
-    for row in range(1 << size):
-        index = sum((row >> place & 1) << k for k, place in enumerate(places))
-        result |= (table >> index & 1) << row
-    return result
-
-
-def _expand(table: int, leaves: tuple[int, ...], target: tuple[int, ...]) -> int:
-    return _spread(table, tuple(target.index(leaf) for leaf in leaves), len(target))
-
-
-@cache
-def _essential(table: int, size: int) -> tuple[tuple[int, ...], int]:
-    """The places of the variables on which a function depends, and its table over them."""
-    rows = range(1 << size)
-    places = tuple(
-        k for k in range(size) if any((table >> row ^ table >> (row ^ 1 << k)) & 1 for row in rows)
-    )
-    reduced = 0
-    for row in range(1 << len(places)):
-        full = sum((row >> i & 1) << k for i, k in enumerate(places))
-        reduced |= (table >> full & 1) << row
-    return places, reduced
-
-
-def _parity(table: int, size: int) -> int | None:
-    """0 for the XOR of the operands, 1 for its complement, else None."""
-    xor = _XOR3 if size == 3 else _XOR2
-    if table == xor:
-        return 0
-    return 1 if table == xor ^ ((1 << (1 << size)) - 1) else None
-
-
-@cache
-def _majority(table: int, size: int) -> tuple[int, ...] | None:
-    """Inversions (of each operand, and of the result) that make it a majority (an AND, of two)."""
-    base, rows = (_MAJ if size == 3 else 0b1000), 1 << size
-    for code in range(2 << size):
-        *flips, inverted = (code >> k & 1 for k in range(size + 1))
-        mask = sum(flip << k for k, flip in enumerate(flips))
-        made = sum((base >> (row ^ mask) & 1) << row for row in range(rows))
-        if made ^ (-inverted & (1 << rows) - 1) == table:
-            return (*flips, inverted)
-    return None
