@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from amaranth import Module
+from amaranth import Module, Signal
 
 from macsmith.hw.bits import only_if
 from macsmith.hw.dot import DOTS
@@ -28,7 +28,9 @@ def fused(multiplier: Style, m: Module, unit: SumUnit, x: Operands) -> None:
 @MACS.add("isolated", over=MULTIPLIERS, but=["plain"], latency=1)
 def isolated(multiplier: Style, m: Module, unit: SumUnit, x: Operands) -> None:
     """Fused, with the operands held at 0 while nothing enters: then nothing moves in the tree."""
-    fused(multiplier, m, unit, replace(x, w=only_if(x.en, x.w), a=only_if(x.en, x.a)))
+    w, a = Signal.like(x.w, name="w_held"), Signal.like(x.a, name="a_held")
+    m.d.comb += [w.eq(only_if(x.en, x.w)), a.eq(only_if(x.en, x.a))]
+    fused(multiplier, m, unit, replace(x, w=w, a=a))
 
 
 def entering(multiplier: Style, m: Module, unit: SumUnit, x: Operands) -> tuple[Heap, Operands]:
