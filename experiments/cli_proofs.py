@@ -1,5 +1,6 @@
 """Commands that prove units and describe them: formal equivalence, datasheets."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -58,9 +59,19 @@ def prove(
         plan = proof_plan.everything(unit)
     else:
         plan = proof_plan.plan(unit, weights, activations, acc_width, overflow, lanes)
+
+    def tell(proof: proof_plan.Proof) -> None:
+        if not json:
+            console.say(proof.line)
+            sys.stdout.flush()
+
     with console.working("proving"):
-        result = proof_plan.run(plan, style, limit_s=limit)
-    console.report(result, json)
+        result = proof_plan.run(plan, style, limit_s=limit, tell=tell)
+    if json:
+        console.print_json(result.as_dict())
+    else:
+        for line in result.totals():
+            console.say(line)
     if not result.ok:
         raise typer.Exit(1)
 

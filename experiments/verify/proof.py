@@ -59,18 +59,21 @@ class Proof:
     seconds: float = field(default=0.0, compare=False)
 
     @property
+    def what(self) -> str:
+        """Which proof it is."""
+        stages = f", pipeline {self.pipeline}" if self.pipeline else ""
+        return f"{self.unit} {self.spec} {self.style}{stages}"
+
+    @property
     def line(self) -> str:
         """For a person."""
-        what = f"{self.unit} {self.spec} {self.style}"
-        if self.pipeline:
-            what += f", pipeline {self.pipeline}"
         how = ", ".join(f"{count} by {name}" for name, count in self.how.items() if count)
         if self.verdict == "proven":
-            return f"{what}: proven in {self.seconds:.2f} s ({how})"
+            return f"{self.what}: proven in {self.seconds:.2f} s ({how})"
         if self.verdict == "differs":
             values = " ".join(f"{name}={value:#x}" for name, value in self.counterexample.items())
-            return f"{what}: DIFFERS in {self.word}: {values}"
-        return f"{what}: NOT PROVEN in {self.seconds:.0f} s: {self.note}"
+            return f"{self.what}: DIFFERS in {self.word}: {values}"
+        return f"{self.what}: NOT PROVEN in {self.seconds:.0f} s: {self.note}"
 
 
 @dataclass(frozen=True)
@@ -90,13 +93,15 @@ class Proofs:
         return {"ok": self.ok, **asdict(self)}
 
     def lines(self) -> list[str]:
-        """For a person."""
-        lines = [proof.line for proof in self.proofs]
+        """For a person: each proof, and the totals."""
+        return [*(proof.line for proof in self.proofs), *self.totals()]
+
+    def totals(self) -> list[str]:
+        """How many are proven, and the names of all that are not."""
         proven = sum(proof.verdict == "proven" for proof in self.proofs)
-        lines.append(f"{proven} of {len(self.proofs)} proven in {self.seconds:.1f} s")
-        for verdict, words in (("undecided", "NOT PROVEN"), ("differs", "DIFFER")):
-            if count := sum(proof.verdict == verdict for proof in self.proofs):
-                lines.append(f"{count} {words}")
+        lines = [f"{proven} of {len(self.proofs)} proven in {self.seconds:.1f} s"]
+        for verdict, words in (("undecided", "NOT PROVEN"), ("differs", "DIFFERS")):
+            lines += [f"{words}: {p.what}" for p in self.proofs if p.verdict == verdict]
         if not self.proofs:
             lines.append("nothing was proven: this is a failure")
         return lines

@@ -2,13 +2,13 @@
 
 import os
 import time
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 
 from macsmith.experiments.units import spec_for
-from macsmith.experiments.verify.proof import LIMIT_S, PROVABLE, Proofs, prove
+from macsmith.experiments.verify.proof import LIMIT_S, PROVABLE, Proof, Proofs, prove
 from macsmith.sim.catalog import FORMATS
 from macsmith.sim.spec import MacSpec
 
@@ -84,17 +84,30 @@ def run(
     *,
     limit_s: float = LIMIT_S,
     jobs: int | None = None,
+    tell: Callable[[Proof], None] = lambda proof: None,
 ) -> Proofs:
-    """Make the proofs of all tasks, one Yosys for each spec, on ``jobs`` cores (all of them)."""
+    """Make the proofs of all tasks, one Yosys for each spec, on ``jobs`` cores (all of them).
+
+    ``tell`` is called with each proof as soon as its spec's are done, in no fixed order; the result
+    has them in the plan's.
+    """
     started = time.monotonic()
     work = [(task, spec, styles, limit_s) for task in tasks for spec in task.specs]
     jobs = min(jobs or os.cpu_count() or 1, len(work))
+    found: dict[int, Proofs] = {}
     if jobs > 1:
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            found = list(pool.map(_prove, work))
+            futures = {pool.submit(_prove, one): k for k, one in enumerate(work)}
+            for future in as_completed(futures):
+                found[futures[future]] = future.result()
+                for proof in future.result().proofs:
+                    tell(proof)
     else:
-        found = list(map(_prove, work))
-    proofs = tuple(proof for part in found for proof in part.proofs)
+        for k, one in enumerate(work):
+            found[k] = _prove(one)
+            for proof in found[k].proofs:
+                tell(proof)
+    proofs = tuple(proof for k in range(len(work)) for proof in found[k].proofs)
     return Proofs(proofs, time.monotonic() - started)
 
 
