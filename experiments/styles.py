@@ -8,6 +8,9 @@ from typing import Any
 from macsmith.experiments.measure import choose_library, clock_of
 from macsmith.experiments.store import provenance
 from macsmith.experiments.units import get_unit
+from macsmith.hw import adder_cells
+from macsmith.hw.liberty import load
+from macsmith.hw.pdk import Pdk
 from macsmith.hw.recipes import ADDERS
 from macsmith.sim.spec import MacSpec
 
@@ -105,7 +108,8 @@ def price(
     """Synthesise ``units`` in every style (or in ``styles``) for each format of ``weights``.
 
     ``lanes`` is of dot products, other units have one. Of ``adders`` each is tried and the best
-    kept: the smallest that meets the clock. ValueError on bad input, before the work.
+    kept: the smallest that meets the clock; without a full-adder cell there are only "gates".
+    ValueError on bad input, before the work.
     """
     technology = choose_library(pdk)
     clock_ps = clock_of(technology) if clock_ps is None else clock_ps
@@ -122,7 +126,7 @@ def price(
                     jobs.append((name, spec, {**own, "style": style.name}))
     if not jobs:
         raise ValueError(f"no style of {', '.join(units)} is among {', '.join(styles)}")
-    kinds = tuple(adders) if technology else ("gates",)
+    kinds = tuple(adders) if technology and _has_adders(technology) else ("gates",)
     work = [(job, technology, clock_ps, kinds) for job in jobs]
     if workers > 1 and len(work) > 1:
         with ProcessPoolExecutor(workers) as pool:
@@ -142,6 +146,11 @@ def price(
         summaries,
         provenance(),
     )
+
+
+def _has_adders(technology: Pdk) -> bool:
+    library = load(technology.files, technology.name, technology.dont_use)
+    return adder_cells.find(library) is not None
 
 
 def _price(work: tuple) -> Row:
