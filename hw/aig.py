@@ -160,23 +160,30 @@ class Graph:
         return sorted(seen)
 
     def simulate(
-        self, lits: Sequence[int], values: Mapping[int, np.ndarray], words: int
+        self,
+        lits: Sequence[int],
+        values: Mapping[int, np.ndarray],
+        words: int,
+        order: Sequence[int] | None = None,
     ) -> list[np.ndarray]:
         """uint64 [words] for each literal, a pattern per bit, from ``values`` of the variables.
 
-        Variables without a value are 0, and one with a value is not computed.
+        Variables without a value are 0, and one with a value is not computed. ``order`` is the
+        literals' cone, for callers that ask for the same literals again and again.
         """
         zero = np.zeros(words, np.uint64)
         known: dict[int, np.ndarray] = {0: zero, **values}
-
-        def value(lit: int) -> np.ndarray:
-            return ~known[lit >> 1] if lit & 1 else known[lit >> 1]
-
-        for var in self.cone(lits):
-            if var not in known:
-                pair = self.operands(var)
-                known[var] = value(pair[0]) & value(pair[1]) if pair else zero
-        return [value(lit) for lit in lits]
+        first = self.inputs + 1
+        for var in self.cone(lits) if order is None else order:
+            if var in known:
+                continue
+            if var < first:
+                known[var] = zero
+                continue
+            x, y = self.gates[var - first]
+            left, right = known[x >> 1], known[y >> 1]
+            known[var] = (~left if x & 1 else left) & (~right if y & 1 else right)
+        return [~known[lit >> 1] if lit & 1 else known[lit >> 1] for lit in lits]
 
     def binary(self, outputs: Sequence[int]) -> bytes:
         """Binary AIGER of the graph with these outputs."""

@@ -48,7 +48,7 @@ class Space:
         low = min(n, _CHUNK_BITS)
         words = 1 << (low - 6)
         index = np.arange(words, dtype=np.uint64)
-        values = {}
+        values, order = {}, self.graph.cone(lits)
         for k, var in enumerate(inputs[:low]):
             if k < 6:
                 values[var] = np.full(words, _PATTERNS[k])
@@ -57,7 +57,7 @@ class Space:
         for upper in range(1 << (n - low)):
             for k, var in enumerate(inputs[low:]):
                 values[var] = np.full(words, -(upper >> k & 1), np.int64).view(np.uint64)
-            yield upper << low, self.graph.simulate(lits, values, words)
+            yield upper << low, self.graph.simulate(lits, values, words, order)
 
     def constant(self, form: Form, modulus: int) -> int | None:
         """The value of a form that is the same for all inputs, modulo a power of two; else None."""
@@ -134,8 +134,9 @@ class Space:
         for first, words in self.chunks(lits, [*padded, *shared]):
             total = np.zeros(64 * len(words[0]), np.int64)
             for (_, weight), bits in zip(terms, words, strict=True):
-                ones = np.unpackbits(bits.view(np.uint8), bitorder="little").view(np.bool_)
-                total[ones] += np.int64(weight)
+                # a product is several times faster here than a sum under a mask
+                ones = np.unpackbits(bits.view(np.uint8), bitorder="little")
+                total += ones * np.int64(weight)
             if modulus:
                 total &= np.int64(modulus - 1)
             rows = total.reshape(-1, min(len(total), 1 << own))
