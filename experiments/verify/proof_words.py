@@ -68,7 +68,9 @@ def prove_words(graph: Graph, pairs: list[Words], deadline: float) -> Counter:
             for x, y in zip(pair.left, pair.right, strict=True)
             if x != y
         ]
-        model = satisfy(graph, graph.any(differ), deadline - time.monotonic())
+        if (left_s := deadline - time.monotonic()) <= 0:
+            raise Undecided("out of time before ABC began")
+        model = satisfy(graph, graph.any(differ), left_s)
         if model is not None:
             raise Differ(_differing(graph, hard, model), model)
         how["SAT"] += len(hard)
