@@ -12,8 +12,10 @@ from macsmith.experiments.verify.proof import LIMIT_S, PROVABLE, Proof, Proofs, 
 from macsmith.sim.catalog import FORMATS
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["WEIGHTS", "Task", "everything", "plan", "run"]
+__all__ = ["ALL_LIMIT_S", "LIMIT_S", "WEIGHTS", "Task", "everything", "plan", "run"]
 
+#: Seconds for one proof of ``--all``: several times what each needs on two cores that are shared.
+ALL_LIMIT_S = 120.0
 #: Weight formats of the report's comparisons, and one per way to decode.
 WEIGHTS = ("int8", "int4", "dint4", "dint4_sm", "dint4z", "dint3")
 _MORE_WEIGHTS = ("fp4_e2m1", "nf4", "int4z")  # of decoders and multipliers
