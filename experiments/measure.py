@@ -128,10 +128,8 @@ def measure(
     component = kind.make(spec, **component_options)
     if isinstance(operands, str) and operands not in KINDS:
         raise ValueError(f"operands must be one of {', '.join(KINDS)}, not {operands!r}")
-    if clock_ps is not None and not 0 < clock_ps < float("inf"):
-        raise ValueError(f"clock_ps must be a positive number of picoseconds, not {clock_ps!r}")
     technology = choose_library(pdk, liberty)
-    clock_ps = clock_of(technology) if clock_ps is None else clock_ps
+    clock_ps = clock_of(technology, clock_ps)
     synthesis = synthesize(
         component, technology, clock_ps=clock_ps, name=unit, booth=booth, adders=adders
     )
@@ -176,9 +174,13 @@ def choose_library(pdk: str | None, liberty: Iterable[Path] | None = None) -> pd
     return None
 
 
-def clock_of(technology: pdks.Pdk | None) -> float:
-    """The usual clock period of a library, ps."""
-    return CLOCKS.get(technology.name, USUAL_CLOCK) if technology else USUAL_CLOCK
+def clock_of(technology: pdks.Pdk | None, clock_ps: float | None = None) -> float:
+    """``clock_ps``, or without it the usual clock period of a library, in ps."""
+    if clock_ps is None:
+        return CLOCKS.get(technology.name, USUAL_CLOCK) if technology else USUAL_CLOCK
+    if not 0 < clock_ps < float("inf"):
+        raise ValueError(f"clock_ps must be a positive number of picoseconds, not {clock_ps!r}")
+    return clock_ps
 
 
 def _with_idle(stimulus: dict[str, np.ndarray], latency: int) -> dict[str, np.ndarray]:

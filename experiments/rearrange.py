@@ -69,7 +69,7 @@ def rearrange(
     if rounds < 1:
         raise ValueError(f"rounds must be a positive integer, not {rounds}")
     technology = choose_library(pdk)
-    clock_ps = clock_of(technology) if clock_ps is None else clock_ps
+    clock_ps = clock_of(technology, clock_ps)
     width = MacSpec(weights, activations, MAX_SUM_BITS, "exact").product_width
     spec = MacSpec(weights, activations, width)
     found = search(spec, style, technology, clock_ps=clock_ps, rounds=rounds, seed=seed)

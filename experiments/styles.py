@@ -112,7 +112,7 @@ def price(
     ValueError on bad input, before the work.
     """
     technology = choose_library(pdk)
-    clock_ps = clock_of(technology) if clock_ps is None else clock_ps
+    clock_ps = clock_of(technology, clock_ps)
     jobs, summaries = [], {}
     for name in units:
         unit = get_unit(name)
@@ -124,8 +124,10 @@ def price(
                 if style.name in served and (not styles or style.name in set(styles)):
                     summaries[f"{name} {style.name}"] = style.summary
                     jobs.append((name, spec, {**own, "style": style.name}))
-    if not jobs:
-        raise ValueError(f"no style of {', '.join(units)} is among {', '.join(styles)}")
+    if unknown := sorted(set(styles) - {own["style"] for _, _, own in jobs}):
+        raise ValueError(
+            f"no format of {', '.join(weights)} has a {' or '.join(units)} of style {unknown[0]!r}"
+        )
     kinds = tuple(adders) if technology and _has_adders(technology) else ("gates",)
     work = [(job, technology, clock_ps, kinds) for job in jobs]
     if workers > 1 and len(work) > 1:

@@ -39,5 +39,5 @@ def test_the_best_of_the_ways_to_make_adders_is_kept():
 
 
 def test_no_such_style():
-    with pytest.raises(ValueError, match=r"^no style of mac is among fused-nonsense$"):
-        price(["mac"], ["int4"], styles=["fused-nonsense"], pdk="none")
+    with pytest.raises(ValueError, match=r"^no format of int4 has a mac of style 'fused-no'$"):
+        price(["mac"], ["int4"], styles=["fused-booth4", "fused-no"], pdk="none")
