@@ -52,11 +52,12 @@ def prove(
     macs of 20 bits that saturate for int4 and dint4, macs with 1 and 2 pipeline stages for int8 and
     dint4; and for the six formats dot products of 2 lanes in the styles fused-plain, -booth4,
     -booth8, -dadda, -nibble, -picked, isolated-plain, -dadda, -nibble, carrysave-booth4, -dadda,
-    -picked, gated-plain, -dadda.
+    gated-plain, -dadda.
 
     Not covered by --all: dot products in other styles, some of which are not decided within
-    minutes (booth8 and signmag other than fused, for one), or with more than 2 lanes; macs that
-    saturate for other formats. They can be tried by name.
+    minutes (int8 in signmag, and in booth8 other than fused, for one), or with more than 2 lanes;
+    macs that saturate for other formats, of which int8's are not decided in a minute. They can be
+    tried by name.
 
     A proof that runs out of time is none, and the command fails.
     """

@@ -25,11 +25,11 @@ _SATURATING = ("int4", "dint4")  # formats of such macs: the solver's, several s
 _PIPELINED = ("int8", "dint4")
 _FEWEST_LANES = 2  # of a dot product
 #: Of dot products, what the algebra of adders proves of every format in seconds. Of the others some
-#: are not decided within minutes.
+#: are not decided in a minute.
 _DOT_STYLES = (
     *("fused-plain", "fused-booth4", "fused-booth8", "fused-dadda", "fused-nibble", "fused-picked"),
     *("isolated-plain", "isolated-dadda", "isolated-nibble"),
-    *("carrysave-booth4", "carrysave-dadda", "carrysave-picked", "gated-plain", "gated-dadda"),
+    *("carrysave-booth4", "carrysave-dadda", "gated-plain", "gated-dadda"),
 )
 _FEWEST_OUTPUTS = 2  # of shared multiples: each is proven for itself
 
