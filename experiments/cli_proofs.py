@@ -54,10 +54,10 @@ def prove(
     -booth8, -dadda, -nibble, -picked, isolated-plain, -dadda, -nibble, carrysave-booth4, -dadda,
     gated-plain, -dadda.
 
-    Not covered by --all: dot products in other styles, some of which are not decided within
-    minutes (int8 in signmag, and in booth8 other than fused, for one), or with more than 2 lanes;
-    macs that saturate for other formats, of which int8's are not decided in a minute. They can be
-    tried by name.
+    Not covered by --all: dot products in other styles, of which some (int8 in signmag, and in
+    booth8 other than fused, for one) were not decided when they were given 15 seconds, or with more
+    than 2 lanes; macs that saturate for other formats: int8's were not decided in 20 seconds. They
+    can be tried by name.
 
     A proof that runs out of time is none, and the command fails.
     """

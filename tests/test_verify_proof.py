@@ -6,8 +6,10 @@ import time
 import pytest
 from amaranth import Module, Mux, Signal, signed
 
-from macsmith.experiments.verify.proof import Proofs, decide, pose, prove
+from macsmith.experiments.units import get_unit
+from macsmith.experiments.verify.proof import PROVABLE, Proofs, decide, pose, prove
 from macsmith.experiments.verify.proof_adders import Adders, Form, rewrite
+from macsmith.experiments.verify.proof_plan import Task, everything, run
 from macsmith.experiments.verify.proof_words import Differ, Words, prove_words
 from macsmith.hw.aig import FALSE, TRUE, Graph
 from macsmith.hw.aig_yosys import to_aigs
@@ -39,6 +41,21 @@ def test_styles_are_proven(unit, spec, styles, pipelines):
     for proof in found.proofs:
         assert sum(proof.how.values()) >= 1
         assert proof.cases >= (8 if unit not in ("decoder", "multiplier") else 1)
+
+
+def test_the_plan_of_all_has_every_unit_and_tells_each_proof():
+    tasks = everything(None)
+    assert {task.unit for task in tasks} == set(PROVABLE)
+    for task in tasks:
+        assert task.specs
+        for spec in task.specs:
+            serve = get_unit(task.unit).style_names(spec)
+            assert task.styles is None or len(set(task.styles) & set(serve)) > 1
+    told = []
+    found = run([Task("decoder", (INT8, DINT4))], None, jobs=1, tell=told.append)
+    assert found.ok
+    assert tuple(told) == found.proofs
+    assert [proof.style for proof in told] == ["shaped"]
 
 
 def test_nothing_proven_is_a_failure():

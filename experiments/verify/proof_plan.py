@@ -25,7 +25,7 @@ _SATURATING = ("int4", "dint4")  # formats of such macs: the solver's, several s
 _PIPELINED = ("int8", "dint4")
 _FEWEST_LANES = 2  # of a dot product
 #: Of dot products, what the algebra of adders proves of every format in seconds. Of the others some
-#: are not decided in a minute.
+#: are left to the solver, which does not decide them in that time.
 _DOT_STYLES = (
     *("fused-plain", "fused-booth4", "fused-booth8", "fused-dadda", "fused-nibble", "fused-picked"),
     *("isolated-plain", "isolated-dadda", "isolated-nibble"),
