@@ -29,7 +29,7 @@ SOON = 60.0
         ("decoder", MacSpec("dint4z", "int8", 32), None, (0,)),
         ("multiplier", INT8, None, (0,)),
         ("mac", INT8, ["fused-booth4", "carrysave-dadda"], (0, 2)),
-        ("mac", DINT4, ["separate-booth4"], (0,)),
+        ("mac", DINT4, ["fused-signmag", "isolated-booth4"], (0,)),
         ("mac", MacSpec("dint4", "int4", 12, "saturate", 3), ["fused-dadda"], (0, 1)),
         ("dot", MacSpec("dint4", "int8", 32, "wrap", 2), ["fused-booth4"], (0,)),
         ("shared", MacSpec("dint4z", "int8", 24), ["fused-dadda"], (0,)),
