@@ -193,7 +193,7 @@ def test_verify_counts_what_it_checked(ternary):
     assert (status, err) == (0, "")
     found = json.loads(out)
     assert found["ok"]
-    assert found["products"] > 4 * 256
+    assert found["results"] > 4 * 256
     assert found["cover"]["overflow"] > 0
 
 
