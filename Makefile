@@ -7,7 +7,7 @@ demo: setup
 	$(RUN)/macsmith reproduce --quick
 
 test: setup lint
-	$(RUN)/pytest -n 2 --dist worksteal -q
+	$(RUN)/pytest -n 2 --dist worksteal -q -rs
 
 setup:
 	@./setup.sh

@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from macsmith.hw.float_parts import Unpacked, leading_zeros, shift_right_sticky, unpack
-from macsmith.hw.style import Styles
+from macsmith.hw.style import Styles, check_stages
 from macsmith.sim.floating import FLOAT32, FloatFormat, get_float
 from macsmith.sim.formats import signed_width
 
@@ -65,11 +65,9 @@ class FloatMac(wiring.Component):
                 f"a {self.fmt.name} product has {2 * self.fmt.precision} bits, more than the "
                 f"{FLOAT32.precision} of a float32"
             )
-        if isinstance(pipeline, bool) or pipeline not in range(3):
-            raise ValueError(f"a float_mac has 0..2 pipeline registers, not {pipeline!r}")
         self._style = FLOAT_MACS.get(style, self.fmt)
         self.style = style
-        self.pipeline = pipeline
+        self.pipeline = check_stages(pipeline, 2)
         self.latency = self._style.latency + pipeline
         super().__init__({
             "en": In(1),

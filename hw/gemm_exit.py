@@ -5,7 +5,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from macsmith.hw.array_time import delayed
-from macsmith.hw.requantizer import REQUANTIZERS, Requantizer, check_registers
+from macsmith.hw.requantizer import MOST_STAGES, REQUANTIZERS, Requantizer
+from macsmith.hw.style import check_stages
 from macsmith.sim.requantize import RequantizeSpec
 
 __all__ = ["Exit"]
@@ -78,7 +79,7 @@ class Exit(wiring.Component):
         self.rows, self.cols, self.exits = rows, cols, exits
         REQUANTIZERS.get(style, numbers)  # refuses now what could not be built later
         self.style = style
-        self.pipeline = check_registers(pipeline)
+        self.pipeline = check_stages(pipeline, MOST_STAGES)
         self.sums = sums
         self.latency = 2 + pipeline
 

@@ -8,12 +8,12 @@ from amaranth.lib.wiring import In, Out
 
 from macsmith.hw.accumulator import clamp
 from macsmith.hw.bits import only_if
-from macsmith.hw.style import Styles
+from macsmith.hw.style import Styles, check_stages
 from macsmith.sim.requantize import RequantizeSpec
 
-__all__ = ["REQUANTIZERS", "Requantizer", "check_registers", "datapath"]
+__all__ = ["MOST_STAGES", "REQUANTIZERS", "Requantizer", "datapath"]
 
-MOST_REGISTERS = 3
+MOST_STAGES = 3
 REQUANTIZERS = Styles("requantizer")
 
 
@@ -72,7 +72,7 @@ class Requantizer(wiring.Component):
         self._style = REQUANTIZERS.get(style, numbers)
         self.numbers = numbers
         self.style = style
-        self.pipeline = check_registers(pipeline)
+        self.pipeline = check_stages(pipeline, MOST_STAGES)
         self.latency = pipeline + self._style.latency
         width = numbers.correction_width
         super().__init__({
@@ -88,15 +88,6 @@ class Requantizer(wiring.Component):
         m = Module()
         self._style.build(m, self)
         return m
-
-
-def check_registers(pipeline: int) -> int:
-    """``pipeline`` itself; ValueError unless it is a number of registers."""
-    if isinstance(pipeline, bool) or pipeline not in range(MOST_REGISTERS + 1):
-        raise ValueError(
-            f"a requantizer has 0..{MOST_REGISTERS} pipeline registers, not {pipeline!r}"
-        )
-    return pipeline
 
 
 @REQUANTIZERS.add("plain")

@@ -1,7 +1,7 @@
 """Several sums that share one activation: what belongs to the activation alone is made once."""
 
 from amaranth import Module, Signal, Value, signed, unsigned
-from amaranth.lib import data, wiring
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from macsmith.hw.accumulator import accumulate
@@ -9,7 +9,7 @@ from macsmith.hw.heap import Heap
 from macsmith.hw.multiplier import MULTIPLIERS, Plain, Scheme
 from macsmith.hw.operands import Operands
 from macsmith.hw.style import Style, Styles
-from macsmith.hw.sum_unit import MOST_STAGES
+from macsmith.hw.sum_unit import StagedUnit
 from macsmith.sim.spec import MacSpec
 
 __all__ = ["SHARED", "SharedMultiples"]
@@ -17,7 +17,7 @@ __all__ = ["SHARED", "SharedMultiples"]
 SHARED = Styles("shared")
 
 
-class SharedMultiples(wiring.Component):
+class SharedMultiples(StagedUnit):
     """One activation times many weights, each product into a sum of its own.
 
     Output n computes what a `Mac` computes from ``w[n]``, ``a`` and ``z[n]``. Throughput is
@@ -79,31 +79,17 @@ class SharedMultiples(wiring.Component):
             raise ValueError(f"shared multiples need a spec of 1 lane, not {spec.lanes}")
         if not isinstance(outputs, int) or isinstance(outputs, bool) or outputs < 1:
             raise ValueError(f"outputs must be a positive integer, not {outputs!r}")
-        if isinstance(pipeline, bool) or pipeline not in range(MOST_STAGES + 1):
-            raise ValueError(f"pipeline must be 0 to {MOST_STAGES} stages, not {pipeline!r}")
-        self._style = SHARED.get(style, spec)
-        self.spec = spec
         self.outputs = outputs
-        self.style = style
-        self.pipeline = pipeline
-        self.latency = self._style.latency + pipeline
         codes = data.ArrayLayout(unsigned(spec.weights.width), outputs)
-        super().__init__({
+        members = {
             "en": In(1),
             "clear": In(1),
             "a": In(unsigned(spec.activations.width)),
             "w": In(codes),
             **({"z": In(codes)} if spec.weights.zero_pointed else {}),
             "acc": Out(data.ArrayLayout(signed(spec.acc_width), outputs)),
-        })
-
-    def elaborate(self, platform):
-        m = Module()
-        x = Operands.of(self)
-        if self.pipeline >= 1:
-            x = x.registered(m, "in")
-        self._style.build(m, self, x)
-        return m
+        }
+        super().__init__(SHARED, spec, style, pipeline, members)
 
     def factors(
         self, m: Module, scheme: Scheme, x: Operands

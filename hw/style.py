@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-__all__ = ["Style", "Styles"]
+__all__ = ["Style", "Styles", "check_stages"]
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,13 @@ class Styles:
         yield from self._by_name.values()
         for family, others, but in self._families.values():
             yield from (_member(family, other) for other in others if other.name not in but)
+
+
+def check_stages(pipeline: int, most: int) -> int:
+    """``pipeline`` itself; ValueError unless it is a number of stages, 0 to ``most``."""
+    if isinstance(pipeline, bool) or pipeline not in range(most + 1):
+        raise ValueError(f"pipeline must be 0 to {most} stages, not {pipeline!r}")
+    return pipeline
 
 
 def _member(family: Style, other: Style) -> Style:

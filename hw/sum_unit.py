@@ -1,4 +1,4 @@
-"""What units that sum products have in common: `Mac` and `DotProduct`."""
+"""What units that sum products have in common: `Mac`, `DotProduct` and `SharedMultiples`."""
 
 from abc import abstractmethod
 from functools import reduce
@@ -10,19 +10,19 @@ from amaranth.lib import wiring
 from macsmith.hw.accumulator import Add
 from macsmith.hw.multiplier import Plain, Scheme
 from macsmith.hw.operands import Operands
-from macsmith.hw.style import Styles
+from macsmith.hw.style import Styles, check_stages
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["MOST_STAGES", "SumUnit", "plain"]
+__all__ = ["StagedUnit", "SumUnit", "plain"]
 
 MOST_STAGES = 2
 
 
-class SumUnit(wiring.Component):
+class StagedUnit(wiring.Component):
     """A unit with the ports ``en``, ``clear``, ``w``, ``a``, ``z`` and ``acc``.
 
     A style builds what is behind the first registers: ``build(m, unit, x)`` with the `Operands`
-    ``x``. Pipeline stage 1 registers the operands, stage 2 (the style's) what enters the sum.
+    ``x``. Pipeline stage 1 registers the operands, stage 2 is the style's.
 
     Parameters
     ----------
@@ -41,11 +41,9 @@ class SumUnit(wiring.Component):
 
     def __init__(self, styles: Styles, spec: MacSpec, style: str, pipeline: int, members: dict):
         self._style = styles.get(style, spec)
-        if isinstance(pipeline, bool) or pipeline not in range(MOST_STAGES + 1):
-            raise ValueError(f"pipeline must be 0 to {MOST_STAGES} stages, not {pipeline!r}")
         self.spec = spec
         self.style = style
-        self.pipeline = pipeline
+        self.pipeline = check_stages(pipeline, MOST_STAGES)
         self.latency = self._style.latency + pipeline
         super().__init__(members)
 
@@ -56,6 +54,10 @@ class SumUnit(wiring.Component):
             x = x.registered(m, "in")
         self._style.build(m, self, x)
         return m
+
+
+class SumUnit(StagedUnit):
+    """A `StagedUnit` with one sum; its stage 2 registers what enters the sum."""
 
     @property
     @abstractmethod

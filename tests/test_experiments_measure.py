@@ -1,16 +1,13 @@
 """Units measured end to end, on the library that every set-up has, if it is here."""
 
 import pytest
+from technology import needs_osu018
 
 from macsmith.experiments import operands
 from macsmith.experiments.measure import choose_library, clock_of, measure
 from macsmith.experiments.units import UNITS, spec_for
 from macsmith.hw import pdk
 from macsmith.sim.spec import MacSpec
-
-HERE = {found.name for found in pdk.available()}
-needs_osu018 = pytest.mark.skipif("osu018" not in HERE, reason="qflow-tech-osu018 not installed")
-
 
 #: Units whose netlists are driven with operands; the others' are not, and have no energy.
 DRIVEN = [name for name, unit in UNITS.items() if unit.gates]

@@ -5,10 +5,10 @@ import re
 from itertools import product
 
 import pytest
+from technology import library
 
 from macsmith.experiments.measure import measure
-from macsmith.hw import adder_cells, pdk
-from macsmith.hw.liberty import load
+from macsmith.hw import adder_cells
 from macsmith.sim.spec import MacSpec
 
 #: By library its adders and whether their outputs are inverted, from the vendors' documentation.
@@ -17,14 +17,6 @@ KNOWN = {
     "asap7": ("FAx1_ASAP7_75t_R", "HAxp5_ASAP7_75t_R", True),
     "sky130hd": ("sky130_fd_sc_hd__fa_1", "sky130_fd_sc_hd__ha_1", False),
 }
-
-
-def library(name):
-    try:
-        found = pdk.find(name)
-    except ValueError as error:
-        pytest.skip(str(error))
-    return load(found.files, found.name, found.dont_use)
 
 
 @pytest.mark.parametrize("name", KNOWN)

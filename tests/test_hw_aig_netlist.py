@@ -5,13 +5,12 @@ import time
 from dataclasses import replace
 
 import pytest
+from technology import library
 
 from macsmith.experiments.units import make_unit
 from macsmith.experiments.verify.proof import decide, pose
-from macsmith.hw import pdk
 from macsmith.hw.aig_netlist import to_aig
 from macsmith.hw.aig_yosys import to_aigs
-from macsmith.hw.liberty import load
 from macsmith.hw.netlist import CONST1
 from macsmith.hw.synth import synthesize
 from macsmith.sim.spec import MacSpec
@@ -22,10 +21,7 @@ UNITS = [("decoder", "plain"), ("multiplier", "booth4"), ("mac", "plain"), ("mac
 
 @pytest.fixture(scope="module")
 def osu018():
-    if "osu018" not in {found.name for found in pdk.available()}:
-        pytest.skip("osu018 is not here: Debian's qflow-tech-osu018 has it")
-    found = pdk.find("osu018")
-    return load(found.files, found.name, found.dont_use)
+    return library("osu018")
 
 
 def proof_of(netlist, library, component, unit):

@@ -7,9 +7,10 @@ import subprocess
 import sys
 
 import pytest
+from tools import needs
 
 from macsmith.experiments.verify.lint import WAIVERS, lint
-from macsmith.experiments.verify.simulators import SIMULATORS, SimulatorMissing, environment
+from macsmith.experiments.verify.simulators import SIMULATORS
 from macsmith.hw import yosys
 from macsmith.hw.decoder import DECODERS, Decoder
 from macsmith.hw.export import to_verilog, to_verilog_many, write_atomically, write_verilog
@@ -20,13 +21,6 @@ from macsmith.sim.formats import dint_format
 from macsmith.sim.spec import MacSpec
 
 DINT4Z = MacSpec("dint4z", "int8", 24, "saturate", lanes=3)
-
-
-def needs(tool):
-    try:
-        environment(tool)
-    except SimulatorMissing as error:
-        pytest.skip(str(error))
 
 
 def test_ports_are_the_signature_with_signs():

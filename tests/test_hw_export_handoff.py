@@ -7,21 +7,13 @@ import subprocess
 import sys
 
 import pytest
+from technology import library
+from tools import needs
 
 from macsmith.experiments.handoff import constraints_of, write_unit
 from macsmith.experiments.units import UNITS, make_unit, spec_for
-from macsmith.experiments.verify.simulators import SimulatorMissing, environment
-from macsmith.hw import pdk
 from macsmith.hw.handoff import Constraints, core_file, sdc
-from macsmith.hw.liberty import load
 from macsmith.hw.timing import Boundary
-
-
-def needs_icarus():
-    try:
-        environment("icarus")
-    except SimulatorMissing as error:
-        pytest.skip(str(error))
 
 
 def spec_of(unit):
@@ -71,7 +63,7 @@ CASES = [
 
 @pytest.mark.parametrize(("unit", "options"), CASES)
 def test_the_testbench_passes(unit, options, tmp_path):
-    needs_icarus()
+    needs("icarus")
     result = written(unit, tmp_path, **options)
     code, said = simulate(tmp_path, "unit_tb.v", "unit.v")
     assert said.splitlines()[-1] == f"PASS: {result.checked} results checked"
@@ -87,7 +79,7 @@ def test_the_testbench_passes(unit, options, tmp_path):
     ("old", "new"), [("clear ?", "en ?"), ("rst ?", "1'b0 ?"), ("en ?", "1'b1 ?")]
 )
 def test_a_mutated_module_fails(tmp_path, old, new):
-    needs_icarus()
+    needs("icarus")
     written("mac", tmp_path)
     text = (tmp_path / "unit.v").read_text()
     assert old in text
@@ -108,7 +100,7 @@ def test_a_mutated_module_fails(tmp_path, old, new):
     ],
 )
 def test_a_mutated_stream_fails(tmp_path, pattern, new, said):
-    needs_icarus()
+    needs("icarus")
     written("array", tmp_path, rows=2, cols=2)
     text, count = re.subn(pattern, new, (tmp_path / "unit.v").read_text())
     assert count == 1
@@ -122,7 +114,7 @@ def test_a_mutated_stream_fails(tmp_path, pattern, new, said):
 
 @pytest.mark.parametrize("unit", ["decoder", "array"])
 def test_nothing_checked_fails(unit, tmp_path):
-    needs_icarus()
+    needs("icarus")
     written(unit, tmp_path)
     (tmp_path / "unit_tb.hex").write_text("")
     code, said = simulate(tmp_path, "unit_tb.v", "unit.v")
@@ -163,10 +155,7 @@ def test_constraints_name_every_port():
 
 
 def test_constraints_of_a_library_are_those_of_its_timing():
-    if "osu018" not in {found.name for found in pdk.available()}:
-        pytest.skip("osu018 is not here: Debian's qflow-tech-osu018 has it")
-    found = pdk.find("osu018")
-    boundary = Boundary.of(load(found.files, found.name, found.dont_use))
+    boundary = Boundary.of(library("osu018"))
     given = constraints_of("osu018", clock_ps=5000.0, driving_cell=None, output_delay_ps=70.0)
     assert given == Constraints(
         5000.0, 0.0, 70.0, None, boundary.output_load_ff, boundary.input_slew_ps,

@@ -171,7 +171,7 @@ def test_ports():
 
 
 def test_bad_parameters():
-    with pytest.raises(ValueError, match=r"^a requantizer has 0..3 pipeline registers, not 4$"):
+    with pytest.raises(ValueError, match=r"^pipeline must be 0 to 3 stages, not 4$"):
         Requantizer(RequantizeSpec(), pipeline=4)
     with pytest.raises(ValueError, match=r"^unknown requantizer style 'plane'; the nearest is "):
         Requantizer(RequantizeSpec(), style="plane")

@@ -9,9 +9,9 @@ import random
 import pytest
 from amaranth import Module, Signal, signed
 from amaranth.sim import Simulator
+from tools import needs
 
 from macsmith.experiments.units import UNITS
-from macsmith.experiments.verify.simulators import SimulatorMissing, environment
 from macsmith.hw.dot import DOTS
 from macsmith.hw.heap import Heap
 from macsmith.hw.mac import MACS
@@ -56,10 +56,7 @@ def test_the_style_is_known_everywhere_at_once(serial):
 def test_it_is_verified_like_any_other(serial):
     from macsmith.experiments.verify import runner
 
-    try:
-        environment("icarus")
-    except SimulatorMissing as error:
-        pytest.skip(str(error))
+    needs("icarus")
     for unit, style in (("multiplier", "serial"), ("mac", "fused-serial")):
         result = runner.run(unit, [SPEC], "icarus", style=style)
         assert result.ok, result.failures

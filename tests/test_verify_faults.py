@@ -5,15 +5,14 @@ import json
 from dataclasses import replace
 
 import pytest
+from technology import library
+from tools import needs
 
 from macsmith.experiments.verify import faults_mapped, mutants, mutants_mapped, mutants_rtl
 from macsmith.experiments.verify.mutants import LEVELS, SUBJECTS, Mutant, MutantReport, run
 from macsmith.experiments.verify.mutants_subjects import Subject, swapped
 from macsmith.experiments.verify.mutants_verdict import Verdict
-from macsmith.experiments.verify.simulators import SimulatorMissing, environment
-from macsmith.hw import pdk
 from macsmith.hw.export import to_verilog
-from macsmith.hw.liberty import load
 from macsmith.hw.netlist import CONST0, Instance
 from macsmith.sim.spec import MacSpec
 
@@ -25,21 +24,11 @@ QUICK = [s for s in SUBJECTS if s.label in ("decoder plain", "mac gated-booth4")
 
 @pytest.fixture(scope="module")
 def osu018():
-    if mutants.LIBRARY not in {found.name for found in pdk.available()}:
-        pytest.skip("osu018 is not here: Debian's qflow-tech-osu018 has it")
-    found = pdk.find(mutants.LIBRARY)
-    return load(found.files, found.name, found.dont_use)
-
-
-def needs_icarus():
-    try:
-        environment("icarus")
-    except SimulatorMissing as error:
-        pytest.skip(str(error))
+    return library(mutants.LIBRARY)
 
 
 def test_faults_are_killed_or_proven_harmless(osu018):
-    needs_icarus()
+    needs("icarus")
     report = run(6, 1, QUICK)
     assert report.ok, "\n".join(report.lines())
     specials = sum(1 for subject in QUICK for _ in swapped(subject))

@@ -7,10 +7,9 @@ replaced; golden always speaks for the original.
 
 from dataclasses import dataclass, replace
 
-import pytest
+from tools import needs
 
 from macsmith.experiments.verify import runner
-from macsmith.experiments.verify.simulators import SimulatorMissing, environment
 from macsmith.hw.export import to_verilog_many
 from macsmith.hw.mac import Mac
 from macsmith.sim.catalog import FORMATS
@@ -93,10 +92,7 @@ MUTANTS = [
 
 
 def test_every_mutant_fails_and_every_original_passes():
-    try:
-        environment("icarus")
-    except SimulatorMissing as error:
-        pytest.skip(str(error))
+    needs("icarus")
     originals = {f"original_{k}": spec for k, spec in enumerate({m.spec: 0 for m in MUTANTS})}
     mutants = {f"mutant_{k}": mutant for k, mutant in enumerate(MUTANTS)}
     built = {name: Mac(m.built or m.spec) for name, m in mutants.items()}

@@ -3,16 +3,14 @@
 
 import numpy as np
 import pytest
+from technology import needs_osu018
 
 from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify import many, netlists
 from macsmith.experiments.verify.runner import describe
-from macsmith.hw import pdk
 from macsmith.hw.synth import synthesize
 from macsmith.sim.spec import MacSpec
 
-HERE = {found.name for found in pdk.available()}
-needs_osu018 = pytest.mark.skipif("osu018" not in HERE, reason="qflow-tech-osu018 not installed")
 FEW = 2**16
 
 

@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import replace
 
 import pytest
+from tools import needs
 
 from macsmith.experiments.operands import Operands, uniform
 from macsmith.experiments.units import get_unit
@@ -15,7 +16,6 @@ from macsmith.experiments.verify.simulators import (
     SIMULATORS,
     BenchError,
     SimulatorMissing,
-    environment,
     run_bench,
 )
 from macsmith.hw.export import to_verilog, to_verilog_many
@@ -23,13 +23,6 @@ from macsmith.hw.mac import Mac
 from macsmith.sim.catalog import FORMATS
 from macsmith.sim.formats import Format
 from macsmith.sim.spec import MacSpec
-
-
-def needs(simulator):
-    try:
-        environment(simulator)
-    except SimulatorMissing as error:
-        pytest.skip(str(error))
 
 
 def suite():

@@ -2,26 +2,18 @@
 """`macsmith verify --all`: what it would run, a part of it run, and a bad style found."""
 
 import pytest
+from tools import needs
 
 from macsmith.experiments.units import UNITS
 from macsmith.experiments.verify import suite
 from macsmith.experiments.verify.results import Checked
 from macsmith.experiments.verify.runner import Case
-from macsmith.experiments.verify.simulators import SimulatorMissing, environment
 from macsmith.experiments.verify.whole import Row, Whole, batches, verify_all
 from macsmith.hw.mac import MACS
 from macsmith.hw.multiplier import MULTIPLIERS, Plain
 from macsmith.sim.spec import MacSpec
 
 INT4 = MacSpec("int4", "int8", 32)
-
-
-def needs_both():
-    for name in ("icarus", "verilator"):
-        try:
-            environment(name)
-        except SimulatorMissing as error:
-            pytest.skip(str(error))
 
 
 @pytest.fixture
@@ -78,7 +70,7 @@ def test_batches_are_all_cases_and_of_one_unit():
 
 
 def test_a_new_style_is_picked_up_and_a_wrong_one_is_found(styles):
-    needs_both()
+    needs("icarus", "verilator")
     cases = [c for c in suite.all_cases(["multiplier"]) if c.spec.weights.name == "int4"]
     cases = [case for case in cases if case.style in ("plain", "mine", "wrong")]
     assert len(cases) == 3
