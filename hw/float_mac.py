@@ -121,8 +121,9 @@ def plain(m: Module, mac: FloatMac) -> None:
     )
     en, clear = strobes
     sign, infinite, nan = flags
+    significand = Cat(Const(0, FLOAT32.precision - len(normal)), normal)
     # The first bit is 0 for a product of 0 only.
-    product = Unpacked(sign, exponent, normal, ~normal[-1], infinite, nan)
+    product = Unpacked(sign, exponent, significand, ~normal[-1], infinite, nan)
 
     base = Signal(unsigned(FLOAT32.width))
     m.d.comb += base.eq(Mux(clear, 0, mac.acc))
@@ -131,7 +132,7 @@ def plain(m: Module, mac: FloatMac) -> None:
 
 
 def _normalised(m: Module, fmt: FloatFormat, raw: Value, exponents: Value) -> tuple[Value, Value]:
-    """The product as a significand of float32, its first bit 1 unless it is 0, and its exponent.
+    """The product's significand, its first bit 1 unless it is 0, and its exponent.
 
     The exponent is biased as float32's, but may be beyond its range on either side.
     """
@@ -142,12 +143,11 @@ def _normalised(m: Module, fmt: FloatFormat, raw: Value, exponents: Value) -> tu
     # Beyond that are infinities, NaNs and products of 0, whose exponent does not count.
     shape = signed(signed_width(least, greatest)) if least < 0 else range(greatest + 1)
     exponent = Signal(shape, name="product_exponent")
-    normal = Signal(unsigned(FLOAT32.precision), name="product_significand")
-    shifted = (raw << zeros)[: len(raw)]
+    normal = Signal(unsigned(len(raw)), name="product_significand")
     m.submodules.product = part = Module()
     part.d.comb += [
         exponent.eq(exponents + offset - zeros),
-        normal.eq(Cat(Const(0, len(normal) - len(raw)), shifted)),
+        normal.eq((raw << zeros)[: len(raw)]),
     ]
     return normal, exponent
 

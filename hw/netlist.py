@@ -8,7 +8,8 @@ from functools import cached_property
 
 from macsmith.hw.liberty import Library
 
-__all__ = ["CONST0", "CONST1", "Instance", "Netlist", "Port", "from_yosys", "to_verilog"]
+__all__ = ["CONST0", "CONST1", "Instance", "Netlist", "Port", "from_yosys", "identifier",
+           "to_verilog"]  # fmt: skip
 
 CONST0, CONST1 = 0, 1  # the two nets that every netlist has: constant zero and one
 _CONSTANTS = {"0": CONST0, "x": CONST0, "z": CONST0, "1": CONST1}
@@ -153,7 +154,7 @@ def to_verilog(netlist: Netlist) -> str:
     Nets are port bits where they can be and n<number> elsewhere; instances keep their names, so
     that reports of other tools can be matched with ours.
     """
-    lines = [f"module {_identifier(netlist.name)} ({', '.join(netlist.ports)});"]
+    lines = [f"module {identifier(netlist.name)} ({', '.join(netlist.ports)});"]
     wire = {CONST0: "1'b0", CONST1: "1'b1"}
     assigns = []
     for name, port in netlist.ports.items():
@@ -171,7 +172,7 @@ def to_verilog(netlist: Netlist) -> str:
     lines += assigns
     for instance in netlist.instances:
         pins = ", ".join(f".{pin}({wire[net]})" for pin, net in instance.pins.items())
-        lines.append(f"  {_identifier(instance.type)} {instance.name} ({pins});")
+        lines.append(f"  {identifier(instance.type)} {instance.name} ({pins});")
     return "\n".join([*lines, "endmodule", ""])
 
 
@@ -180,5 +181,6 @@ def _named_bits(name: str, port: Port) -> Iterator[tuple[str, int]]:
         yield (name if len(port.bits) == 1 else f"{name}[{index}]"), net
 
 
-def _identifier(name: str) -> str:
+def identifier(name: str) -> str:
+    """A name as Verilog takes it, escaped where it has to be."""
     return name if re.fullmatch(r"[A-Za-z_]\w*", name) else f"\\{name} "

@@ -24,7 +24,7 @@ __all__ = ["FULL", "TOP", "Effort", "Instance", "Port", "parts", "top_verilog"]
 
 TOP = "macsmith_bench"
 #: Operand combinations that every unit goes through, and not only the first of its formats.
-FEW = 2**12
+FEW = 2**10
 
 
 @dataclass(frozen=True)

@@ -116,10 +116,10 @@ class Prepared:
     verilog: Mapping[str, str]
 
     def instances(self, effort: Effort) -> list[Instance]:
-        """What to simulate. Of specs with the same formats the first alone has long sweeps."""
+        """What to simulate. Of a style with the same formats the first alone has long sweeps."""
         found, paired = [], set()
         for case, one in zip(self.cases, self.described, strict=True):
-            formats = case.unit, case.options, case.spec.weights, case.spec.activations
+            formats = case.unit, case.style, case.spec.weights, case.spec.activations
             found.append(replace(one, effort=effort.briefly() if formats in paired else effort))
             paired.add(formats)
         return found

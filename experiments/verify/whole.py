@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from macsmith.experiments.verify.bench import Effort
@@ -20,9 +20,11 @@ __all__ = ["Row", "Whole", "batches", "verify_all"]
 
 #: Icarus takes ten times as long for a cycle as Verilator does; the bins are the same.
 EFFORTS = {
-    "verilator": Effort(random=1000, exhaustive=2**16, sample=2**13, runs=4),
-    "icarus": Effort(random=150, exhaustive=2**10, sample=2**9, runs=2),
+    "verilator": Effort(random=1000, exhaustive=2**20, sample=2**13, runs=4),
+    "icarus": Effort(random=150, exhaustive=2**20, sample=2**9, runs=2),
 }
+#: What Icarus goes through of a clocked unit's operands, which are not all of its space anyway.
+CLOCKED = 2**12
 QUICK = Effort(random=100, exhaustive=2**10, sample=2**9, runs=2)
 #: Modules in one build: the more, the fewer starts of a simulator, and the more memory.
 BATCH = 40
@@ -190,14 +192,20 @@ def _run_batch(cases: Sequence[Case], simulators: Sequence[str], quick: bool) ->
         prepared = prepare(cases)
         found.lint = _lint(prepared)
         for name in simulators:
-            effort = QUICK if quick else EFFORTS[name]
-            instances = prepared.instances(effort)
+            instances = prepared.instances(_effort(name, prepared, quick))
             result = simulate(cases[0].unit, instances, prepared.verilog, name)
             found.checked[name] = list(result.modules.values())
     except RuntimeError as error:  # a build that broke is a failure of all that is in it
         found.error = " ".join(str(error).split())[-300:]
     found.seconds = time.perf_counter() - started
     return found
+
+
+def _effort(simulator: str, prepared: Prepared, quick: bool) -> Effort:
+    effort = QUICK if quick else EFFORTS[simulator]
+    if simulator == "icarus" and any(one.latency for one in prepared.described):
+        return replace(effort, exhaustive=min(effort.exhaustive, CLOCKED))
+    return effort
 
 
 def _lint(prepared: Prepared) -> list[list[str]]:
@@ -231,7 +239,8 @@ def _rows(found: Sequence[_Found]) -> list[Row]:
                 if one.failure:
                     row["failures"].append(f"{name}: {case.module}: {one.failure}")
             if batch.lint:
-                row["failures"] += [f"{case.module}: {text[:200]}" for text in batch.lint[k]]
+                said = (" ".join(text.split())[:200] for text in batch.lint[k])
+                row["failures"] += [f"{case.module}: {text}" for text in said]
     return [
         Row(
             unit, style, row["modules"], dict(row["results"]), row["bins"], row["hit"],
