@@ -6,13 +6,22 @@ from typing import Annotated
 import typer
 
 from macsmith.experiments import console
-from macsmith.experiments.cli_app import AccWidth, ActivationsOption, Json, Overflow, app
+from macsmith.experiments.cli_app import (
+    AccWidth,
+    ActivationsOption,
+    Json,
+    Overflow,
+    UnitOptions,
+    app,
+    unit_options,
+)
 
 Pdk = Annotated[str | None, typer.Option(help="library by name, or none")]
 Clock = Annotated[float | None, typer.Option(help="clock period; else the library's usual one")]
 
 
 @app.command()
+@unit_options
 def styles(
     units: Annotated[
         list[str] | None, typer.Argument(help="units; else decoder, multiplier and mac")
@@ -24,6 +33,7 @@ def styles(
     acc_width: AccWidth = 32,
     overflow: Overflow = "wrap",
     lanes: Annotated[int, typer.Option(help="of a dot product")] = 8,
+    options: UnitOptions = None,  # from the decorator
     style: Annotated[
         list[str] | None, typer.Option("--style", help="only this one; several allowed")
     ] = None,
@@ -44,7 +54,7 @@ def styles(
         table = price(
             names, weights or ["int8", "int4", "dint4"], activations, acc_width, overflow, lanes,
             styles=style or (), pdk=pdk, clock_ps=clock_ps, adders=adders or ADDERS,
-            workers=workers,
+            options=options, workers=workers,
         )  # fmt: skip
     console.report(table, json)
 

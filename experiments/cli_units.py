@@ -20,6 +20,7 @@ from macsmith.experiments.cli_app import (
     app,
     unit_options,
 )
+from macsmith.sim.spec import MacSpec
 
 
 @app.command()
@@ -100,7 +101,7 @@ def verify(
     ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="with --all: fewer random cycles")] = False,
     netlist: Annotated[
-        bool, typer.Option("--netlist", help="the mapped netlist instead, bit-parallel")
+        bool, typer.Option("--netlist", help="drive the mapped netlist instead")
     ] = False,
     pdk: Annotated[str | None, typer.Option(help="with --netlist: library by name")] = None,
     liberty: Liberty = None,
@@ -109,37 +110,55 @@ def verify(
     ] = "gates",
     json: Json = False,
 ) -> None:
-    """Drive a unit's Verilog under cocotb; every result must equal the golden model."""
+    """Drive a unit's Verilog under cocotb; every result must equal the golden model.
+
+    With --netlist what is driven is the mapped netlist: with a million operands, bit-parallel, or
+    in a simulator if one is named or the unit has a handshake. With --all besides, each style once.
+    """
     from macsmith.experiments.units import spec_for
     from macsmith.experiments.verify import runner
     from macsmith.sim.catalog import FORMATS
 
     if not netlist and (pdk or liberty or adders != "gates"):
         raise ValueError("--pdk, --liberty and --adders go with --netlist")
-    if netlist and (everything or simulator):
-        raise ValueError("--netlist goes with a unit, and without --all and --simulator")
-    if everything:
-        result = _verify_all(unit, simulator or "both", quick)
-    elif unit is None:
+    if unit is None and not everything:
         raise ValueError("give a unit, or --all")
+    if everything and weights and not netlist:
+        raise ValueError("--all chooses the formats itself: leave out --weights")
+    names = list(FORMATS) if "all" in (weights or ()) else weights or ["dint4"]
+    mapped = {"pdk": pdk, "liberty": liberty, "adders": adders, "simulator": simulator}
+    if everything and netlist:
+        result = _verify_each_netlist(unit, names, mapped)
+    elif everything:
+        result = _verify_all(unit, simulator or "both", quick)
     else:
-        names = list(FORMATS) if "all" in (weights or ()) else weights or ["dint4"]
         specs = [spec_for(unit, w, activations, acc_width, overflow, lanes) for w in names]
         if netlist:
-            from macsmith.experiments.verify.netlists import verify_netlists
-
-            with console.working(f"netlist of {unit} {', '.join(names)}"):
-                result = verify_netlists(
-                    unit, specs, pdk=pdk, liberty=liberty, adders=adders, style=style, **options
-                )
-            console.report(result, json)
-            raise typer.Exit(0 if result.ok else 1)
-        simulator = simulator or "verilator"
-        with console.working(f"{unit} {', '.join(names)} in {simulator}"):
-            result = runner.run(unit, specs, simulator, style=style, **options)
+            result = _verify_netlists(unit, specs, {"style": style, **options}, mapped)
+        else:
+            simulator = simulator or "verilator"
+            with console.working(f"{unit} {', '.join(names)} in {simulator}"):
+                result = runner.run(unit, specs, simulator, style=style, **options)
     console.report(result, json)
     if not result.ok:
         raise typer.Exit(1)
+
+
+def _verify_netlists(unit: str, specs: list[MacSpec], own: dict, mapped: dict) -> Any:
+    from macsmith.experiments.verify.netlists import verify_netlists
+    from macsmith.experiments.verify.runner import cases_of
+
+    cases = cases_of(unit, specs, own)
+    with console.working(f"{len(cases)} netlists of {unit}") as progress:
+        return verify_netlists(unit, cases, **mapped, progress=progress)
+
+
+def _verify_each_netlist(unit: str | None, weights: list[str], mapped: dict) -> Any:
+    from macsmith.experiments.verify.netlists import each_style, verify_netlists
+
+    cases = each_style(unit, weights)
+    with console.working(f"{len(cases)} netlists") as progress:
+        return verify_netlists(unit or "every unit", cases, **mapped, progress=progress)
 
 
 def _verify_all(unit: str | None, simulator: str, quick: bool) -> Any:

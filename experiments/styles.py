@@ -16,10 +16,15 @@ from macsmith.sim.spec import MacSpec
 
 __all__ = ["StyleTable", "price"]
 
+ANY = "any weights"
+
 
 @dataclass(frozen=True)
 class Row:
-    """One style for one format: the smallest netlist that meets the clock, or else the fastest."""
+    """One style for one format: the smallest netlist that meets the clock, or else the fastest.
+
+    ``weights`` is ANY for a unit that does not depend on it.
+    """
 
     unit: str
     style: str
@@ -46,6 +51,7 @@ class StyleTable:
     acc_width: int
     overflow: str
     lanes: int
+    options: Mapping[str, Any]
     summaries: Mapping[str, str] = field(repr=False)
     provenance: Mapping[str, Any] = field(repr=False)
 
@@ -62,7 +68,7 @@ class StyleTable:
             found = {(row.style, row.weights): row for row in mine}
             measure = "um2" if self.library else "NAND2"
             lines += [
-                f"{unit}, {where}, {self._sum(unit)}: {measure}, ps",
+                f"{unit}, {where}{self._conditions(unit)}: {measure}, ps",
                 "",
                 f"| {unit} style | {' | '.join(formats)} | structure |",
                 "|---" * (len(formats) + 2) + "|",
@@ -75,11 +81,16 @@ class StyleTable:
             lines.append("")
         return lines
 
-    def _sum(self, unit: str) -> str:
-        if not get_unit(unit).accumulates:
-            return f"activations {self.activations}"
-        lanes = f", {self.lanes} lanes" if unit == "dot" else ""
-        return f"activations {self.activations}, {self.acc_width} bits {self.overflow}{lanes}"
+    def _conditions(self, unit: str) -> str:
+        known, found = get_unit(unit), []
+        if "activations" in known.named_after:
+            found.append(f"activations {self.activations}")
+        if "sum" in known.named_after:
+            found.append(f"{self.acc_width} bits{f' {self.overflow}' if known.weighs else ''}")
+        if unit == "dot":
+            found.append(f"{self.lanes} lanes")
+        found += [f"{name} {self.options[name]}" for name in known.options if name in self.options]
+        return "".join(f", {text}" for text in found)
 
 
 def _cell(row: Row | None) -> str:
@@ -113,11 +124,14 @@ def price(
     """
     technology = choose_library(pdk)
     clock_ps = clock_of(technology, clock_ps)
+    options = options or {}
+    if spare := [k for k in options if not any(k in get_unit(name).options for name in units)]:
+        raise ValueError(f"no unit of {', '.join(units)} has an option {spare[0]!r}")
     jobs, summaries = [], {}
     for name in units:
         unit = get_unit(name)
-        own = {k: v for k, v in (options or {}).items() if k in unit.options}
-        for fmt in weights:
+        own = {k: v for k, v in options.items() if k in unit.options}
+        for fmt in weights if unit.weighs else weights[:1]:
             spec = MacSpec(fmt, activations, acc_width, overflow, lanes if name == "dot" else 1)
             served = unit.style_names(spec, **own)
             for style in unit.registry:
@@ -145,6 +159,7 @@ def price(
         acc_width,
         overflow,
         lanes,
+        options,
         summaries,
         provenance(),
     )
@@ -166,6 +181,7 @@ def _price(work: tuple) -> Row:
     ]
     best = min(made, key=lambda s: (s.met is False, s.delay_ps if s.met is False else s.area_nand2))
     return Row(
-        name, options["style"], spec.weights.name, component.latency, best.area_um2,
+        name, options["style"], spec.weights.name if get_unit(name).weighs else ANY,
+        component.latency, best.area_um2,
         best.area_nand2, best.delay_ps, best.met, best.adders, best.recipe, best.cells, best.flops,
     )  # fmt: skip

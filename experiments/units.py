@@ -65,6 +65,11 @@ class Unit:
     named_after: tuple[str, ...] = ("weights", "activations", "sum")
     gates: Gates | None = None
 
+    @property
+    def weighs(self) -> bool:
+        """Whether the format of the weights means anything."""
+        return "weights" in self.named_after
+
     @cached_property
     def kind(self) -> Any:
         """The component's class."""

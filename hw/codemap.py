@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from amaranth import Module, Value, unsigned
+from amaranth import Module, Signal, Value
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -136,15 +136,14 @@ class _Recoder(wiring.Component):
     """What a multiplier does with a weight before it meets the activation."""
 
     def __init__(self, spec: MacSpec, style: str):
-        self._scheme = MULTIPLIERS.get(style, spec).build(spec)
-        self._fmt = spec.weights
-        # As wide as any recoded weight: a bit for each level and then some; unused ones vanish.
-        super().__init__({"w": In(unsigned(self._fmt.width)), "o": Out(unsigned(64))})
+        self._m = Module()
+        w = Signal(spec.weights.width)
+        recoded = Value.cast(MULTIPLIERS.get(style, spec).build(spec).recode(self._m, w, None))
+        super().__init__({"w": In(len(w)), "o": Out(len(recoded))})
+        self._m.d.comb += [w.eq(self.w), self.o.eq(recoded.as_unsigned())]
 
     def elaborate(self, platform):
-        m = Module()
-        m.d.comb += self.o.eq(Value.cast(self._scheme.recode(m, self.w, None)).as_unsigned())
-        return m
+        return self._m
 
 
 def _measured(spec: MacSpec, style: str, maps: Iterable[tuple[int, ...]]) -> dict:

@@ -41,3 +41,18 @@ def test_the_best_of_the_ways_to_make_adders_is_kept():
 def test_no_such_style():
     with pytest.raises(ValueError, match=r"^no format of int4 has a mac of style 'fused-no'$"):
         price(["mac"], ["int4"], styles=["fused-booth4", "fused-no"], pdk="none")
+
+
+def test_options_of_units_and_units_without_weights():
+    table = price(
+        ["shared", "float_mac"], ["int3", "dint3"], "int4", 10, pdk="none", workers=1,
+        styles=["plain"], options={"outputs": 2, "fmt": "bf16"},
+    )  # fmt: skip
+    assert [(row.unit, row.weights) for row in table.rows] == [
+        ("shared", "int3"), ("shared", "dint3"), ("float_mac", "any weights")]  # fmt: skip
+    lines = table.lines()
+    head = "shared, generic gates, activations int4, 10 bits wrap, outputs 2: NAND2, ps"
+    assert lines[0] == head
+    assert "float_mac, generic gates, fmt bf16: NAND2, ps" in lines
+    with pytest.raises(ValueError, match=r"^no unit of mac, dot has an option 'rows'$"):
+        price(["mac", "dot"], ["int4"], pdk="none", options={"rows": 2})

@@ -4,10 +4,12 @@
 import numpy as np
 import pytest
 from technology import needs_osu018
+from tools import needs
 
 from macsmith.experiments.units import get_unit
-from macsmith.experiments.verify import many, netlists
-from macsmith.experiments.verify.runner import describe
+from macsmith.experiments.verify import gates_check, many, netlists
+from macsmith.experiments.verify.runner import Case, describe
+from macsmith.experiments.verify.suite import all_cases
 from macsmith.hw.synth import synthesize
 from macsmith.sim.spec import MacSpec
 
@@ -66,7 +68,7 @@ def test_every_combination_enters_where_there_are_few():
 def test_a_netlist_is_golden(unit, spec, options):
     one = instance(unit, spec, **options)
     found = synthesize(get_unit(unit).make(spec, **options), "osu018", clock_ps=10**6, name=unit)
-    checked, _, _ = netlists.check(one, found.netlist, found.technology, most=FEW)
+    checked, _ = gates_check.check(one, found.netlist, found.technology, most=FEW)
     assert checked.failure == ""
     assert checked.results > 10_000
     assert all(checked.bins.values())
@@ -77,16 +79,57 @@ def test_a_wrong_netlist_is_found():
     """The netlist of another spec: different only where a sum overflows."""
     spec, other = MacSpec("dint4", "int8", 14, "wrap"), MacSpec("dint4", "int8", 14, "saturate")
     found = synthesize(get_unit("mac").make(other), "osu018", clock_ps=10_000, name="mac")
-    checked, _, _ = netlists.check(instance("mac", spec), found.netlist, found.technology, most=FEW)
+    checked, _ = gates_check.check(instance("mac", spec), found.netlist, found.technology, most=FEW)
     assert checked.wrong > 0
     assert checked.failure.startswith("mac stream ")
 
 
+@needs_osu018
+@pytest.mark.parametrize("simulator", ["icarus", "verilator"])
+@pytest.mark.parametrize(
+    ("unit", "spec", "options"),
+    [
+        ("mac", MacSpec("dint4z", "int4", 10, "saturate"), {"style": "gated-booth4"}),
+        ("decoder", MacSpec("dint4z", "int8", 16), {}),
+        ("array", MacSpec("dint3", "int4", 9), {"rows": 2, "cols": 2, "dataflow": "weight"}),
+    ],
+)
+def test_the_bench_of_the_verilog_runs_on_the_netlist(unit, spec, options, simulator):
+    needs(simulator)
+    cases = [Case(unit, spec, tuple(options.items()))]
+    result = netlists.verify_netlists(unit, cases, pdk="osu018", simulator=simulator)
+    assert result.ok, result.failures
+    assert result.results >= 256
+
+
+@needs_osu018
+def test_a_wrong_cell_is_found_in_a_simulator(monkeypatch):
+    """The smallest of the cells with two inputs computes something else."""
+    needs("icarus")
+    right = netlists.cell_models
+
+    def wrong(library, names):
+        return right(library, names).replace("assign Y = ~(A & B)", "assign Y = ~(A | B)")
+
+    monkeypatch.setattr(netlists, "cell_models", wrong)
+    case = Case("multiplier", MacSpec("int4", "int4", 8))
+    result = netlists.verify_netlists("multiplier", [case], pdk="osu018", simulator="icarus")
+    assert not result.ok
+
+
+def test_each_style_once():
+    cases = netlists.each_style(None, ["dint4"])
+    assert {(c.unit, c.style) for c in cases} == {
+        (c.unit, c.style) for c in all_cases() if c.spec.weights.name in ("dint4", "int4", "int8")
+    }
+    assert len(cases) == len({(c.unit, c.style) for c in cases})
+    with pytest.raises(ValueError, match=r"^`verify --all` has no case of nf5$"):
+        netlists.each_style("mac", ["nf5"])
+
+
 def test_bad_requests():
-    spec = MacSpec("int4", "int8")
-    with pytest.raises(ValueError, match=r"^gemm answers when it is ready: "):
-        netlists.verify_netlists("gemm", [spec])
+    case = Case("mac", MacSpec("int4", "int8"))
     with pytest.raises(ValueError, match=r"^a netlist needs a library: "):
-        netlists.verify_netlists("mac", [spec], pdk="none")
-    with pytest.raises(ValueError, match=r"^nothing to verify: no spec was given$"):
+        netlists.verify_netlists("mac", [case], pdk="none")
+    with pytest.raises(ValueError, match=r"^nothing to verify: there is no case$"):
         netlists.verify_netlists("mac", [])

@@ -139,7 +139,7 @@ def drive_float_mac(stream: Stream, rng: random.Random) -> None:
             drive.cycle(en=en, clear=clear, rst=rst)
     for _ in range(max(50, stream.instance.effort.random // 10)):
         _cancelled(drive)
-    for _ in range(2 * stream.instance.effort.random):
+    for _ in range(4 * stream.instance.effort.random):
         en, clear, rst = (int(rng.random() < p) for p in (0.8, 0.05, 0.01))
         drive.cycle(en=en, clear=clear, rst=rst)
     for _ in range(stream.instance.latency + 4):

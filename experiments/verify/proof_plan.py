@@ -21,7 +21,6 @@ WEIGHTS = ("int8", "int4", "dint4", "dint4_sm", "dint4z", "dint3")
 _MORE_WEIGHTS = ("fp4_e2m1", "nf4", "int4z")  # of decoders and multipliers
 _FLOAT = "fp8_e4m3"  # activations, for two of the weight formats
 _NARROW = 20  # bits of an accumulator that saturates
-_SATURATING = ("int4", "dint4")  # formats of such macs: the solver's, several seconds each
 _PIPELINED = ("int8", "dint4")
 _FEWEST_LANES = 2  # of a dot product
 #: Of dot products, what the algebra of adders proves of every format in seconds. Of the others some
@@ -75,11 +74,7 @@ def everything(unit: str | None) -> list[Task]:
     if unit is not None and unit not in PROVABLE:
         raise ValueError(f"no proofs for unit {unit!r}: {', '.join(PROVABLE)} have them")
     sums = [MacSpec(w, "int8", 32, "wrap") for w in WEIGHTS]
-    narrow = [
-        replace(spec, acc_width=_NARROW, overflow="saturate")
-        for spec in sums
-        if spec.weights.name in _SATURATING
-    ]
+    narrow = [replace(spec, acc_width=_NARROW, overflow="saturate") for spec in sums]
     pipelined = [spec for spec in sums if spec.weights.name in _PIPELINED]
     floats = [(w, _FLOAT) for w in _PIPELINED]
     factors = [(w, "int8") for w in (*WEIGHTS, *_MORE_WEIGHTS)] + floats

@@ -24,13 +24,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from macsmith.experiments.verify.proof_space import Space
+from macsmith.experiments.verify.proof_space import EXHAUSTIVE_BITS, Space
 from macsmith.experiments.verify.proof_words import Words
 from macsmith.hw.aig import FALSE, TRUE, Aig, Graph
 
 __all__ = ["Problem", "combinational", "step"]
 
 STROBES = ("rst", "en", "clear")
+WORDS = 1024  # of 64 random patterns: an overflow by a small product must be among them
 RELATED = "total"  # a word of the plain unit that is found again in others, and cut there
 
 Lits = dict[str, list[int]]
@@ -120,7 +121,9 @@ def step(plain: Aig, unit: Aig, latency: int, elements: Mapping[str, int]) -> Pr
     if builder.inner:
         find = _Finder(graph, [lit for pair in pairs for lit in pair.right])
         for chosen, case in built:
-            found = [words for word in case.inner if (words := find.match(word))]
+            # What few inputs decide is gone through as it is, and alike for most of their values.
+            large = [w for w in case.inner if space.support(w).bit_count() > EXHAUSTIVE_BITS]
+            found = [words for word in large if (words := find.match(word))]
             lemmas += found
             instead = {
                 x >> 1: y ^ (x & 1)
@@ -142,16 +145,16 @@ class _Finder:
     def __post_init__(self):
         rng = np.random.default_rng(1)
         inputs = range(1, self.graph.inputs + 1)
-        self.values = {var: rng.integers(0, 2**64, 64, np.uint64) for var in inputs}
+        self.values = {var: rng.integers(0, 2**64, WORDS, np.uint64) for var in inputs}
         lits = [FALSE, *(2 * var for var in self.graph.cone(self.roots))]
         self.known = {}
-        for lit, seen in zip(lits, self.graph.simulate(lits, self.values, 64), strict=True):
+        for lit, seen in zip(lits, self.graph.simulate(lits, self.values, WORDS), strict=True):
             self.known.setdefault(seen.tobytes(), lit)
             self.known.setdefault((~seen).tobytes(), lit ^ 1)
 
     def match(self, word: list[int]) -> Words | None:
         """The word and what looks like it bit by bit; None if a bit is not there."""
-        seen = self.graph.simulate(word, self.values, 64)
+        seen = self.graph.simulate(word, self.values, WORDS)
         found = [self.known.get(bits.tobytes()) for bits in seen]
         if None in found or found == word:
             return None

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 
 __all__ = ["Checked", "VerifyResult"]
 
+MOST_EVENTS = 20  # that a person is shown
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -122,16 +124,18 @@ class VerifyResult:
     def lines(self) -> list[str]:
         """For a person."""
         hit, total = self.bins
-        cover = ", ".join(
+        cover = [
             f"{name} {count:,}"
             for name, count in sorted(self.cover.items())
             if not name.startswith(("lane ", "sum ", "place "))
-        )
+        ]
+        if len(cover) > MOST_EVENTS:
+            cover[MOST_EVENTS:] = [f"and {len(cover) - MOST_EVENTS} more (--json has all)"]
         lines = [
             f"{self.unit} in {self.simulator}: {self.results:,} results checked in "
             f"{len(self.modules)} modules, {self.cycles:,} cycles, "
             f"{sum(self.seconds.values()):.1f} s; {len(self.failures)} modules failed",
-            f"covered: {hit:,} of {total:,} bins; {cover}",
+            f"covered: {hit:,} of {total:,} bins; {', '.join(cover)}",
             *(
                 text if text.startswith(name) else f"{name}: {text}"
                 for name, text in self.failures.items()

@@ -49,7 +49,7 @@ class Case:
         """A name for its Verilog: not unique, because formats of users may share one."""
         unit, spec = get_unit(self.unit), self.spec
         words = [self.unit]
-        if "weights" in unit.named_after:
+        if unit.weighs:
             words.append(spec.weights.name)
         if "activations" in unit.named_after:
             words.append(spec.activations.name)

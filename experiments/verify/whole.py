@@ -23,8 +23,9 @@ EFFORTS = {
     "verilator": Effort(random=1000, exhaustive=2**20, sample=2**13, runs=4),
     "icarus": Effort(random=150, exhaustive=2**20, sample=2**9, runs=2),
 }
-#: What Icarus goes through of a clocked unit's operands, which are not all of its space anyway.
-CLOCKED = 2**12
+#: What Icarus goes through of a product's operands in a clocked unit, whose space is larger anyway:
+#: all pairs of 4 and 8 bits where one product enters in a cycle, and less where several do.
+ONE, SEVERAL = 2**12, 2**10
 QUICK = Effort(random=100, exhaustive=2**10, sample=2**9, runs=2)
 #: Modules in one build: the more, the fewer starts of a simulator, and the more memory.
 BATCH = 40
@@ -204,7 +205,8 @@ def _run_batch(cases: Sequence[Case], simulators: Sequence[str], quick: bool) ->
 def _effort(simulator: str, prepared: Prepared, quick: bool) -> Effort:
     effort = QUICK if quick else EFFORTS[simulator]
     if simulator == "icarus" and any(one.latency for one in prepared.described):
-        return replace(effort, exhaustive=min(effort.exhaustive, CLOCKED))
+        most = ONE if prepared.cases[0].unit == "mac" else SEVERAL
+        return replace(effort, exhaustive=min(effort.exhaustive, most))
     return effort
 
 
