@@ -48,16 +48,13 @@ def prove(
 
     --all proves, of one unit or of every provable one: decoders of int8, int4, dint4, dint4_sm,
     dint4z, dint3, fp4_e2m1, nf4 and int4z; their multipliers by int8, and by fp8_e4m3 for int8 and
-    dint4; macs of 32 bits that wrap and shared multiples of 2 outputs for the first six formats;
-    macs of 20 bits that saturate for int4 and dint4, macs with 1 and 2 pipeline stages for int8 and
-    dint4; and for the six formats dot products of 2 lanes in the styles fused-plain, -booth4,
-    -booth8, -dadda, -nibble, -picked, isolated-plain, -dadda, -nibble, carrysave-booth4, -dadda,
-    gated-plain, -dadda.
+    dint4; for the first six formats macs of 32 bits that wrap, macs of 20 bits that saturate, dot
+    products of 2 lanes and shared multiples of 2 outputs; macs with 1 and 2 pipeline stages for
+    int8 and dint4; and dot products of 4 lanes for dint4.
 
-    Not covered by --all: dot products in other styles, of which some (int8 in signmag, and in
-    booth8 other than fused, for one) were not decided when they were given 15 seconds, or with more
-    than 2 lanes; macs that saturate for other formats: int8's were not decided in 20 seconds. They
-    can be tried by name.
+    Not covered by --all: dot products with 4 lanes in carrysave-booth8 and carrysave-nibble, not
+    decided in 60 seconds; with more lanes; and with an accumulator that saturates. They can be
+    tried by name. Arrays, requantizers and floating-point MACs have no proofs.
 
     A proof that runs out of time is none, and the command fails.
     """

@@ -100,6 +100,8 @@ class Adders:
         self.carries: set[int] = set()
         # Of each gate that is only another way to write a literal, the literal.
         self.same: dict[int, int] = {}
+        # Such gates that are sums of adders as well, which come first: at the last of these.
+        self.waiting: dict[int, list[int]] = defaultdict(list)
         self._find(lits)
 
     def _find(self, lits: list[int]) -> None:
@@ -114,18 +116,18 @@ class Adders:
             if pair is None:
                 cuts[var] = [own]
                 continue
-            found = {}
+            found = set()  # leaves that exclude each other may have several tables
             for leaves_x, table_x in cuts[pair[0] >> 1]:
                 for leaves_y, table_y in cuts[pair[1] >> 1]:
                     leaves = tuple(sorted({*leaves_x, *leaves_y}))
-                    if len(leaves) > 3 or leaves in found:
+                    if len(leaves) > 3:
                         continue
                     x = expand(table_x, leaves_x, leaves) ^ (-(pair[0] & 1))
                     y = expand(table_y, leaves_y, leaves) ^ (-(pair[1] & 1))
                     table = x & y & (1 << (1 << len(leaves))) - 1
                     places, table = essential(table, len(leaves))
-                    found[tuple(leaves[k] for k in places)] = table
-            kept = sorted(found.items(), key=_first)[:MOST_CUTS]
+                    found.add((tuple(leaves[k] for k in places), table))
+            kept = sorted(found, key=_first)[:MOST_CUTS]
             rep, flip = var, 0
             if (same := _known(kept, seen, var)) is not None:
                 self.same[var] = same
@@ -137,10 +139,13 @@ class Adders:
                 own = (rep,), 0b01 if flip else 0b10
             cuts[var] = [own, *kept]
             for leaves, table in kept:
-                if len(leaves) < 2 or leaves[-1] >= rep:
+                if len(leaves) < 2 or leaves[-1] >= var:
                     continue
                 odd = parity(table, len(leaves))
-                if odd is not None:
+                if leaves[-1] >= rep:
+                    if odd is not None:
+                        sums[leaves].append((var, odd))
+                elif odd is not None:
                     sums[leaves].append((rep, odd ^ flip))
                     self.parities[rep].append((
                         2 * leaves[0] + (odd ^ flip),
@@ -157,8 +162,18 @@ class Adders:
                 self.at[min(s, c)].append(_Adder(operands, total, 2 * c + inverted))
                 if len(leaves) == 3:
                     self.carries.add(c)
-        for adders in self.at.values():
+        self._find_waiting()
+
+    def _find_waiting(self) -> None:
+        last: dict[int, int] = {}
+        for var, adders in self.at.items():
             adders.sort(key=lambda adder: -len(adder.operands))
+            for adder in adders:
+                if (s := adder.sum >> 1) in self.same:
+                    last[s] = min(var, last.get(s, var))
+        for s, var in last.items():
+            self.waiting[var].append(s)
+        self.waits = frozenset(last)
 
 
 def rewrite(
@@ -188,7 +203,7 @@ def rewrite(
         if var == last:
             continue
         last = var
-        if var in adders.same:
+        if var in adders.same and var not in adders.waits:
             add(adders.same[var], weights.pop(var, 0))
             continue
         for adder in adders.at.get(var, ()):
@@ -209,8 +224,10 @@ def rewrite(
                 for lit in adder.operands:
                     add(lit, m // 2)
                 break
+        for other in adders.waiting.get(var, ()):
+            add(adders.same[other], weights.pop(other, 0))
         weight = weights.get(var, 0)
-        if weight % modulus == 0:
+        if weight % modulus == 0 or var in adders.waits:
             continue
         if 2 * weight % modulus == 0 and var in adders.parities:  # the sum's top bit: no carry
             del weights[var]
@@ -265,9 +282,9 @@ def _known(kept, seen: dict[tuple[tuple[int, ...], int], int], var: int) -> int 
     return None
 
 
-def _first(cut: tuple[tuple[int, ...], int]) -> tuple[int, tuple[int, ...]]:
+def _first(cut: tuple[tuple[int, ...], int]) -> tuple[int, tuple[int, ...], int]:
     """Small cuts before large ones."""
-    return len(cut[0]), cut[0]
+    return len(cut[0]), *cut
 
 
 def _nearest(number: int, modulus: int) -> int:

@@ -23,13 +23,9 @@ _FLOAT = "fp8_e4m3"  # activations, for two of the weight formats
 _NARROW = 20  # bits of an accumulator that saturates
 _PIPELINED = ("int8", "dint4")
 _FEWEST_LANES = 2  # of a dot product
-#: Of dot products, what the algebra of adders proves of every format in seconds. Of the others some
-#: are left to the solver, which does not decide them in that time.
-_DOT_STYLES = (
-    *("fused-plain", "fused-booth4", "fused-booth8", "fused-dadda", "fused-nibble", "fused-picked"),
-    *("isolated-plain", "isolated-dadda", "isolated-nibble"),
-    *("carrysave-booth4", "carrysave-dadda", "gated-plain", "gated-dadda"),
-)
+_MORE_LANES, _OF_MORE = 4, ("dint4",)
+#: Styles of these that nobody decides in a minute.
+_UNDECIDED = ("carrysave-booth8", "carrysave-nibble")
 _FEWEST_OUTPUTS = 2  # of shared multiples: each is proven for itself
 
 
@@ -78,13 +74,17 @@ def everything(unit: str | None) -> list[Task]:
     pipelined = [spec for spec in sums if spec.weights.name in _PIPELINED]
     floats = [(w, _FLOAT) for w in _PIPELINED]
     factors = [(w, "int8") for w in (*WEIGHTS, *_MORE_WEIGHTS)] + floats
+    pairs = [replace(spec, lanes=_FEWEST_LANES) for spec in sums]
+    more = [replace(s, lanes=_MORE_LANES) for s in sums if s.weights.name in _OF_MORE]
+    decided = tuple(name for name in get_unit("dot").registry.names() if name not in _UNDECIDED)
     tasks = [
         Task("decoder", tuple(_spec("decoder", w, a) for w, a in factors if a == "int8")),
         Task("multiplier", tuple(_spec("multiplier", w, a) for w, a in factors)),
         Task("mac", tuple(sums)),
         Task("mac", tuple(narrow)),
         *(Task("mac", (spec,), (stages,)) for spec in pipelined for stages in (1, 2)),
-        Task("dot", tuple(replace(spec, lanes=2) for spec in sums), styles=_DOT_STYLES),
+        Task("dot", tuple(pairs)),
+        Task("dot", tuple(more), styles=decided),
         Task("shared", tuple(sums)),
     ]
     return [task for task in tasks if unit in (None, task.unit)]
