@@ -54,7 +54,10 @@ WeightsOption = Annotated[str, typer.Option("--weights", help="format: a name or
 ActivationsOption = Annotated[str, typer.Option("--activations", help="the same, of activations")]
 AccWidth = Annotated[int, typer.Option(help="bits of the accumulator")]
 Overflow = Annotated[str, typer.Option(help="exact, wrap or saturate")]
-Lanes = Annotated[int, typer.Option(help="products summed exactly before they enter it")]
+Lanes = Annotated[
+    int | None,
+    typer.Option(help="products summed exactly before they enter it; else 1, or 8 of a dot"),
+]
 Style = Annotated[str, typer.Option(help="microarchitecture of the unit")]
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
 Liberty = Annotated[

@@ -26,12 +26,13 @@ from macsmith.experiments.cli_app import (
 def prove(
     unit: Annotated[str | None, typer.Argument(help="unit; every provable one without")] = None,
     weights: Annotated[
-        list[str] | None, typer.Option("--weights", help="format; several, or all")
+        list[str] | None,
+        typer.Option("--weights", help="format; several, or all; else six of the report's"),
     ] = None,
     activations: ActivationsOption = "int8",
     acc_width: AccWidth = 32,
     overflow: Overflow = "wrap",
-    lanes: Lanes = 1,
+    lanes: Lanes = None,
     style: Annotated[
         list[str] | None, typer.Option("--style", help="style; several; all without")
     ] = None,
@@ -60,6 +61,8 @@ def prove(
     """
     from macsmith.experiments.verify import proof_plan
 
+    if limit is not None and not limit > 0:
+        raise ValueError(f"--limit must be a positive number of seconds, not {limit:g}")
     if every and weights:
         raise ValueError("--all chooses the formats itself: leave out --weights")
     if every:
@@ -94,7 +97,7 @@ def datasheet(
     activations: ActivationsOption = "int8",
     acc_width: AccWidth = 32,
     overflow: Overflow = "wrap",
-    lanes: Lanes = 1,
+    lanes: Lanes = None,
     style: Style = "plain",
     options: UnitOptions = None,  # from the decorator
     output: Annotated[
@@ -122,7 +125,10 @@ def datasheet(
 @app.command()
 def mutants(
     seed: Annotated[int, typer.Option(help="of the faults that are drawn")] = 0,
-    count: Annotated[int, typer.Option(help="how many in RTL, and as many in netlists")] = 300,
+    count: Annotated[
+        int,
+        typer.Option(help="in RTL, and as many in netlists; besides, swaps of specials"),
+    ] = 300,
     pdk: Annotated[str | None, typer.Option(help="library of the netlists; else osu018")] = None,
     json: Json = False,
 ) -> None:

@@ -32,7 +32,7 @@ def verilog(
     activations: ActivationsOption = "int8",
     acc_width: AccWidth = 32,
     overflow: Overflow = "wrap",
-    lanes: Lanes = 1,
+    lanes: Lanes = None,
     style: Style = "plain",
     options: UnitOptions = None,  # from the decorator
     name: Annotated[str | None, typer.Option(help="module name; else the file's stem")] = None,
@@ -90,7 +90,7 @@ def verify(
     activations: ActivationsOption = "int8",
     acc_width: AccWidth = 32,
     overflow: Overflow = "wrap",
-    lanes: Lanes = 1,
+    lanes: Lanes = None,
     style: Style = "plain",
     options: UnitOptions = None,  # from the decorator
     simulator: Annotated[
@@ -121,6 +121,8 @@ def verify(
 
     if not netlist and (pdk or liberty or adders != "gates"):
         raise ValueError("--pdk, --liberty and --adders go with --netlist")
+    if quick and not everything:
+        raise ValueError("--quick goes with --all")
     if unit is None and not everything:
         raise ValueError("give a unit, or --all")
     if everything and weights and not netlist:
@@ -182,7 +184,7 @@ def synth(
     activations: ActivationsOption = "int8",
     acc_width: AccWidth = 32,
     overflow: Overflow = "wrap",
-    lanes: Lanes = 1,
+    lanes: Lanes = None,
     style: Style = "plain",
     options: UnitOptions = None,  # from the decorator
     pdk: Annotated[

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 
 from macsmith.experiments.units import get_unit
 from macsmith.sim.spec import MacSpec
@@ -19,6 +19,10 @@ from macsmith.sim.spec import MacSpec
 __all__ = ["Datasheet", "PortRow", "StyleRow", "datasheet", "ports_of", "sections"]
 
 _PORTS = "Members"
+_HANDSHAKE = {
+    "valid": "A beat of `{}` is offered.",
+    "ready": "A beat of `{}` is taken at this edge, if it is offered.",
+}
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Datasheet:
     title, description : str
         What it is, and what it computes, from the docstring.
     numbers : str
-        Formats, accumulator, overflow and lanes.
+        Formats, accumulator, overflow and lanes, and the unit's own options.
     latency : int or None
         Rising edges from operands to result; None where results come with a handshake.
     ports : tuple of PortRow
@@ -134,7 +138,7 @@ def datasheet(unit: str, spec: MacSpec, style: str = "plain", **options: Any) ->
     return Datasheet(
         unit=unit,
         title=f"{type(component).__name__}: {title.strip()}",
-        numbers=_numbers(kind, spec),
+        numbers=_numbers(kind, spec, options),
         description=description.strip("\n"),
         style=style,
         latency=getattr(component, "latency", None),
@@ -199,6 +203,10 @@ def ports_of(component: wiring.Component) -> tuple[PortRow, ...]:
         if meaning is None:
             missing.append(name)
             continue
+        if len(path) > 1 and path[-1] in _HANDSHAKE:
+            meaning = _HANDSHAKE[path[-1]].format(path[0])
+        if isinstance(member.shape, data.Layout):
+            meaning = f"{meaning} {_bits(member.shape)}"
         direction = "in" if member.flow is wiring.In else "out"
         shape = value.as_value().shape() if hasattr(value, "as_value") else value.shape()
         rows.append(PortRow(name, direction, shape.width, shape.signed, meaning))
@@ -210,13 +218,28 @@ def ports_of(component: wiring.Component) -> tuple[PortRow, ...]:
     return tuple(rows)
 
 
-def _numbers(kind: Any, spec: MacSpec) -> str:
+def _numbers(kind: Any, spec: MacSpec, options: Mapping[str, Any]) -> str:
     words = {
-        "weights": spec.weights.name,
-        "activations": spec.activations.name,
-        "sum": f"{spec.acc_width} bits, {spec.overflow}, lanes {spec.lanes}",
+        "weights": f"weights {spec.weights.name}",
+        "activations": f"activations {spec.activations.name}",
+        "sum": f"{spec.acc_width} bits"
+        + (f", {spec.overflow}, lanes {spec.lanes}" if kind.weighs else ""),
     }
-    return ", ".join(words[what] for what in kind.named_after)
+    own = {name: value for name, value in kind.complete(options).items() if name != "style"}
+    return ", ".join([
+        *(words[what] for what in kind.named_after),
+        *(f"{name} {value}" for name, value in own.items()),
+    ])
+
+
+def _bits(layout: data.Layout, low: int = 0) -> str:
+    """Where each field is: ``last [0], acc [8:1]``."""
+    found = []
+    for name, field in layout:
+        first, width = low + field.offset, field.width
+        place = f"{first + width - 1}:{first}" if width > 1 else f"{first}"
+        found.append(f"{name} [{place}]")
+    return f"Bits: {', '.join(found)}."
 
 
 def _table(head: list[str], rows: list[list[str]]) -> list[str]:

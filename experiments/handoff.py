@@ -9,7 +9,7 @@ from typing import Any
 from macsmith.experiments.testbench import make_testbench
 from macsmith.experiments.units import make_unit
 from macsmith.hw import pdk
-from macsmith.hw.export import write_atomically, write_verilog
+from macsmith.hw.export import require_places, write_atomically, write_verilog
 from macsmith.hw.handoff import Constraints, core_file
 from macsmith.hw.handoff import sdc as sdc_text
 from macsmith.hw.liberty import load
@@ -47,7 +47,10 @@ def constraints_of(library: str | None, **given: Any) -> Constraints:
     if library is None:
         return Constraints(**given)
     found = pdk.find(library)
-    boundary = Boundary.of(load(found.files, found.name, found.dont_use))
+    loaded = load(found.files, found.name, found.dont_use)
+    if (cell := given.get("driving_cell")) and cell not in loaded:
+        raise ValueError(f"{found.name} has no cell {cell!r} to drive the inputs with")
+    boundary = Boundary.of(loaded)
     return Constraints.of(boundary, **{k: v for k, v in given.items() if v is not None})
 
 
@@ -68,13 +71,16 @@ def write_unit(
     The testbench's vectors are beside it, with the suffix ``.hex``. The core file names the others
     relative to itself.
 
-    ValueError on bad input, before anything is written.
+    ValueError on bad input, or where two of the files are one, and OSError for a place that cannot
+    be written, before anything is.
     """
     component = make_unit(unit, spec, **options)
     module = output.stem if name is None else name
     bench = vectors = None
     if testbench is not None:
         vectors = testbench.with_suffix(".hex")
+    require_places(*(file for file in (output, sdc, testbench, vectors, core) if file is not None))
+    if testbench is not None:
         bench = make_testbench(unit, module, spec, component, vectors.name, **options)
     path = write_verilog(component, output, name=name)
     others = []

@@ -7,7 +7,7 @@ from typing import Any
 
 from macsmith.experiments.measure import choose_library, clock_of
 from macsmith.hw.codemap import CodeMap, Search, search
-from macsmith.hw.export import write_atomically
+from macsmith.hw.export import require_places, write_atomically
 from macsmith.sim.formats import Format
 from macsmith.sim.spec import MAX_SUM_BITS, MacSpec
 
@@ -68,6 +68,8 @@ def rearrange(
     """Search, and write the best map as a format file if ``output`` is given."""
     if rounds < 1:
         raise ValueError(f"rounds must be a positive integer, not {rounds}")
+    if output is not None:
+        require_places(output)
     technology = choose_library(pdk)
     clock_ps = clock_of(technology, clock_ps)
     width = MacSpec(weights, activations, MAX_SUM_BITS, "exact").product_width

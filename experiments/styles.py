@@ -125,6 +125,8 @@ def price(
     technology = choose_library(pdk)
     clock_ps = clock_of(technology, clock_ps)
     options = options or {}
+    if workers < 1:
+        raise ValueError(f"workers must be a positive number, not {workers}")
     if spare := [k for k in options if not any(k in get_unit(name).options for name in units)]:
         raise ValueError(f"no unit of {', '.join(units)} has an option {spare[0]!r}")
     jobs, summaries = [], {}

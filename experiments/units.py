@@ -49,6 +49,8 @@ class Unit:
         What of a spec is in a module's name: "weights", "activations", "sum".
     gates : Gates or None
         How its netlist is driven and checked in the bit-parallel simulation.
+    lanes : int
+        Products of a group, where a command line does not say.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Unit:
     companion: bool = False
     named_after: tuple[str, ...] = ("weights", "activations", "sum")
     gates: Gates | None = None
+    lanes: int = 1
 
     @property
     def weighs(self) -> bool:
@@ -174,6 +177,7 @@ UNITS = {
             bench="sums:drive_sums",
             companion=True,
             gates=GROUPS,
+            lanes=8,
         ),
         Unit(
             "shared",
@@ -246,14 +250,20 @@ def get_unit(name: str) -> Unit:
 
 
 def spec_for(
-    unit: str, weights: str, activations: str, acc_width: int, overflow: str, lanes: int
+    unit: str, weights: str, activations: str, acc_width: int, overflow: str, lanes: int | None
 ) -> MacSpec:
-    """The spec that a command line describes.
+    """The spec that a command line describes; without lanes, with the unit's usual ones.
 
-    A unit without an accumulator takes formats whose product is wider than ``acc_width``.
+    A unit without an accumulator takes formats whose product is wider than ``acc_width``, and one
+    without weights takes accumulators that are narrower than their product.
     """
-    if get_unit(unit).accumulates:
-        return MacSpec(weights, activations, acc_width, overflow, lanes)
+    known = get_unit(unit)
+    if known.accumulates and not known.weighs:
+        weights = activations = "int2"
+        if not 4 <= acc_width <= MAX_SUM_BITS - 1:
+            raise ValueError(f"a {unit} takes 4 to {MAX_SUM_BITS - 1} bits, not {acc_width}")
+    if known.accumulates:
+        return MacSpec(weights, activations, acc_width, overflow, lanes or known.lanes)
     product = MacSpec(weights, activations, MAX_SUM_BITS, "exact").product_width
     return MacSpec(weights, activations, product, "wrap")
 

@@ -7,11 +7,13 @@ from amaranth.lib.wiring import In, Out
 from macsmith.hw.array_element import ARRAYS, DECODES
 from macsmith.hw.array_output import OutputStationary
 from macsmith.hw.array_weight import WeightStationary
+from macsmith.hw.style import check_count
 from macsmith.sim.spec import MacSpec
 
 __all__ = ["DATAFLOWS", "SystolicArray"]
 
 DATAFLOWS = {"output": OutputStationary, "weight": WeightStationary}
+MOST_ELEMENTS = 64  # of a row or a column
 
 
 class SystolicArray(wiring.Component):
@@ -58,7 +60,7 @@ class SystolicArray(wiring.Component):
         "weight" adds one product after the other and serves "saturate" for ``lanes`` = 1 only; to
         "wrap" groups make no difference.
     rows, cols : int
-        1 or more.
+        1 to 64.
     dataflow : str
         "output" or "weight".
     style : str
@@ -105,8 +107,7 @@ class SystolicArray(wiring.Component):
         decode: str = "element",
     ):
         for what, number in (("rows", rows), ("cols", cols)):
-            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-                raise ValueError(f"{what} must be a positive integer, not {number!r}")
+            check_count(what, number, MOST_ELEMENTS)
         if dataflow not in DATAFLOWS:
             raise ValueError(f"dataflow must be one of {', '.join(DATAFLOWS)}, not {dataflow!r}")
         if decode not in DECODES:

@@ -75,9 +75,7 @@ class DotProduct(SumUnit):
 
     def __init__(self, spec: MacSpec, style: str = "plain", pipeline: int = 0):
         if spec.lanes not in LANES:
-            raise ValueError(
-                f"a dot product has {LANES[0]} to {LANES[-1]} lanes, and the spec {spec.lanes}"
-            )
+            raise ValueError(f"a dot product has {LANES[0]} to {LANES[-1]} lanes, not {spec.lanes}")
         z = {"z": In(unsigned(spec.weights.width))} if spec.weights.zero_pointed else {}
         members = {
             "en": In(1),

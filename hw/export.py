@@ -1,5 +1,7 @@
 """Verilog export: one flattened module of plain Verilog-2001 per component."""
 
+import errno
+import inspect
 import json
 import os
 import re
@@ -12,7 +14,7 @@ from pathlib import Path
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
-__all__ = ["to_verilog", "to_verilog_many", "write_atomically", "write_verilog"]
+__all__ = ["require_places", "to_verilog", "to_verilog_many", "write_atomically", "write_verilog"]
 
 #: Words no module may be called: of Verilog-2001 (first) and SystemVerilog, as which tools read it.
 KEYWORDS = """
@@ -112,6 +114,30 @@ def write_atomically(path: str | Path, content: str | bytes) -> None:
         raise type(error)(error.errno, error.strerror, str(path)) from None
 
 
+def require_places(*paths: str | Path) -> None:
+    """OSError if one of the files could not be written, ValueError if two are one file.
+
+    For whoever writes several, or works for long before it writes.
+    """
+    known: dict[Path, str | Path] = {}
+    for path in paths:
+        place = Path(path).resolve()
+        if place.exists() and not stat.S_ISREG(place.stat().st_mode) and not place.is_dir():
+            continue  # a device takes anything
+        code = 0
+        if place.is_dir():
+            code = errno.EISDIR
+        elif not place.parent.is_dir():
+            code = errno.ENOENT
+        elif not os.access(place.parent, os.W_OK):
+            code = errno.EACCES
+        if code:
+            raise OSError(code, os.strerror(code), str(path))
+        if place in known:
+            raise ValueError(f"{known[place]} and {path} are one file: each needs its own")
+        known[place] = path
+
+
 def _require_module_name(name: str) -> None:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_$]*", name):
         raise ValueError(
@@ -129,7 +155,7 @@ def _ports(component: wiring.Component) -> list[str]:
 
 
 def _describe(component: wiring.Component) -> str:
-    """One line for the head of the file: what it is, of what spec, with which latency."""
+    """One line for the head of the file: what it is, of what, built how, with which latency."""
     words = [type(component).__name__]
     if spec := getattr(component, "spec", None):
         words.append(
@@ -138,7 +164,7 @@ def _describe(component: wiring.Component) -> str:
         )
     elif fmt := getattr(component, "fmt", None):
         words.append(fmt.name)
-    for what in ("style", "latency"):
-        if hasattr(component, what):
-            words.append(f"{what} {getattr(component, what)}")
+    for what in (*list(inspect.signature(type(component)).parameters)[1:], "latency"):
+        if isinstance(value := getattr(component, what, None), (int, str)):
+            words.append(f"{what} {value}")
     return ", ".join(words).replace(", ", ": ", 1)

@@ -120,7 +120,9 @@ class Exit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         core = Module()
-        advance, row_done, tile_done = Signal(), Signal(), Signal()
+        advance = Signal()
+        row_done = Signal()
+        tile_done = Signal()
         step = Signal(range(self.cols // self.exits))
         row = Signal(range(self.rows))
         entering = Signal()

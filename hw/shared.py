@@ -8,13 +8,14 @@ from macsmith.hw.accumulator import accumulate
 from macsmith.hw.heap import Heap
 from macsmith.hw.multiplier import MULTIPLIERS, Plain, Scheme
 from macsmith.hw.operands import Operands
-from macsmith.hw.style import Style, Styles
+from macsmith.hw.style import Style, Styles, check_count
 from macsmith.hw.sum_unit import StagedUnit
 from macsmith.sim.spec import MacSpec
 
 __all__ = ["SHARED", "SharedMultiples"]
 
 SHARED = Styles("shared")
+MOST_OUTPUTS = 256
 
 
 class SharedMultiples(StagedUnit):
@@ -38,7 +39,7 @@ class SharedMultiples(StagedUnit):
     spec : MacSpec
         lanes must be 1. "exact" is built as "wrap".
     outputs : int
-        At least 1.
+        1 to 256.
     style : str
     pipeline : int
         Stages of registers before the accumulators, 0 to 2.
@@ -77,9 +78,7 @@ class SharedMultiples(StagedUnit):
     def __init__(self, spec: MacSpec, outputs: int = 4, style: str = "plain", pipeline: int = 0):
         if spec.lanes != 1:
             raise ValueError(f"shared multiples need a spec of 1 lane, not {spec.lanes}")
-        if not isinstance(outputs, int) or isinstance(outputs, bool) or outputs < 1:
-            raise ValueError(f"outputs must be a positive integer, not {outputs!r}")
-        self.outputs = outputs
+        self.outputs = check_count("outputs", outputs, MOST_OUTPUTS)
         codes = data.ArrayLayout(unsigned(spec.weights.width), outputs)
         members = {
             "en": In(1),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-__all__ = ["Style", "Styles", "check_stages"]
+__all__ = ["Style", "Styles", "check_count", "check_stages"]
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,13 @@ def check_stages(pipeline: int, most: int) -> int:
     if isinstance(pipeline, bool) or pipeline not in range(most + 1):
         raise ValueError(f"pipeline must be 0 to {most} stages, not {pipeline!r}")
     return pipeline
+
+
+def check_count(what: str, number: int, most: int) -> int:
+    """``number`` itself; ValueError unless it is an integer, 1 to ``most``."""
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= most:
+        raise ValueError(f"{what} must be 1 to {most}, not {number!r}")
+    return number
 
 
 def _member(family: Style, other: Style) -> Style:

@@ -269,8 +269,8 @@ def test_ports():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"rows": 0}, r"^rows must be a positive integer, not 0$"),
-        ({"cols": 2.0}, r"^cols must be a positive integer, not 2\.0$"),
+        ({"rows": 0}, r"^rows must be 1 to 64, not 0$"),
+        ({"cols": 2.0}, r"^cols must be 1 to 64, not 2\.0$"),
         ({"dataflow": "row"}, r"^dataflow must be one of output, weight, not 'row'$"),
         ({"decode": "never"}, r"^decode must be one of element, edge, not 'never'$"),
         ({"style": "plane"}, r"^unknown array style 'plane'; the nearest is 'plain'$"),

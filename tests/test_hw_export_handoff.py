@@ -154,6 +154,24 @@ def test_constraints_name_every_port():
         Constraints(1000.0, 1000.0)
 
 
+def test_files_that_cannot_all_be_written_are_not_begun(tmp_path):
+    one, spec = tmp_path / "unit.v", spec_of("mac")
+    with pytest.raises(
+        ValueError, match=r"unit\.v and .*unit\.v are one file: each needs its own$"
+    ):
+        write_unit("mac", spec, {}, one, sdc=tmp_path / "." / "unit.v")
+    for wrong in (tmp_path / "none" / "unit.sdc", tmp_path):
+        with pytest.raises(OSError, match=re.escape(str(wrong))):
+            write_unit("mac", spec, {}, one, sdc=wrong)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_driving_cell_must_be_there():
+    library("osu018")
+    with pytest.raises(ValueError, match=r"^osu018 has no cell 'nope' to drive the inputs with$"):
+        constraints_of("osu018", driving_cell="nope")
+
+
 def test_constraints_of_a_library_are_those_of_its_timing():
     boundary = Boundary.of(library("osu018"))
     given = constraints_of("osu018", clock_ps=5000.0, driving_cell=None, output_delay_ps=70.0)

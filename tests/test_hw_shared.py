@@ -81,7 +81,7 @@ def test_every_output_is_a_mac(spec, style, pipeline):
 def test_bad_numbers():
     with pytest.raises(ValueError, match=r"^shared multiples need a spec of 1 lane, not 2$"):
         SharedMultiples(MacSpec("int4", "int8", lanes=2))
-    with pytest.raises(ValueError, match=r"^outputs must be a positive integer, not 0$"):
+    with pytest.raises(ValueError, match=r"^outputs must be 1 to 256, not 0$"):
         SharedMultiples(MacSpec("int4", "int8"), outputs=0)
     with pytest.raises(ValueError, match=r"^pipeline must be 0 to 2 stages, not -1$"):
         SharedMultiples(MacSpec("int4", "int8"), pipeline=-1)

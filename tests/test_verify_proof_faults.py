@@ -53,6 +53,25 @@ def test_a_planted_fault_is_found_in_every_kind_of_step(spec, style, pipeline):
     assert proof.counterexample["w at edge 0"] == 5
 
 
+@pytest.mark.parametrize("style", ["fused-picked", "carrysave-booth4"])
+def test_a_counterexample_is_one_with_its_strobes(style):
+    """What golden says of it is what was wanted, and what the fault does is what came."""
+    component = Faulty(INT8, style)
+    graphs = to_aigs({"plain": Mac(INT8), "unit": component})
+    problem = pose(graphs["plain"], graphs["unit"], component)
+    proof = decide(problem, ("mac", style, "", 0), time.monotonic(), SOON)
+    found = dict(proof.counterexample)
+    acc = sum(value for name, value in found.items() if name.startswith("state")) % 2**32
+    w, a = (INT8.weights.levels[found[f"{name} at edge 0"]] for name in ("w", "a"))
+    rst, en, clear = (found[f"{name} at edge 0"] for name in ("rst", "en", "clear"))
+    assert (rst, en) == (0, 1)
+    assert proof.word == "next acc"
+    assert proof.wanted == (w * a + (0 if clear else acc)) % 2**32
+    assert proof.got == acc
+    assert f"{proof.got:#x} and not {proof.wanted:#x}: " in proof.line
+    assert not [name for name in found if "edge 1" in name or "$" in name]
+
+
 def test_a_gated_accumulator_is_proven_and_its_faults_are_found():
     component = Mac(WRAPPED, "gated-booth4")
     graphs = to_aigs({"plain": Mac(WRAPPED), "unit": component})

@@ -103,7 +103,7 @@ def test_result_for_people_and_for_json():
     result = runner.VerifyResult("mac", "icarus", checked, 9, {"build": 0.5})
     assert result.ok
     assert result.lines() == [
-        "mac in icarus: 3 results checked in 1 modules, 9 cycles, 0.5 s; 0 modules failed",
+        "mac in icarus: 3 results checked in 1 module, 9 cycles, 0.5 s; 0 modules failed",
         "covered: 1 of 1 bins; stall 2",
     ]
     row = {"results": 3, "wrong": 0, "first": "", "bins": 1, "bins_hit": 1, "missing": []}

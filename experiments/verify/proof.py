@@ -13,7 +13,7 @@ from amaranth.lib import data, wiring
 
 from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.proof_step import RELATED, Problem, combinational, step
-from macsmith.experiments.verify.proof_words import Differ, prove_words
+from macsmith.experiments.verify.proof_words import Differ, prove_words, values_of
 from macsmith.hw.aig import Aig
 from macsmith.hw.aig_yosys import to_aigs
 from macsmith.hw.cec import Undecided
@@ -42,7 +42,9 @@ class Proof:
     how : dict
         Words proven, by argument: structure (the same gates), exhaustion, algebra, SAT.
     counterexample : dict
-        Inputs and state, by name; ``word`` says what differs then.
+        Inputs and state that matter, by name; ``word`` says what differs then.
+    wanted, got : int
+        That word in the plain style and in this one, as unsigned numbers.
     seconds : float
     """
 
@@ -55,6 +57,8 @@ class Proof:
     how: Mapping[str, int]
     counterexample: Mapping[str, int] = field(default_factory=dict)
     word: str = ""
+    wanted: int = 0
+    got: int = 0
     note: str = ""
     seconds: float = field(default=0.0, compare=False)
 
@@ -72,7 +76,8 @@ class Proof:
             return f"{self.what}: proven in {self.seconds:.2f} s ({how})"
         if self.verdict == "differs":
             values = " ".join(f"{name}={value:#x}" for name, value in self.counterexample.items())
-            return f"{self.what}: DIFFERS in {self.word}: {values}"
+            differ = f"{self.got:#x} and not {self.wanted:#x}"
+            return f"{self.what}: DIFFERS in {self.word}, {differ}: {values}"
         return f"{self.what}: NOT PROVEN in {self.seconds:.0f} s: {self.note}"
 
 
@@ -190,15 +195,17 @@ def decide(
 ) -> Proof:
     """Prove a problem within ``limit_s`` of ``begun``; ``what`` is unit, style, spec, pipeline."""
     deadline = begun + limit_s
-    verdict, how, values, word, note = "proven", {}, {}, "", ""
+    verdict, how, found = "proven", {}, {}
     try:
         how = _prove(problem, deadline)
-    except Differ as found:
-        verdict, word, values = "differs", found.words.name, problem.named(found.model)
+    except Differ as error:
+        verdict, (wanted, got) = "differs", values_of(problem.graph, error.words, error.model)
+        values = problem.named(error.words, error.model)
+        found = {"counterexample": values, "word": error.words.name, "wanted": wanted, "got": got}
     except Undecided as error:
-        verdict, note = "undecided", str(error)
+        verdict, found = "undecided", {"note": str(error)}
     seconds = time.monotonic() - begun
-    return Proof(*what, verdict, problem.cases, how, values, word, note, seconds)
+    return Proof(*what, verdict, problem.cases, how, **found, seconds=seconds)
 
 
 def prove_equal(left: wiring.Component, right: wiring.Component) -> dict[str, int] | None:

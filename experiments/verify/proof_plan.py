@@ -48,18 +48,21 @@ def plan(
     activations: str,
     acc_width: int,
     overflow: str,
-    lanes: int,
+    lanes: int | None = None,
 ) -> list[Task]:
-    """The proofs of a unit, or of all, without pipeline.
+    """The proofs of a unit, or of all, without pipeline. ValueError on bad input.
 
-    A dot product has two lanes at least. ValueError on bad input.
+    Without ``lanes`` a dot product has two, and other units one; lanes that are given are those of
+    ``unit``, and of a dot product that is proven with all.
     """
     if unit is not None and unit not in PROVABLE:
         raise ValueError(f"no proofs for unit {unit!r}: {', '.join(PROVABLE)} have them")
     names = list(FORMATS) if "all" in (weights or ()) else weights or WEIGHTS
     tasks = []
     for kind in (unit,) if unit else PROVABLE:
-        n = max(lanes, _FEWEST_LANES) if kind == "dot" else lanes if kind == unit else 1
+        n = _FEWEST_LANES if kind == "dot" else 1
+        if lanes is not None and kind in (unit, "dot"):
+            n = lanes
         specs = [spec_for(kind, w, activations, acc_width, overflow, n) for w in names]
         tasks.append(Task(kind, tuple(dict.fromkeys(specs))))
     return tasks

@@ -20,7 +20,7 @@ onwards; and since the state is any, no invariant has to be known beforehand.
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -59,11 +59,13 @@ class Problem:
     cut: list[Words] = field(default_factory=list)
     cases: int = 1
 
-    def named(self, model: Sequence[int]) -> dict[str, int]:
-        """Values by word of a model."""
-        values: dict[str, int] = {}
-        for (name, bit), one in zip(self.variables, model, strict=True):
-            values[name] = values.get(name, 0) | one << bit
+    def named(self, words: Words, model: Sequence[int]) -> dict[str, int]:
+        """Values by name, in a model, of what two words depend on and of what was given."""
+        matter = Space(self.graph).support(words.left + words.right)
+        values: dict[str, int] = dict(words.given)
+        for var, ((name, bit), one) in enumerate(zip(self.variables, model, strict=True), 1):
+            if matter >> var & 1:
+                values[name] = values.get(name, 0) | one << bit
         return values
 
 
@@ -114,13 +116,17 @@ def step(plain: Aig, unit: Aig, latency: int, elements: Mapping[str, int]) -> Pr
         chosen = [dict(frame) for frame in free]
         for (t, name), value in zip(strobes, values, strict=True):
             chosen[t][name] = [value]
+        given = tuple(
+            (f"{name} at edge {t}", int(value == TRUE))
+            for (t, name), value in zip(strobes, values, strict=True)
+        )
         case = builder.build(chosen)
-        pairs += case.pairs
-        built.append((chosen, case))
+        pairs += _with(case.pairs, given)
+        built.append((chosen, given, case))
     lemmas, cut = [], []
     if builder.inner:
         find = _Finder(graph, [lit for pair in pairs for lit in pair.right])
-        for chosen, case in built:
+        for chosen, given, case in built:
             # What few inputs decide is gone through as it is, and alike for most of their values.
             large = [w for w in case.inner if space.support(w).bit_count() > EXHAUSTIVE_BITS]
             found = [words for word in large if (words := find.match(word))]
@@ -131,8 +137,12 @@ def step(plain: Aig, unit: Aig, latency: int, elements: Mapping[str, int]) -> Pr
                 for x, y in zip(words.left, words.right, strict=True)
                 if x > TRUE
             }
-            cut += builder.build(chosen, instead).pairs
+            cut += _with(builder.build(chosen, instead).pairs, given)
     return Problem(graph, pairs, variables, lemmas, cut, 2 ** len(strobes))
+
+
+def _with(pairs: Iterable[Words], given: tuple[tuple[str, int], ...]) -> list[Words]:
+    return [replace(pair, given=given) for pair in pairs]
 
 
 @dataclass

@@ -7,7 +7,7 @@ the values of the inputs for which it does.
 
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,18 +17,22 @@ from macsmith.experiments.verify.proof_space import EXHAUSTIVE_BITS, Space, memb
 from macsmith.hw.aig import Graph
 from macsmith.hw.cec import Undecided, satisfy
 
-__all__ = ["Differ", "Words", "prove_words"]
+__all__ = ["Differ", "Words", "prove_words", "values_of"]
 
 _RANDOM_WORDS = 64
 
 
 @dataclass(frozen=True)
 class Words:
-    """Two words that ought to be equal; literals, lowest bit first."""
+    """Two words that ought to be equal, by name; literals, lowest bit first.
+
+    ``given`` are inputs that have these values in both words, as constants.
+    """
 
     name: str
     left: tuple[int, ...]
     right: tuple[int, ...]
+    given: tuple[tuple[str, int], ...] = field(default=(), compare=False)
 
 
 class Differ(Exception):
@@ -137,12 +141,20 @@ def _equal_sums(space: Space, pair: Words) -> bool:
     return False
 
 
+def values_of(graph: Graph, words: Words, model: list[int]) -> tuple[int, int]:
+    """Both words, as unsigned numbers, for the values of the graph's free variables."""
+    values = {k: np.full(1, -bit, np.int64).view(np.uint64) for k, bit in enumerate(model, 1)}
+    bits = graph.simulate([*words.left, *words.right], values, 1)
+    ones = [int(bit[0]) & 1 for bit in bits]
+    n = len(words.left)
+    left, right = (sum(b << k for k, b in enumerate(side)) for side in (ones[:n], ones[n:]))
+    return left, right
+
+
 def _differing(graph: Graph, pairs: list[Words], model: list[int]) -> Words:
     """The first pair that the model tells apart, by simulation."""
-    values = {k: np.full(1, -bit, np.int64).view(np.uint64) for k, bit in enumerate(model, 1)}
     for pair in pairs:
-        n = len(pair.left)
-        bits = graph.simulate([*pair.left, *pair.right], values, 1)
-        if any((x ^ y)[0] & np.uint64(1) for x, y in zip(bits[:n], bits[n:], strict=True)):
+        left, right = values_of(graph, pair, model)
+        if left != right:
             return pair
     raise AssertionError("ABC's counterexample does not tell the words apart")

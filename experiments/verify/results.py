@@ -133,8 +133,8 @@ class VerifyResult:
             cover[MOST_EVENTS:] = [f"and {len(cover) - MOST_EVENTS} more (--json has all)"]
         lines = [
             f"{self.unit} in {self.simulator}: {self.results:,} results checked in "
-            f"{len(self.modules)} modules, {self.cycles:,} cycles, "
-            f"{sum(self.seconds.values()):.1f} s; {len(self.failures)} modules failed",
+            f"{_modules(len(self.modules))}, {self.cycles:,} cycles, "
+            f"{sum(self.seconds.values()):.1f} s; {_modules(len(self.failures))} failed",
             f"covered: {hit:,} of {total:,} bins; {', '.join(cover)}",
             *(
                 text if text.startswith(name) else f"{name}: {text}"
@@ -144,3 +144,7 @@ class VerifyResult:
         if not self.results:
             lines.append("no result was checked: this is a failure")
         return lines
+
+
+def _modules(count: int) -> str:
+    return f"{count} module{'' if count == 1 else 's'}"

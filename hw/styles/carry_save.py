@@ -31,7 +31,8 @@ def carry_save(multiplier: Style, m: Module, unit: SumUnit, x: Operands) -> None
     """
     width = unit.spec.acc_width
     heap, x = entering(multiplier, m, unit, x)
-    sum_reg, carry_reg = Signal(width), Signal(width)
+    sum_reg = Signal(width)
+    carry_reg = Signal(width)
     for reg in (sum_reg, carry_reg):
         base = Signal(width, name=f"{reg.name}_base")
         m.d.comb += base.eq(only_if(~x.clear, reg))

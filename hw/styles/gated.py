@@ -42,7 +42,8 @@ def gated(multiplier: Style, m: Module, unit: SumUnit, x: Operands) -> None:
     heap, x = entering(multiplier, m, unit, held)
     m.domains.falling = ClockDomain(local=True, clk_edge="neg", reset_less=True)
     m.domains.gated = ClockDomain(local=True)
-    reset, enable = Signal(reset_less=True), Signal(reset_less=True)
+    reset = Signal(reset_less=True)
+    enable = Signal(reset_less=True)
     m.d.sync += reset.eq(ResetSignal())
     m.d.falling += enable.eq(x.en | reset)
     m.d.comb += [
