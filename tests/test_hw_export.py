@@ -37,7 +37,7 @@ def test_ports_are_the_signature_with_signs():
 def test_header_tells_what_it_is():
     first = to_verilog(Mac(DINT4Z), name="mac").splitlines()[0]
     assert first == (
-        "// Mac: dint4z x int8, acc_width 24, saturate, lanes 3, style plain, latency 1"
+        "// Mac: dint4z x int8, acc_width 24, saturate, lanes 3, style plain, pipeline 0, latency 1"
     )
 
 
