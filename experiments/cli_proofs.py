@@ -57,6 +57,9 @@ def prove(
     decided in 60 seconds; with more lanes; and with an accumulator that saturates. They can be
     tried by name. Arrays, requantizers and floating-point MACs have no proofs.
 
+    The plain unit itself is what `macsmith verify` compares with the golden model, decoder by
+    decoder for every code; it is not proven here.
+
     A proof that runs out of time is none, and the command fails.
     """
     from macsmith.experiments.verify import proof_plan

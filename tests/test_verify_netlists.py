@@ -50,6 +50,9 @@ def test_every_combination_enters_where_there_are_few():
     codes = np.concatenate([drawn.w, drawn.a], axis=-1)[drawn.en & ~drawn.rst]
     assert len(np.unique(codes, axis=0)) == 2**10
     assert not many.draw(one, most=2**9).exhaustive
+    deep = many.draw(instance("shared", MacSpec("int3", "int4", 12), outputs=2, pipeline=2))
+    for back in range(3):  # nothing that entered is dropped by a reset before it shows
+        assert not (deep.en[:, : deep.en.shape[1] - back] & deep.rst[:, back:]).any()
     assert not (drawn.en & drawn.rst).any()
 
 

@@ -10,6 +10,7 @@ from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.proof import PROVABLE, Proofs, decide, pose, prove
 from macsmith.experiments.verify.proof_adders import Adders, Form, rewrite
 from macsmith.experiments.verify.proof_plan import Task, everything, run
+from macsmith.experiments.verify.proof_space import Space
 from macsmith.experiments.verify.proof_words import Differ, Words, prove_words
 from macsmith.hw.aig import FALSE, TRUE, Graph
 from macsmith.hw.aig_yosys import to_aigs
@@ -189,3 +190,12 @@ def test_algebra_takes_adders_apart():
         wrong[k] ^= TRUE
         with pytest.raises(Differ):
             prove_words(graph, [Words("sum", tuple(left), tuple(wrong))], time.monotonic() + SOON)
+
+
+def test_bounds_of_large_weights_are_bounds():
+    graph = Graph(6)
+    bits = [graph.and_(2, 2 * k) >> 1 for k in range(2, 7)]  # all need variable 1
+    low, high = Space(graph).bounds(Form(0, dict.fromkeys(bits, 2**61)))
+    assert low <= 0
+    assert high >= 5 * 2**61
+    assert Space(graph).bounds(Form(3, dict.fromkeys(bits, 2))) == (3, 13)

@@ -75,7 +75,10 @@ def draw(one: Instance, seed: int = 0, most: int = MOST) -> Many:
     w, a, which = np.split(drawn, [lanes, lanes + a_lanes], axis=-1)
     z = zs[which] if z_lanes else np.zeros((*shape, 1), np.int64)
     clear = rng.random(shape) < 0.08
-    rst = ~en & (rng.random(shape) < 0.04)  # what enters is not lost
+    under_way = en.copy()  # what enters is not lost, nor is it dropped on its way
+    for back in range(1, one.latency):
+        under_way[:, back:] |= en[:, :-back]
+    rst = ~under_way & (rng.random(shape) < 0.04)
     return Many(w, a, z, en, clear, rst, exhaustive)
 
 

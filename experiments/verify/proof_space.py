@@ -71,7 +71,8 @@ class Space:
         least = greatest = form.constant
         for inputs, terms in self.groups(form.weights.items()):
             part = Form(0, dict(terms))
-            found = self._bounds(part, None) if len(terms) > 1 and len(inputs) else None
+            fits = sum(abs(w) for _, w in terms) < 1 << 62  # the int64 of `extremes`
+            found = self._bounds(part, None) if len(terms) > 1 and inputs and fits else None
             if found is None:
                 least += sum(min(w, 0) for _, w in terms)
                 greatest += sum(max(w, 0) for _, w in terms)
