@@ -10,11 +10,20 @@ from dataclasses import replace
 from macsmith.experiments.verify.agent import make_agent
 from macsmith.experiments.verify.bench import Effort, Instance
 
-__all__ = ["make_stream_testbench"]
+__all__ = ["ENDING", "RESET_CYCLES", "make_stream_testbench"]
 
-RESET_CYCLES = 16
+RESET_CYCLES = 16  # more than any unit has stages
 QUIET = 400  # cycles without a beat anywhere, after which a unit is stuck
 SPARE = 40  # cycles at the end in which nothing more may come
+#: Of every testbench, after the message of a failure: its status, or that all is well.
+ENDING = """\
+      $finish_and_return(1);
+    end
+    $display("PASS: %0d results checked", checked);
+    $finish;
+  end
+endmodule
+"""
 _EFFORT = Effort(random=200, exhaustive=64, sample=64, runs=2)
 
 
@@ -157,10 +166,4 @@ module {name};
     if (wrong == 0 && checked != {due}) fail("stuck, or a beat is missing");
     if (wrong != 0) begin
       $display("FAIL: %0d of {due} results were seen", checked);
-      $finish_and_return(1);
-    end
-    $display("PASS: %0d results checked", checked);
-    $finish;
-  end
-endmodule
-"""
+{ENDING}"""

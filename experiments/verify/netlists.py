@@ -34,8 +34,8 @@ def each_style(unit: str | None, weights: Sequence[str]) -> list[Case]:
     """
     found: dict[tuple[str, str, str], Case] = {}
     for case in all_cases([unit] if unit else ()):
-        if case.spec.weights.name in weights or not get_unit(case.unit).weighs:
-            name = case.spec.weights.name if get_unit(case.unit).weighs else ""
+        name = case.spec.weights.name if get_unit(case.unit).weighs else ""
+        if name in ("", *weights):
             found.setdefault((case.unit, case.style, name), case)
     if not found:
         raise ValueError(f"`verify --all` has no case of {', '.join(weights)}")

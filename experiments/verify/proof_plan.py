@@ -24,7 +24,7 @@ _NARROW = 20  # bits of an accumulator that saturates
 _PIPELINED = ("int8", "dint4")
 _FEWEST_LANES = 2  # of a dot product
 _MORE_LANES, _OF_MORE = 4, ("dint4",)
-#: Styles of these that nobody decides in a minute.
+#: Styles of these that were not decided in a minute.
 _UNDECIDED = ("carrysave-booth8", "carrysave-nibble")
 _FEWEST_OUTPUTS = 2  # of shared multiples: each is proven for itself
 
