@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 from amaranth.lib import wiring
 
-from macsmith.experiments.testbench_streams import ENDING, RESET_CYCLES, make_stream_testbench
+from macsmith.experiments.testbench_streams import ENDING, make_stream_testbench
 from macsmith.experiments.units import get_unit
-from macsmith.experiments.verify.bench import FULL, Instance
+from macsmith.experiments.verify.bench import FULL, RESET_CYCLES, Instance
 from macsmith.experiments.verify.runner import describe
 from macsmith.experiments.verify.stimulus import make_stream
 from macsmith.sim.spec import MacSpec

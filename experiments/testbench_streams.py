@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from macsmith.experiments.verify.agent import make_agent
-from macsmith.experiments.verify.bench import Effort, Instance
+from macsmith.experiments.verify.bench import RESET_CYCLES, Effort, Instance
 
-__all__ = ["ENDING", "RESET_CYCLES", "make_stream_testbench"]
+__all__ = ["ENDING", "make_stream_testbench"]
 
-RESET_CYCLES = 16  # more than any unit has stages
 QUIET = 400  # cycles without a beat anywhere, after which a unit is stuck
 SPARE = 40  # cycles at the end in which nothing more may come
 #: Of every testbench, after the message of a failure: its status, or that all is well.

@@ -20,9 +20,10 @@ from typing import Any
 
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["FULL", "TOP", "Effort", "Instance", "Port", "parts", "top_verilog"]
+__all__ = ["FULL", "RESET_CYCLES", "TOP", "Effort", "Instance", "Port", "parts", "top_verilog"]
 
 TOP = "macsmith_bench"
+RESET_CYCLES = 16  # more than any unit has stages
 #: Operand combinations that every unit goes through, and not only the first of its formats.
 FEW = 2**10
 

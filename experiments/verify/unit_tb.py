@@ -14,9 +14,8 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
+from macsmith.experiments.verify.bench import RESET_CYCLES
 from macsmith.experiments.verify.checker import Checker
-
-RESET_CYCLES = 16  # more than any unit has stages
 
 
 @cocotb.test()
