@@ -33,8 +33,9 @@ def accumulate(m: Module, spec: MacSpec, acc: Signal, x: Operands, add: Add) -> 
         acc.eq(clamp(total_reg, spec.acc_width)),
         base.eq(Mux(x.clear, 0, Mux(lane == 0, acc, total_reg))),
     ]
+    total = add(base, spec.sum_width)  # outside: what it adds to m is not to depend on en
     with m.If(x.en):
-        m.d.sync += total_reg.eq(add(base, spec.sum_width))
+        m.d.sync += total_reg.eq(total)
         with m.If(x.clear):
             m.d.sync += lane.eq(1)
         with m.Elif(lane == spec.lanes - 1):
@@ -48,8 +49,9 @@ def accumulate_groups(m: Module, spec: MacSpec, acc: Signal, x: Operands, add: A
     base = Signal(signed(spec.acc_width))
     m.d.comb += base.eq(Mux(x.clear, 0, acc))
     if spec.overflow != "saturate":
+        total = add(base, spec.acc_width)  # outside: what it adds to m is not to depend on en
         with m.If(x.en):
-            m.d.sync += acc.eq(add(base, spec.acc_width))
+            m.d.sync += acc.eq(total)
         return
     total = Signal(signed(spec.sum_width))
     m.d.comb += total.eq(add(base, spec.sum_width))

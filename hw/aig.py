@@ -127,12 +127,16 @@ class Graph:
             lits[var] = inputs[name][bit] if name in inputs else FALSE
         for var, (name, bit) in zip(aig.register_vars, aig.registers, strict=True):
             lits[var] = state[name][bit]
-        and_ = self.and_
-        for var, x, y in aig.gates:
-            lit = and_(lits[x >> 1] ^ (x & 1), lits[y >> 1] ^ (y & 1))
-            if instead and lit >> 1 in instead:
-                lit = instead[lit >> 1] ^ (lit & 1)
-            lits[var] = lit
+        self._copy_gates(aig, lits)
+        if instead:  # known by what they are without any replaced
+            originals = dict(lits)
+            for var, _, _ in aig.gates:
+                lit = originals[var]
+                if lit >> 1 in instead:
+                    lits[var] = instead[lit >> 1] ^ (lit & 1)
+                else:
+                    del lits[var]
+            self._copy_gates(aig, lits)
 
         def words(bits: Sequence[Bit], chosen: Sequence[int]) -> dict[str, list[int]]:
             found = {name: [FALSE] * n for name, n in _widths(bits).items()}
@@ -141,6 +145,13 @@ class Graph:
             return found
 
         return words(aig.outputs, aig.output_lits), words(aig.registers, aig.next_lits), lits
+
+    def _copy_gates(self, aig: Aig, lits: dict[int, int]) -> None:
+        """Gates of ``aig`` that have no literal yet."""
+        and_ = self.and_
+        for var, x, y in aig.gates:
+            if var not in lits:
+                lits[var] = and_(lits[x >> 1] ^ (x & 1), lits[y >> 1] ^ (y & 1))
 
     def operands(self, var: int) -> tuple[int, int] | None:
         """The two literals of a gate; None for a free variable or the constant."""

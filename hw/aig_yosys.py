@@ -13,8 +13,11 @@ from macsmith.hw.aig_clocks import one_clock
 
 __all__ = ["Source", "to_aigs"]
 
-#: Carries ripple, so that every adder of the design is a chain of full adders in the graph.
-_RIPPLE = r"""
+#: Carries ripple, so that every adder of the design is a chain of full adders in the graph; a
+#: multiplier (Baugh and Wooley's: bits that count negative are inverted, and a constant makes up for
+#: it) is one such chain for each bit of the second factor. With repeated signs adders would be
+#: copies of each other, and no longer each the sum of its own operands.
+_ADDERS = r"""
 (* techmap_celltype = "$alu" *)
 module ripple(A, B, CI, BI, X, Y, CO);
   parameter A_SIGNED = 0;
@@ -44,18 +47,58 @@ module ripple(A, B, CI, BI, X, Y, CO);
     assign CO[i] = (long_a[i] & b[i]) | (X[i] & carry[i]);
   end endgenerate
 endmodule
+
+(* techmap_celltype = "$mul" *)
+module rows(A, B, Y);
+  parameter A_SIGNED = 0;
+  parameter B_SIGNED = 0;
+  parameter A_WIDTH = 1;
+  parameter B_WIDTH = 1;
+  parameter Y_WIDTH = 1;
+  input [A_WIDTH-1:0] A;
+  input [B_WIDTH-1:0] B;
+  output [Y_WIDTH-1:0] Y;
+  localparam SIGNED = A_SIGNED && B_SIGNED;
+  localparam WIDTH = A_WIDTH + B_WIDTH;
+  localparam [WIDTH-1:0] ONE = 1;
+  localparam [WIDTH-1:0] CONSTANT =
+    SIGNED ? (ONE << (A_WIDTH - 1)) + (ONE << (B_WIDTH - 1)) + (ONE << (WIDTH - 1)) : 0;
+  wire [WIDTH*(B_WIDTH+1)-1:0] sums;
+  assign sums[WIDTH-1:0] = CONSTANT;
+  genvar i, k;
+  generate for (i = 0; i < B_WIDTH; i = i + 1) begin : row
+    wire [WIDTH-1:0] sum = sums[WIDTH*i +: WIDTH];
+    wire [WIDTH-1:0] x, y;
+    wire [WIDTH:0] carry;
+    assign carry[0] = 0;
+    assign x = sum ^ y;
+    assign sums[WIDTH*(i+1) +: WIDTH] = x ^ carry[WIDTH-1:0];
+    for (k = 0; k < WIDTH; k = k + 1) begin : bits
+      localparam NEGATIVE = SIGNED && ((k == i + A_WIDTH - 1) ^ (i == B_WIDTH - 1));
+      if (k < i || k >= i + A_WIDTH) assign y[k] = 0;
+      else assign y[k] = NEGATIVE ^ (A[k-i] & B[i]);
+      assign carry[k+1] = (sum[k] & y[k]) | (x[k] & carry[k]);
+    end
+  end endgenerate
+  \$pos #(.A_SIGNED(SIGNED), .A_WIDTH(WIDTH), .Y_WIDTH(Y_WIDTH))
+    extend(.A(sums[WIDTH*B_WIDTH +: WIDTH]), .Y(Y));
+endmodule
 """
 
-_PASSES = (
+#: To one module, which remembers the wires that registers drive.
+_FLATTEN = (
     "proc",
+    "setattr -set register 1 t:$*dff* %co1:+[Q] w:* %i",
     "flatten",
+)
+_TO_GATES = (
     "setattr -unset init w:*",
     "opt_expr",
     "opt_clean",
-    "booth",
+    "techmap -map adders.v t:$mul",
     "alumacc",
     "maccmap",
-    "techmap -map ripple.v",
+    "techmap -map adders.v",
     "techmap",
     "opt_expr",
     "opt_clean",
@@ -93,11 +136,11 @@ def to_aigs(
 ) -> dict[str, Aig]:
     """The graph of each design, by name, for the start-up of one Yosys.
 
-    ``expose`` names, by design, a signal inside it that is to be an output as well, if it is there.
+    ``expose`` names, by design, a signal that is to be an output as well wherever it is inside.
     Every register is on ``clk``'s rising edge: `aig_clocks` says what becomes of others. ValueError
     on a latch, or a clock of which it knows nothing.
     """
-    files, passes = {"ripple.v": _RIPPLE}, []
+    files, passes = {"adders.v": _ADDERS}, []
     for k, (name, design) in enumerate(designs.items()):
         inner = (expose or {}).get(name)
         if isinstance(design, wiring.Component):
@@ -106,9 +149,9 @@ def to_aigs(
         passes += [
             "design -reset",
             *(step.format(name=f"{k}.in") for step in design.read),
-            *_PASSES[:2],
-            *([f"expose w:{inner} w:{inner}$*"] if inner else []),
-            *_PASSES[2:],
+            *_FLATTEN,
+            *([f"expose w:{inner} w:{inner}$* w:*.{inner} w:*.{inner}$*"] if inner else []),
+            *_TO_GATES,
             f"write_json {k}.json",
         ]
     texts = yosys.run(passes, files, [f"{k}.json" for k in range(len(designs))])
@@ -145,7 +188,10 @@ class _Reader:
                 raise ValueError(f"a cell {kind} is no gate and no register of one clock")
             self.drivers[pins["Y"]] = pins
         self.names = {}
+        self.declared = set()  # as registers, where the text said so
         for name, net in module["netnames"].items():
+            if "register" in net["attributes"]:
+                self.declared.add(name)
             if not net["hide_name"]:
                 for k, bit in enumerate(net["bits"]):
                     self.names.setdefault(bit, []).append((name, k))
@@ -190,11 +236,14 @@ class _Reader:
         for k, (_, pins) in enumerate(self.registers):
             names = self.names.get(pins["Q"], [(f"register{k}", 0)])
             # Verilog's own wires are _0_, _1_, ..
-            name, bit = min(
-                names, key=lambda n: ("." in n[0], "$" in n[0], n[0].startswith("_"), len(n[0]), n)
-            )
+            name, bit = min(names, key=self._plainness)
             found[(f"{name}.{k}", 0) if (name, bit) in found else (name, bit)] = None
         return tuple(found)
+
+    def _plainness(self, bit: Bit) -> tuple:
+        name = bit[0]
+        alias = name not in self.declared
+        return "." in name, alias, "$" in name, name.startswith("_"), len(name), bit
 
     def _lit(self, root: int | str) -> int:
         """The literal of a bit, its gates made before it."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth import Cat, Module, Value
+from amaranth import Cat, Module, Signal, Value, signed
 
 from macsmith.hw.heap import Heap
 from macsmith.hw.multiplier import MULTIPLIERS, Plain, Scheme
@@ -44,7 +44,12 @@ class Element:
         return self.scheme.prepare(m, a, name) if self.decode == "edge" else a
 
     def add(self, m: Module, weight: Value, activation: Value, base: Value, width: int) -> Value:
-        """The sum modulo ``2**width``, of operands that have travelled."""
+        """The sum modulo ``2**width``, signed, of operands that have travelled."""
+        total = Signal(signed(width), name="total")
+        m.d.comb += total.eq(self._total(m, weight, activation, base, width))
+        return total
+
+    def _total(self, m: Module, weight: Value, activation: Value, base: Value, width: int) -> Value:
         spec = self.scheme.spec
         if self.decode == "element":
             w = weight[: spec.weights.width]

@@ -97,6 +97,7 @@ class WeightStationary:
         beat = array.i.payload
         above = [delayed(core, beat.acc[c], 1 + c, f"acc_{c}") for c in range(self.cols)]
         width = self.spec.acc_width
+        sum_width = self.spec.sum_width if self.spec.overflow == "saturate" else width
         for r in range(self.rows):
             a = element.activation_at_edge(core, beat.a[r], f"a_{r}")
             a = delayed(core, a, 1 + r, f"a_{r}")
@@ -108,14 +109,8 @@ class WeightStationary:
                 with here.If(mark):
                     here.d.sync += weight.eq(next_weights[r][c])
                 acc = Signal(signed(width), name=f"acc_{where}", reset_less=True)
-                if self.spec.overflow == "saturate":
-                    total = Signal(signed(self.spec.sum_width), name="total")
-                    here.d.comb += total.eq(
-                        element.add(here, weight, a, above[c], self.spec.sum_width)
-                    )
-                    here.d.sync += acc.eq(clamp(total, width))
-                else:
-                    here.d.sync += acc.eq(element.add(here, weight, a, above[c], width))
+                total = element.add(here, weight, a, above[c], sum_width)
+                here.d.sync += acc.eq(clamp(total, width))
                 above[c] = acc
                 if c + 1 < self.cols:
                     a = delayed(here, a, 1, f"a_{where}")

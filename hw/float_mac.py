@@ -127,8 +127,9 @@ def plain(m: Module, mac: FloatMac) -> None:
 
     base = Signal(unsigned(FLOAT32.width))
     m.d.comb += base.eq(Mux(clear, 0, mac.acc))
+    total = _add(m, product, unpack(m, base, FLOAT32, "base"))
     with m.If(en):
-        m.d.sync += mac.acc.eq(_add(m, product, unpack(m, base, FLOAT32, "base")))
+        m.d.sync += mac.acc.eq(total)
 
 
 def _normalised(m: Module, fmt: FloatFormat, raw: Value, exponents: Value) -> tuple[Value, Value]:

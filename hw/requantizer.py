@@ -120,22 +120,19 @@ def datapath(m: Module, unit: Requantizer, multiply: Callable) -> None:
         unit.zero_point,
     )
 
-    twice = Const(0)
-    if numbers.rounding == "tflite" and numbers.max_shift > numbers.multiplier_width:
+    rounds_twice = numbers.rounding == "tflite" and numbers.max_shift > numbers.multiplier_width
+    twice = half = Const(0)
+    if rounds_twice:
         twice = Signal()
         m.d.comb += twice.eq(shift > numbers.multiplier_width)
         # The greatest product, (2**(d - 1) - 1) * (2**m - 1), leaves room for 2**(m - 1).
-        nudged = Signal(signed(numbers.product_width))
-        below = Signal(unsigned(numbers.multiplier_width))
         half = twice << (numbers.multiplier_width - 1)
-        m.d.comb += [
-            nudged.eq(multiply(difference, multiplier, half)),
-            below.eq(only_if(~twice, nudged[: len(below)])),
-        ]
-        product = Cat(below, nudged[len(below) :])
-    else:
-        product = Signal(signed(numbers.product_width))
-        m.d.comb += product.eq(multiply(difference, multiplier, Const(0)))
+    product = Signal(signed(numbers.product_width))
+    m.d.comb += product.eq(multiply(difference, multiplier, half))
+    if rounds_twice:
+        below = Signal(unsigned(numbers.multiplier_width))
+        m.d.comb += below.eq(only_if(~twice, product[: len(below)]))
+        product = Cat(below, product[len(below) :])
     product, shift, zero_point, twice = _stage(
         m, "product", unit.pipeline >= 1, product, shift, zero_point, twice
     )

@@ -1,18 +1,25 @@
 """Formal proofs: each style of a unit does what the plain one does, for all inputs in all states.
 
-A combinational unit's outputs are compared for every input, a clocked one's step for every state
-(`proof_step` says what that means, `proof_words` by which arguments). Every proof has a limit of
-time; one that runs out of it is no success.
+A decoder is compared with its format's table instead, for every code and zero point. Of other units
+without registers the outputs are compared for every input; of sums the step from every state
+(`proof_step`); of a pipeline without sums what comes out of it in every state; of units with a
+handshake every register (`proof_machine`). `proof_words` has the arguments. Every proof has a limit
+of time; one that runs out of it is no success.
 """
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import product
+from typing import Any
 
 from amaranth.lib import data, wiring
 
-from macsmith.experiments.units import get_unit
-from macsmith.experiments.verify.proof_step import RELATED, Problem, combinational, step
+from macsmith.experiments.units import Unit, get_unit
+from macsmith.experiments.verify.proof_levels import table
+from macsmith.experiments.verify.proof_machine import pipelined, same_machine
+from macsmith.experiments.verify.proof_problem import Problem
+from macsmith.experiments.verify.proof_step import step
 from macsmith.experiments.verify.proof_words import Differ, prove_words, values_of
 from macsmith.hw.aig import Aig
 from macsmith.hw.aig_yosys import to_aigs
@@ -22,8 +29,10 @@ from macsmith.sim.spec import MacSpec
 __all__ = ["LIMIT_S", "PROVABLE", "Proof", "Proofs", "decide", "prove", "prove_equal"]
 
 LIMIT_S = 300.0
-#: Units whose plain style's state a style shows at its outputs or keeps under the same name.
-PROVABLE = ("decoder", "multiplier", "mac", "dot", "shared")
+#: Units of several styles: all but floating-point MACs.
+PROVABLE = ("decoder", "multiplier", "mac", "dot", "shared", "array", "gemm", "requantizer")
+_INNER = {"requantizer": "product"}  # a wire of the plain unit that is found again in others
+_SUM = "total"  # of units that are not named there
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,7 @@ class Proof:
     Attributes
     ----------
     unit, style, spec : str
-        What was proven equal to the plain style.
+        What was proven equal to the plain style, or, a decoder, to its format's table.
     pipeline : int
     verdict : str
         "proven", "differs" or "undecided".
@@ -119,7 +128,7 @@ def prove(
     pipelines: Sequence[int] = (0,),
     *,
     limit_s: float = LIMIT_S,
-    **options: int,
+    **options: Any,
 ) -> Proofs:
     """Prove every style that can serve a spec equal to the plain one without pipeline.
 
@@ -132,38 +141,40 @@ def prove(
     kind = get_unit(unit)
     if "pipeline" not in kind.options:
         pipelines = (0,)
-    components, plains = {}, {}
-    for spec in dict.fromkeys(specs):
-        plains[spec] = kind.make(spec, **options)
-        for style in styles or kind.style_names(spec):
-            for pipeline in pipelines:
-                if style == plains[spec].style and pipeline == 0:
-                    continue
-                stages = {"pipeline": pipeline} if "pipeline" in kind.options else {}
-                components[spec, style, pipeline] = kind.make(
-                    spec, style=style, **stages, **options
-                )
-    designs = {f"plain {k}": component for k, component in enumerate(plains.values())}
+    plains = {spec: kind.make(spec, **options) for spec in dict.fromkeys(specs)}
+    components = {}
+    for spec, plain in plains.items():
+        for style, pipeline in product(styles or kind.style_names(spec, **options), pipelines):
+            if unit != "decoder" and style == plain.style and pipeline == 0:
+                continue
+            stages = {"pipeline": pipeline} if "pipeline" in kind.options else {}
+            components[spec, style, pipeline] = kind.make(spec, style=style, **stages, **options)
+    designs = {f"plain {k}": plain for k, plain in enumerate(plains.values())}
     designs |= {f"unit {k}": component for k, component in enumerate(components.values())}
-    graphs, refused = _graphs(designs)
+    graphs, refused = _graphs(designs, _INNER.get(unit, _SUM))
     numbers = {spec: k for k, spec in enumerate(plains)}
     proofs = []
     for k, ((spec, style, pipeline), component) in enumerate(components.items()):
         begun = time.monotonic()
+        what = unit, style, _describe(kind, spec, options), pipeline
         if note := refused.get(f"unit {k}"):
-            proofs.append(
-                Proof(unit, style, _describe(unit, spec), pipeline, "undecided", 0, {}, note=note)
-            )
+            proofs.append(Proof(*what, "undecided", 0, {}, note=note))
             continue
-        problem = pose(graphs[f"plain {numbers[spec]}"], graphs[f"unit {k}"], component)
-        name = _describe(unit, spec)
-        proofs.append(decide(problem, (unit, style, name, pipeline), begun, limit_s))
+        wanted = table(spec.weights) if unit == "decoder" else graphs[f"plain {numbers[spec]}"]
+        try:
+            problem = pose(wanted, graphs[f"unit {k}"], component, handshake=kind.handshake)
+        except ValueError as error:
+            proofs.append(Proof(*what, "undecided", 0, {}, note=str(error)))
+        else:
+            proofs.append(decide(problem, what, begun, limit_s))
     return Proofs(tuple(proofs), time.monotonic() - started)
 
 
-def _graphs(designs: Mapping[str, wiring.Component]) -> tuple[dict[str, Aig], dict[str, str]]:
+def _graphs(
+    designs: Mapping[str, wiring.Component], inner: str
+) -> tuple[dict[str, Aig], dict[str, str]]:
     """The graphs, and why some designs have none: see `aig_clocks`."""
-    expose = {name: RELATED for name in designs if name.startswith("plain")}
+    expose = {name: inner for name in designs if name.startswith("plain")}
     try:
         return to_aigs(designs, expose), {}
     except ValueError:  # Yosys' too
@@ -178,10 +189,12 @@ def _graphs(designs: Mapping[str, wiring.Component]) -> tuple[dict[str, Aig], di
     return graphs, refused
 
 
-def pose(plain: Aig, unit: Aig, component: wiring.Component) -> Problem:
+def pose(plain: Aig, unit: Aig, component: wiring.Component, *, handshake: bool = False) -> Problem:
     """What is to be proven of the circuit ``unit`` of ``component``."""
-    if component.latency == 0:
-        return combinational(plain, unit)
+    if component.latency == 0 or handshake:
+        return same_machine(plain, unit)
+    if not plain.registers:
+        return pipelined(plain, unit, component.latency)
     elements = {
         name: member.shape.elem_shape.width
         for name, member in component.signature.members.items()
@@ -216,9 +229,7 @@ def prove_equal(left: wiring.Component, right: wiring.Component) -> dict[str, in
     if left.signature != right.signature:
         raise ValueError(f"ports differ: {left.signature!r} and {right.signature!r}")
     graphs = to_aigs({"left": left, "right": right})
-    proof = decide(
-        combinational(graphs["left"], graphs["right"]), ("", "", "", 0), time.monotonic()
-    )
+    proof = decide(same_machine(graphs["left"], graphs["right"]), ("", "", "", 0), time.monotonic())
     if proof.verdict == "undecided":
         raise Undecided(proof.note)
     return None if proof.verdict == "proven" else dict(proof.counterexample)
@@ -236,11 +247,18 @@ def _prove(problem: Problem, deadline: float) -> dict[str, int]:
     return dict(prove_words(problem.graph, problem.pairs, deadline))
 
 
-def _describe(unit: str, spec: MacSpec) -> str:
-    if unit == "decoder":
-        return spec.weights.name
-    words = f"{spec.weights.name} x {spec.activations.name}"
-    if unit == "multiplier":
-        return words
-    words += f" {spec.overflow} {spec.acc_width}"
-    return words + (f" lanes {spec.lanes}" if spec.lanes > 1 else "")
+def _describe(kind: Unit, spec: MacSpec, options: Mapping[str, Any]) -> str:
+    """A spec and options, as far as they mean anything to the unit."""
+    words = []
+    if "weights" in kind.named_after:
+        words.append(spec.weights.name)
+    if "activations" in kind.named_after:
+        words.append(f"x {spec.activations.name}")
+    if kind.weighs and kind.accumulates:
+        words.append(f"{spec.overflow}")
+    if kind.accumulates:
+        words.append(f"{spec.acc_width}")
+    if spec.lanes > 1:
+        words.append(f"lanes {spec.lanes}")
+    words += [f"{name} {value}" for name, value in options.items()]
+    return " ".join(words)

@@ -8,9 +8,10 @@ import numpy as np
 from macsmith.experiments.verify.proof_adders import Form
 from macsmith.hw.aig import Graph
 
-__all__ = ["EXHAUSTIVE_BITS", "Space", "members"]
+__all__ = ["EXHAUSTIVE_BITS", "MOST_BITS", "Space", "members"]
 
 EXHAUSTIVE_BITS = 24  # inputs gone through: 16 million values, a second or two
+MOST_BITS = 62  # of a sum whose values are gone through as int64
 _SPLIT_BITS = 20  # of independent terms together with what they share
 _CHUNK_BITS = 16
 _MOST_SHARED = 8  # inputs that terms share, each value of which is a case
@@ -71,7 +72,7 @@ class Space:
         least = greatest = form.constant
         for inputs, terms in self.groups(form.weights.items()):
             part = Form(0, dict(terms))
-            fits = sum(abs(w) for _, w in terms) < 1 << 62  # the int64 of `extremes`
+            fits = sum(abs(w) for _, w in terms) < 1 << MOST_BITS  # the int64 of `extremes`
             found = self._bounds(part, None) if len(terms) > 1 and inputs and fits else None
             if found is None:
                 least += sum(min(w, 0) for _, w in terms)

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from macsmith.experiments.verify.proof_adders import Adders, Form, rewrite
+from macsmith.experiments.verify.proof_polynomials import Polynomials
 from macsmith.experiments.verify.proof_ranges import Facts
-from macsmith.experiments.verify.proof_space import EXHAUSTIVE_BITS, Space, members
+from macsmith.experiments.verify.proof_space import EXHAUSTIVE_BITS, MOST_BITS, Space, members
 from macsmith.hw.aig import Graph
 from macsmith.hw.cec import Undecided, satisfy
 
@@ -122,21 +123,24 @@ def _exhaust(space: Space, pair: Words, support: list[int]) -> None:
 
 
 def _equal_sums(space: Space, pair: Words) -> bool:
-    """Whether the algebra of adders proves the words equal."""
-    width = len(pair.left)
-    if width > 62:
-        return False
-    modulus = 1 << width
-    lits = [*pair.left, *pair.right]
-    adders = Adders(space.graph, lits)
+    """Whether the algebra of adders proves the words equal.
 
+    Most sums need no more than the adders and the polynomials of what enters them; facts about
+    ranges take longer.
+    """
+    modulus = 1 << len(pair.left)
+    adders = Adders(space.graph, [*pair.left, *pair.right])
+    polynomials = Polynomials(space, adders)
     facts = Facts(space, adders)
-    for partly in (False, True):
+    for knowledge, partly in ((None, False), (facts, False), (facts, True)):
         left, right = (
-            rewrite(Form.of_word(list(side)), adders, modulus, facts, partly=partly)
+            rewrite(Form.of_word(list(side)), adders, modulus, knowledge, partly=partly)
             for side in (pair.left, pair.right)
         )
-        if space.constant(left.plus(right, -1).reduced(modulus), modulus) == 0:
+        differ = left.plus(right, -1).reduced(modulus)
+        if polynomials.vanishes(differ, modulus):
+            return True
+        if len(pair.left) <= MOST_BITS and space.constant(differ, modulus) == 0:
             return True
     return False
 
