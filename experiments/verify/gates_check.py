@@ -60,7 +60,7 @@ def check(
         wrong, first = wrong + more, first or text
         entered = int(drawn.en.sum())
         results, in_arrays = results + entered, entered if drawn.in_arrays else 0
-        events["all operands" if drawn.exhaustive else "random operands"] += 1
+        events["all operands" if drawn.exhaustive else "random operands"] += entered
         cycles = max(cycles, drawn.en.shape[1])
     return Checked(results, wrong, first, bins, events, in_arrays), cycles
 
