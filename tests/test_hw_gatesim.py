@@ -40,6 +40,23 @@ def test_flip_flop_is_a_cycle_late_and_starts_at_reset(tmp_path):
     assert events == 6 + 6 + 4  # clock edges, edges of d; the state moves with the clock
 
 
+def test_outputs_without_counting_are_the_same(tmp_path):
+    """A clock behind a gate, a clear, and a state: what counting looks at, and all that counts."""
+    gated = netlist(
+        "clk d rn", "q y", "INV A=clk Y=n", "INV A=n Y=c", "DFFR CK=c D=d RN=rn Q=q",
+        "NAND2 A=q B=d Y=y",
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    stimulus = {"d": rng.integers(0, 2, (70, 50)), "rn": rng.integers(0, 4, (70, 50)) > 0}
+    counted, quick = (run(gated, tiny(tmp_path), stimulus, counting=c) for c in (True, False))
+    for name in ("q", "y"):
+        assert (counted.outputs[name] == quick.outputs[name]).all()
+    assert counted.toggles.any()
+    assert any(events.any() for events in counted.events)
+    assert quick.toggles.shape == (0, 2)
+    assert not any(events.any() for events in quick.events)
+
+
 def test_asynchronous_clear_acts_at_once(tmp_path):
     flop = netlist("clk d rn", "q", "DFFR CK=clk D=d RN=rn Q=q")
     ones = np.ones(6, int)

@@ -7,10 +7,12 @@ from technology import needs_osu018
 from tools import needs
 
 from macsmith.experiments.units import get_unit
-from macsmith.experiments.verify import gates_check, many, netlists
+from macsmith.experiments.verify import floats, gates_check, many, netlists, requantizing
 from macsmith.experiments.verify.runner import Case, describe
 from macsmith.experiments.verify.suite import all_cases
 from macsmith.hw.synth import synthesize
+from macsmith.sim import ndarray
+from macsmith.sim.requantize import ROUNDINGS
 from macsmith.sim.spec import MacSpec
 
 FEW = 2**16
@@ -56,6 +58,83 @@ def test_every_combination_enters_where_there_are_few():
     assert not (drawn.en & drawn.rst).any()
 
 
+def rows_of_golden(drawn):
+    """Streams of which the model in arrays is golden's."""
+    assert drawn.in_arrays
+    for stream in (0, 3, len(drawn.due) - 1):
+        assert drawn.due[stream].tolist() == drawn.golden(stream), stream
+    return drawn.due[..., 0]
+
+
+@pytest.mark.parametrize("rounding", ROUNDINGS)
+@pytest.mark.parametrize("acc_width", [12, 32])
+def test_many_requantized(acc_width, rounding):
+    one = instance("requantizer", MacSpec("int4", "int8", acc_width), rounding=rounding)
+    drawn = requantizing.many_requantized(one, 2**13)
+    assert drawn.en.sum() == 2**13
+    y = rows_of_golden(drawn)
+    low, high = y == -128, y == 127
+    assert 500 < low.sum() < 3000
+    assert 500 < high.sum() < 3000
+    shift, multiplier = (drawn.ports[name][..., 0] for name in ("shift", "multiplier"))
+    product = multiplier * wrapped(drawn.ports["acc"], acc_width)
+    product -= multiplier * wrapped(drawn.ports["correction"], one.widths["correction"])
+    ties = (product & -product) * 2 == 1 << np.minimum(shift, 62)
+    assert (ties & (shift > 0) & ~low & ~high).sum() > 50
+    assert set(np.unique(shift)) == set(range(64))
+
+
+def wrapped(codes, width):
+    return (codes[..., 0] ^ 1 << (width - 1)) - (1 << (width - 1))
+
+
+def test_products_too_wide_for_arrays_are_goldens():
+    one = instance("requantizer", MacSpec("int4", "int8", 62))
+    drawn = requantizing.many_requantized(one, 2**8)
+    assert not drawn.in_arrays
+    assert drawn.due[1].tolist() == drawn.golden(1)
+    assert drawn.ports["acc"].max() > 2**60
+    assert len(np.unique(drawn.due)) > 20
+
+
+@pytest.mark.parametrize("fmt", ["fp16", "bf16"])
+def test_many_floats(fmt):
+    drawn = floats.many_floats(instance("float_mac", MacSpec("int4", "int8"), fmt=fmt), 2**14)
+    assert drawn.en.sum() == 2**14
+    sums = rows_of_golden(drawn)
+    exponents = sums >> 23 & 255
+    seen = {floats.sum_class(code) for code in sums.ravel().tolist()}
+    assert seen == set(floats.SUMS) - ({"-0", "subnormal"} if fmt == "fp16" else set())
+    assert (exponents < 255).mean() > 0.6
+    fell = (exponents[:, 1:] < exponents[:, :-1] - 2) & ~drawn.ports["clear"][:, 1:]
+    assert (fell & ~drawn.rst[:, 1:] & (sums[:, 1:] > 0)).sum() > 50  # cancelled
+
+
+@needs_osu018
+def test_a_wrong_model_in_arrays_is_found(monkeypatch):
+    right = ndarray.requantize
+
+    def wrong_in(streams):
+        def model(*operands, **others):
+            y = right(*operands, **others)
+            y[streams, 7] ^= 1
+            return y
+
+        monkeypatch.setattr(ndarray, "requantize", model)
+
+    one = instance("requantizer", MacSpec("int4", "int8", 12))
+    found = synthesize(
+        get_unit("requantizer").make(one.spec), "osu018", clock_ps=10**6, name=one.module
+    )
+    wrong_in(5)  # which is not compared with golden, so that it is the netlist's word against it
+    checked, _ = gates_check.check(one, found.netlist, found.technology, most=2**10)
+    assert checked.wrong == 1
+    assert checked.failure.startswith("requantizer stream 5 cycle 7: ")
+    wrong_in(-1)
+    with pytest.raises(AssertionError, match=r"^requantizer: the model in arrays is not golden's$"):
+        gates_check.check(one, found.netlist, found.technology, most=2**10)
+
+
 @needs_osu018
 @pytest.mark.parametrize(
     ("unit", "spec", "options"),
@@ -66,6 +145,8 @@ def test_every_combination_enters_where_there_are_few():
         ("shared", MacSpec("dint4z", "int8", 24), {"outputs": 3}),
         ("multiplier", MacSpec("dint4z", "int8", 32), {"style": "dadda"}),
         ("requantizer", MacSpec("int4", "int8", 12), {"rounding": "half-even"}),
+        ("requantizer", MacSpec("int4", "int8", 12), {"rounding": "tflite", "pipeline": 2}),
+        ("float_mac", MacSpec("int4", "int8"), {"fmt": "bf16", "pipeline": 2}),
     ],
 )
 def test_a_netlist_is_golden(unit, spec, options):
@@ -74,6 +155,9 @@ def test_a_netlist_is_golden(unit, spec, options):
     checked, _ = gates_check.check(one, found.netlist, found.technology, most=FEW)
     assert checked.failure == ""
     assert checked.results > 10_000
+    assert (checked.in_arrays > 0) == (unit != "multiplier")
+    assert checked.in_arrays < checked.results
+    assert checked.in_arrays == sum(checked.events[f"{n} operands"] for n in ("all", "random"))
     assert all(checked.bins.values())
 
 

@@ -106,9 +106,21 @@ def test_result_for_people_and_for_json():
         "mac in icarus: 3 results checked in 1 module, 9 cycles, 0.5 s; 0 modules failed",
         "covered: 1 of 1 bins; stall 2",
     ]
-    row = {"results": 3, "wrong": 0, "first": "", "bins": 1, "bins_hit": 1, "missing": []}
+    row = {"results": 3, "in_arrays": 0, "wrong": 0, "first": ""}
+    row |= {"bins": 1, "bins_hit": 1, "missing": []}
     assert result.as_dict()["modules"] == {"m": row}
     assert result.as_dict()["results"] == 3
+
+
+def test_results_say_which_model_they_were_compared_with():
+    checked = {"m": runner.Checked(1500, 0, "", in_arrays=1000), "n": runner.Checked(7, 0, "")}
+    result = runner.VerifyResult("mac", "netlists", checked, 9, {})
+    assert result.lines()[0].startswith(
+        "mac in netlists: 1,507 results checked (507 with golden, 1,000 with its model in arrays) "
+        "in 2 modules, "
+    )
+    row = result.as_dict()
+    assert (row["in_arrays"], row["modules"]["m"]["in_arrays"]) == (1000, 1000)
 
 
 def test_a_missed_bin_is_a_failure():

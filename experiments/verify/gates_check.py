@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macsmith.experiments.units import get_unit
-from macsmith.experiments.verify import many
 from macsmith.experiments.verify.bench import Effort, Instance
+from macsmith.experiments.verify.floats import drive_float_mac, many_floats
+from macsmith.experiments.verify.many import MOST, Drawn, in_parts, many_sums
+from macsmith.experiments.verify.requantizing import drive_requantizer, many_requantized
 from macsmith.experiments.verify.results import Checked
 from macsmith.experiments.verify.stimulus import Stream
 from macsmith.experiments.verify.sums import drive_sums
@@ -24,46 +26,54 @@ __all__ = ["EFFORT", "check"]
 STREAMS = 8
 EFFORT = Effort(random=300, exhaustive=2**10, sample=2**9, runs=2)
 CUT = 2**10  # cycles of a part of a stream
-WORD = 62  # bits of a part of a port: `gatesim` packs int64
+#: By what drives a unit, what draws many operands of it at once.
+MANY = {
+    drive_sums: many_sums,
+    drive_requantizer: many_requantized,
+    drive_float_mac: many_floats,
+}
 
 
 def check(
-    one: Instance, netlist: Netlist, library: Library, most: int = many.MOST
+    one: Instance, netlist: Netlist, library: Library, most: int = MOST
 ) -> tuple[Checked, int]:
     """What a netlist answers to the bench's streams, and to every operand or ``most`` of them.
 
     Returns the verdict and the cycles of the longest stream.
     """
-    sums = get_unit(one.unit).driver() is drive_sums
-    # Without a register nothing depends on what came before: one stream has every operand.
-    count = STREAMS if one.latency else 1
-    whole = Effort(random=most // (4 * count), exhaustive=most, sample=most)  # benches take 4 times
-    streams = [_stream(one, seed, EFFORT if sums else whole) for seed in range(count)]
+    draw = MANY.get(get_unit(one.unit).driver())
+    if draw:
+        streams = [_stream(one, seed, EFFORT) for seed in range(STREAMS)]
+    else:  # decoders and multipliers: golden is a look at a table, fast enough for every operand
+        streams = [_stream(one, 0, Effort(exhaustive=most, sample=most))]
     cycles = max(map(len, streams))
     wrong, first = _compare(one, netlist, library, *_laid_out(one, streams))
     results = sum(sum(s.entered) for s in streams)
     bins = sum((Counter(s.cover.bins) for s in streams), Counter())
     bins = {name: bins[name] for name in streams[0].cover.bins}
     events = sum((s.cover.events for s in streams), Counter())
-    if sums:
-        drawn = many.draw(one, most=most)
-        due = _sums(one, drawn)
-        everywhere = np.ones_like(drawn.en)
-        more, text = _compare(one, netlist, library, drawn.ports(one), due, everywhere)
+    in_arrays = 0
+    if draw:
+        drawn = draw(one, most)
+        due, everywhere = _due(one, drawn), np.ones_like(drawn.en)
+        more, text = _compare(one, netlist, library, drawn.ports, due, everywhere)
         wrong, first = wrong + more, first or text
-        results += int(drawn.en.sum())
-        events["all operands" if drawn.exhaustive else "random operands"] += 1
+        entered = int(drawn.en.sum())
+        results, in_arrays = results + entered, entered if drawn.in_arrays else 0
+        events["all operands" if drawn.exhaustive else "random operands"] += entered
         cycles = max(cycles, drawn.en.shape[1])
-    return Checked(results, wrong, first, bins, events), cycles
+    return Checked(results, wrong, first, bins, events, in_arrays), cycles
 
 
-def _sums(one: Instance, drawn: many.Many) -> dict[str, NDArray[np.int64]]:
-    """What the sums must show, once the model in arrays is golden's in two of its streams."""
-    sums = many.expected(drawn, one)
-    for k in (0, len(sums) - 1):
-        if sums[k].tolist() != many.follow(drawn, one, k):
+def _due(one: Instance, drawn: Drawn) -> dict[str, NDArray[np.int64]]:
+    """What the output must show, once the model in arrays is golden's in two of its streams."""
+    due = drawn.due
+    for k in (0, len(due) - 1):
+        if due[k].tolist() != drawn.golden(k):
             raise AssertionError(f"{one.module}: the model in arrays is not golden's")
-    return {"acc": _delayed(sums & (2**one.spec.acc_width - 1), drawn.rst, one.latency)}
+    (port,) = one.outputs
+    codes = due & (2 ** (port.width // due.shape[-1]) - 1)
+    return {port.name: _delayed(codes, drawn.rst, one.latency)}
 
 
 def _laid_out(one: Instance, streams: Sequence[Stream]):
@@ -76,12 +86,14 @@ def _laid_out(one: Instance, streams: Sequence[Stream]):
             for k in range(0, len(stim), CUT)
         ]
     cycles = max(len(stim) for stim, _ in rows)
-    live = np.array([np.arange(cycles) < len(stim) for stim, _ in rows])
+    # What a netlist shows at first is from before the stream; a simulator's bench had it wait.
+    at = np.arange(cycles)
+    live = np.array([(at >= one.latency) & (at < len(stim)) for stim, _ in rows])
     stim, want = (
         np.array([_padded(x, cycles) for x in side], object) for side in zip(*rows, strict=True)
     )
-    ports = {port.name: _parts(stim >> one.shifts[port.name], port.width) for port in one.inputs}
-    due = {p.name: _parts(want >> one.result_shifts[p.name], p.width) for p in one.outputs}
+    ports = {port.name: in_parts(stim >> one.shifts[port.name], port.width) for port in one.inputs}
+    due = {p.name: in_parts(want >> one.result_shifts[p.name], p.width) for p in one.outputs}
     return ports, due, live
 
 
@@ -93,15 +105,6 @@ def _stream(one: Instance, seed: int, effort: Effort) -> Stream:
 
 def _padded(words: list[int], cycles: int) -> list[int]:
     return words + words[-1:] * (cycles - len(words))
-
-
-def _parts(words: NDArray, width: int) -> NDArray[np.int64]:
-    """Python integers as [streams, cycles, parts] of at most WORD bits, the lowest part first."""
-    count = next(n for n in range(1, width + 1) if width % n == 0 and width // n <= WORD)
-    each = width // count
-    return np.stack(
-        [(words >> each * k & (2**each - 1)).astype(np.int64) for k in range(count)], axis=-1
-    )
 
 
 def _delayed(due: NDArray[np.int64], rst: NDArray[np.bool_], latency: int) -> NDArray[np.int64]:
@@ -126,7 +129,7 @@ def _compare(
     """Cycles in which a result is wrong, and what is wrong in the first."""
     given = {name: codes for name, codes in ports.items() if name in netlist.inputs}
     counts = {name: codes.shape[-1] for name, codes in due.items()}
-    shown = simulate(netlist, library, given, parts=counts).outputs
+    shown = simulate(netlist, library, given, parts=counts, counting=False).outputs
     wrong = np.zeros(live.shape, bool)
     for name, codes in due.items():
         wrong |= (shown[name] != codes).any(axis=-1) & live

@@ -1,10 +1,11 @@
-"""Sums of products over many streams at once, in arrays: what a netlist is compared with.
+"""Many streams at once, in arrays: what a netlist is compared with.
 
-The same step as `sums.MacModel`, which follows `golden` one product at a time; a run compares the
-two before it trusts this one.
+Sums of products are here: the same step as `sums.MacModel`, which follows `golden` one product at a
+time. Other units' are beside their benches.
 """
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,11 +16,44 @@ from macsmith.experiments.verify.corners import drawn_zero_points
 from macsmith.experiments.verify.sums import MacModel
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["Many", "draw", "expected", "follow", "lanes_of"]
+__all__ = [
+    "MOST", "Drawn", "Many", "draw", "expected", "follow", "in_parts", "lanes_of", "many_sums",
+    "shape_of", "strobes",
+]  # fmt: skip
 
 STREAMS = 1024
+WORD = 62  # bits of a part of a port: `gatesim` packs int64
 #: Operand combinations, exhaustive up to here, else as many random ones.
 MOST = 2**20
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Operands of many streams, and their results by a model in arrays.
+
+    Attributes
+    ----------
+    ports : mapping
+        Codes by input port of the unit, [streams, cycles] or [streams, cycles, parts].
+    due : int64 [streams, cycles, parts]
+        The output once the operands of a cycle have had their effect; it may be negative.
+    en, rst : bool [streams, cycles]
+        Operands enter; a reset empties the unit and its pipeline.
+    golden : callable
+        (stream) -> a row of ``due`` as lists, by the golden model.
+    in_arrays : bool
+        ``due`` is not golden's own.
+    exhaustive : bool
+        Every combination of operands is among them.
+    """
+
+    ports: Mapping[str, NDArray[np.int64]]
+    due: NDArray[np.int64]
+    en: NDArray[np.bool_]
+    rst: NDArray[np.bool_]
+    golden: Callable[[int], list[list[int]]]
+    in_arrays: bool = True
+    exhaustive: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +76,53 @@ class Many:
         return {name: codes for name, codes in every.items() if name in mine}
 
 
+def in_parts(words: NDArray, width: int) -> NDArray[np.int64]:
+    """Integers of any size, [streams, cycles], as [streams, cycles, parts] of at most WORD bits.
+
+    The lowest part comes first; of negative ones, those of the two's complement.
+    """
+    count = next(n for n in range(1, width + 1) if width % n == 0 and width // n <= WORD)
+    each = width // count
+    return np.stack(
+        [(words >> each * k & (2**each - 1)).astype(np.int64) for k in range(count)], axis=-1
+    )
+
+
+def shape_of(count: int) -> tuple[int, int]:
+    """Streams, and cycles of each, in which ``count`` results or a few more are due."""
+    streams = min(STREAMS, max(1, count // 64))
+    return streams, -(-count // streams)
+
+
+def strobes(rng: np.random.Generator, count: int, latency: int) -> tuple[NDArray[np.bool_], ...]:
+    """Random (en, clear, rst), [streams, cycles], with the `shape_of` ``count`` of ``en``.
+
+    No operands are lost to a reset on their way: there are other cycles for stalls and resets.
+    """
+    streams, entering = shape_of(count)
+    en = np.zeros((streams, entering + entering // 3), bool)
+    for row in en:  # the same number enters in each
+        row[rng.choice(en.shape[1], entering, replace=False)] = True
+    clear = rng.random(en.shape) < 0.08
+    under_way = en.copy()
+    for back in range(1, latency):
+        under_way[:, back:] |= en[:, :-back]
+    return en, clear, ~under_way & (rng.random(en.shape) < 0.04)
+
+
+def many_sums(one: Instance, most: int = MOST) -> Drawn:
+    """Sums of products."""
+    drawn = draw(one, most=most)
+    return Drawn(
+        drawn.ports(one),
+        expected(drawn, one),
+        drawn.en,
+        drawn.rst,
+        lambda stream: follow(drawn, one, stream),
+        exhaustive=drawn.exhaustive,
+    )
+
+
 def lanes_of(one: Instance) -> tuple[int, int, int]:
     """Weights, activations and zero points that enter in a cycle."""
     spec, widths = one.spec, one.widths
@@ -50,11 +131,7 @@ def lanes_of(one: Instance) -> tuple[int, int, int]:
 
 
 def draw(one: Instance, seed: int = 0, most: int = MOST) -> Many:
-    """Every combination of all lanes' operands, or ``most`` random ones where there are more.
-
-    Strobes are random; no combination is lost to one, because there are other cycles for stalls
-    and resets.
-    """
+    """Every combination of all lanes' operands, or ``most`` random ones where there are more."""
     rng = np.random.default_rng(seed)
     spec, (lanes, a_lanes, z_lanes) = one.spec, lanes_of(one)
     zs = np.array(drawn_zero_points(spec.weights))
@@ -62,23 +139,14 @@ def draw(one: Instance, seed: int = 0, most: int = MOST) -> Many:
     codes += [len(zs)] * z_lanes
     exhaustive = math.prod(codes) <= most and len(zs) == len(spec.weights.zero_points)
     count = math.prod(codes) if exhaustive else most
-    streams = min(STREAMS, max(1, count // 64))
-    entering = -(-count // streams)
-    en = np.zeros((streams, entering + entering // 3), bool)
-    for row in en:  # the same number enters in each
-        row[rng.choice(en.shape[1], entering, replace=False)] = True
+    en, clear, rst = strobes(rng, count, one.latency)
     shape = en.shape
     drawn = np.stack([rng.integers(0, n, shape) for n in codes], axis=-1)
     if exhaustive:
-        every = rng.permutation(streams * entering) % count
+        every = rng.permutation(int(en.sum())) % count
         drawn[en] = np.stack(np.unravel_index(every, codes), axis=-1)
     w, a, which = np.split(drawn, [lanes, lanes + a_lanes], axis=-1)
     z = zs[which] if z_lanes else np.zeros((*shape, 1), np.int64)
-    clear = rng.random(shape) < 0.08
-    under_way = en.copy()  # what enters is not lost, nor is it dropped on its way
-    for back in range(1, one.latency):
-        under_way[:, back:] |= en[:, :-back]
-    rst = ~under_way & (rng.random(shape) < 0.04)
     return Many(w, a, z, en, clear, rst, exhaustive)
 
 

@@ -3,12 +3,18 @@
 import itertools
 import random
 
+import numpy as np
+from numpy.typing import NDArray
+
 from macsmith.experiments.units import get_unit
+from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.coverage import Cover
+from macsmith.experiments.verify.many import MOST, Drawn, in_parts, shape_of
 from macsmith.experiments.verify.stimulus import Stream
+from macsmith.sim import ndarray
 from macsmith.sim.requantize import RequantizeSpec, requantize
 
-__all__ = ["drive_requantizer"]
+__all__ = ["drive_requantizer", "many_requantized"]
 
 OUTCOMES = ("clamped above", "clamped below", "greatest", "least", "0", "in between")
 REMAINDERS = ("exact", "tie of a positive number", "tie of a negative number", "below", "above")
@@ -95,6 +101,54 @@ def _random(numbers: RequantizeSpec, rng: random.Random) -> dict[str, int]:
         difference = abs(values["acc"] - values.get("correction", 0))
         size = (difference * values["multiplier"]).bit_length() - numbers.out_width
         values["shift"] = max(0, min(size + rng.randrange(-1, 9), numbers.max_shift))
+    return values
+
+
+def many_requantized(one: Instance, most: int = MOST) -> Drawn:
+    """Random operands of any number of bits; a product that int64 may not hold is golden's."""
+    numbers = get_unit("requantizer").subject_of(one.spec, one.options)
+    shape = shape_of(most)
+    drawn = _randoms(numbers, np.random.default_rng(0), shape)
+
+    def golden(stream: int) -> list[list[int]]:
+        columns = zip(*(x[stream].tolist() for x in drawn.values()), strict=True)
+        rows = (dict(zip(drawn, column, strict=True)) for column in columns)
+        return [[requantize(**row, spec=numbers)] for row in rows]
+
+    in_arrays = numbers.product_width <= ndarray.WIDEST
+    if in_arrays:
+        due = ndarray.requantize(**drawn, spec=numbers)[..., None]
+    else:
+        due = np.array([golden(k) for k in range(shape[0])])
+    always = np.ones(shape, bool)
+    ports = {name: in_parts(x, one.widths[name]) for name, x in drawn.items()}
+    return Drawn(ports, due, always, ~always, golden, in_arrays)
+
+
+def _randoms(
+    numbers: RequantizeSpec, rng: np.random.Generator, shape: tuple[int, int]
+) -> dict[str, NDArray[np.int64]]:
+    """`_random` in arrays; and of every eighth, a multiplier that makes ties."""
+    values = {}
+    for name, (low, high) in _ends(numbers).items():
+        bits = rng.integers(1, (high - low).bit_length() + 1, shape, dtype=np.uint64)
+        number = rng.integers(0, 2**64, shape, dtype=np.uint64)
+        unused = np.uint64(64) - bits
+        values[name] = (
+            number.view(np.int64) >> unused.view(np.int64)
+            if low
+            else (number >> unused).view(np.int64)
+        )
+    kind, width = rng.integers(0, 8, shape), numbers.multiplier_width
+    values["multiplier"][kind < 4] |= 2 ** (width - 1)
+    power = rng.integers(0, width, shape)
+    values["multiplier"] = np.where(kind == 4, 1 << power, values["multiplier"])
+    difference = values["acc"] - values.get("correction", 0)
+    product = np.abs(difference.astype(float)) * values["multiplier"]
+    size = np.frexp(product)[1] - numbers.out_width
+    fitting = np.where(rng.random(shape) < 0.75, size + rng.integers(-1, 9, shape), values["shift"])
+    lowest = np.frexp((difference & -difference).astype(float))[1]  # from 1, of a bit that is set
+    values["shift"] = np.clip(np.where(kind == 4, power + lowest, fitting), 0, numbers.max_shift)
     return values
 
 

@@ -25,6 +25,8 @@ class Checked:
         By bin, how often it was hit; decided before the run.
     events : dict
         How often what was worth testing happened.
+    in_arrays : int
+        Results, of those compared, that are of a model in arrays and not golden's own.
     """
 
     results: int
@@ -32,6 +34,7 @@ class Checked:
     first: str
     bins: Mapping[str, int] = field(default_factory=dict)
     events: Mapping[str, int] = field(default_factory=dict)
+    in_arrays: int = 0
 
     @property
     def missing(self) -> list[str]:
@@ -77,6 +80,11 @@ class VerifyResult:
         return sum(module.results for module in self.modules.values())
 
     @property
+    def in_arrays(self) -> int:
+        """Of `results`, those of models in arrays, which agree with golden in a sample."""
+        return sum(module.in_arrays for module in self.modules.values())
+
+    @property
     def cover(self) -> Counter[str]:
         """How often what was worth testing happened, in all modules."""
         return sum((Counter(module.events) for module in self.modules.values()), Counter())
@@ -103,6 +111,7 @@ class VerifyResult:
         modules = {
             name: {
                 "results": found.results,
+                "in_arrays": found.in_arrays,
                 "wrong": found.wrong,
                 "first": found.first,
                 "bins": len(found.bins),
@@ -115,6 +124,7 @@ class VerifyResult:
             "modules": modules,
             "ok": self.ok,
             "results": self.results,
+            "in_arrays": self.in_arrays,
             "bins": total,
             "bins_hit": hit,
             "cover": dict(sorted(self.cover.items())),
@@ -131,8 +141,11 @@ class VerifyResult:
         ]
         if len(cover) > MOST_EVENTS:
             cover[MOST_EVENTS:] = [f"and {len(cover) - MOST_EVENTS} more (--json has all)"]
+        golden = f"{self.results - self.in_arrays:,} with golden"
+        models = f" ({golden}, {self.in_arrays:,} with its model in arrays)"
         lines = [
-            f"{self.unit} in {self.simulator}: {self.results:,} results checked in "
+            f"{self.unit} in {self.simulator}: {self.results:,} results checked"
+            f"{models if self.in_arrays else ''} in "
             f"{_modules(len(self.modules))}, {self.cycles:,} cycles, "
             f"{sum(self.seconds.values()):.1f} s; {_modules(len(self.failures))} failed",
             f"covered: {hit:,} of {total:,} bins; {', '.join(cover)}",
