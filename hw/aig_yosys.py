@@ -13,9 +13,9 @@ from macsmith.hw.aig_clocks import one_clock
 
 __all__ = ["Source", "to_aigs"]
 
-#: Carries ripple, so that every adder of the design is a chain of full adders in the graph; a
-#: multiplier (Baugh and Wooley's: bits that count negative are inverted, and a constant makes up for
-#: it) is one such chain for each bit of the second factor. With repeated signs adders would be
+#: Carries ripple, so that every adder of the design is a chain of full adders in the graph. A
+#: multiplier is one such chain for each bit of the second factor, and Baugh and Wooley's: bits that
+#: count negative are inverted, and a constant makes up for it. With repeated signs adders would be
 #: copies of each other, and no longer each the sum of its own operands.
 _ADDERS = r"""
 (* techmap_celltype = "$alu" *)

@@ -2,14 +2,16 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
+from typing import Any
 
 from macsmith.experiments.units import get_unit, spec_for
 from macsmith.experiments.verify.proof import LIMIT_S, PROVABLE, Proof, Proofs, prove
 from macsmith.sim.catalog import FORMATS
+from macsmith.sim.requantize import ROUNDINGS
 from macsmith.sim.spec import MacSpec
 
 __all__ = ["ALL_LIMIT_S", "LIMIT_S", "WEIGHTS", "Task", "everything", "plan", "run"]
@@ -26,20 +28,32 @@ _FEWEST_LANES = 2  # of a dot product
 _MORE_LANES, _OF_MORE = 4, ("dint4",)
 #: Styles of these that were not decided in a minute.
 _UNDECIDED = ("carrysave-booth8", "carrysave-nibble")
-_FEWEST_OUTPUTS = 2  # of shared multiples: each is proven for itself
+_TILE = {"rows": 2, "cols": 2}  # of arrays: each element is proven for itself
+#: What is proven of a unit where nothing is said: options, each with all others.
+_OPTIONS = {
+    "shared": [{"outputs": 2}],  # each is proven for itself
+    "array": [{**_TILE, "dataflow": name} for name in ("output", "weight")],
+    "gemm": [_TILE],
+    "requantizer": [{"rounding": name} for name in ROUNDINGS],
+}
+_STAGES = {"requantizer": (0, 1, 2, 3)}
 
 
 @dataclass(frozen=True)
 class Task:
     """Proofs of one unit, for each spec and number of pipeline stages.
 
-    ``styles`` are those that are proven of specs that they serve; None for all.
+    ``styles`` are those that are proven of specs that they serve; None for all, or for those that
+    a run asks for. With ``needed`` it does not matter which ones it asks for. ``options`` are the
+    unit's own.
     """
 
     unit: str
     specs: tuple[MacSpec, ...]
     pipelines: tuple[int, ...] = (0,)
     styles: tuple[str, ...] | None = None
+    needed: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def plan(
@@ -53,19 +67,36 @@ def plan(
     """The proofs of a unit, or of all, without pipeline. ValueError on bad input.
 
     Without ``lanes`` a dot product has two, and other units one; lanes that are given are those of
-    ``unit``, and of a dot product that is proven with all.
+    ``unit``, and of a dot product that is proven with all. First come the plain decoders that the
+    unit's plain style has.
     """
     if unit is not None and unit not in PROVABLE:
         raise ValueError(f"no proofs for unit {unit!r}: {', '.join(PROVABLE)} have them")
     names = list(FORMATS) if "all" in (weights or ()) else weights or WEIGHTS
-    tasks = []
+    tasks = [] if unit is None else _decoders(unit, names, activations)
     for kind in (unit,) if unit else PROVABLE:
         n = _FEWEST_LANES if kind == "dot" else 1
         if lanes is not None and kind in (unit, "dot"):
             n = lanes
         specs = [spec_for(kind, w, activations, acc_width, overflow, n) for w in names]
-        tasks.append(Task(kind, tuple(dict.fromkeys(specs))))
+        tasks += _tasks(kind, dict.fromkeys(specs))
     return tasks
+
+
+def _tasks(unit: str, specs: Iterable[MacSpec]) -> list[Task]:
+    stages = _STAGES.get(unit, (0,))
+    return [
+        Task(unit, tuple(specs), stages, options=options) for options in _OPTIONS.get(unit, [{}])
+    ]
+
+
+def _decoders(unit: str, weights: Iterable[str], activations: str) -> list[Task]:
+    """Plain decoders that the plain style of a unit relies on."""
+    if unit == "decoder" or not get_unit(unit).weighs:
+        return []
+    names = dict.fromkeys((*weights, activations))
+    specs = dict.fromkeys(_spec("decoder", name, "int8") for name in names)
+    return [Task("decoder", tuple(specs), styles=("plain",), needed=True)]
 
 
 def everything(unit: str | None) -> list[Task]:
@@ -80,17 +111,22 @@ def everything(unit: str | None) -> list[Task]:
     pairs = [replace(spec, lanes=_FEWEST_LANES) for spec in sums]
     more = [replace(s, lanes=_MORE_LANES) for s in sums if s.weights.name in _OF_MORE]
     decided = tuple(name for name in get_unit("dot").registry.names() if name not in _UNDECIDED)
+    decoders = dict.fromkeys(_spec("decoder", name, "int8") for pair in factors for name in pair)
     tasks = [
-        Task("decoder", tuple(_spec("decoder", w, a) for w, a in factors if a == "int8")),
+        Task("decoder", tuple(decoders)),
         Task("multiplier", tuple(_spec("multiplier", w, a) for w, a in factors)),
         Task("mac", tuple(sums)),
         Task("mac", tuple(narrow)),
         *(Task("mac", (spec,), (stages,)) for spec in pipelined for stages in (1, 2)),
         Task("dot", tuple(pairs)),
         Task("dot", tuple(more), styles=decided),
-        Task("shared", tuple(sums)),
+        *_tasks("shared", sums),
+        *_tasks("array", sums),
+        *_tasks("gemm", pipelined),
+        *_tasks("requantizer", [spec_for("requantizer", "int8", "int8", 32, "wrap", None)]),
     ]
-    return [task for task in tasks if unit in (None, task.unit)]
+    mine = [task for task in tasks if unit in (None, task.unit)]
+    return mine if unit is None else [*_decoders(unit, [*WEIGHTS, *_MORE_WEIGHTS], _FLOAT), *mine]
 
 
 def run(
@@ -128,11 +164,10 @@ def run(
 
 def _prove(work: tuple[Task, MacSpec, Sequence[str] | None, float]) -> Proofs:
     task, spec, styles, limit_s = work
-    options = {"outputs": _FEWEST_OUTPUTS} if task.unit == "shared" else {}
-    if styles is None and task.styles is not None:
+    if (styles is None or task.needed) and task.styles is not None:
         serve = get_unit(task.unit).style_names(spec)
         styles = [name for name in task.styles if name in serve]
-    return prove(task.unit, [spec], styles, task.pipelines, limit_s=limit_s, **options)
+    return prove(task.unit, [spec], styles, task.pipelines, limit_s=limit_s, **task.options)
 
 
 def _spec(unit: str, weights: str, activations: str) -> MacSpec:
