@@ -1,6 +1,5 @@
 """The `macsmith` command itself, and the options that several of its commands have."""
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable
@@ -9,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+from macsmith.hw.names import suggestion
 
 __all__ = [
     "AccWidth", "ActivationsOption", "Json", "Lanes", "Liberty", "Overflow", "Style", "Unit",
@@ -24,15 +25,16 @@ ORDER = (
 
 
 class Commands(TyperGroup):
-    """Commands in `ORDER`; an unknown one is answered with the nearest."""
+    """Commands in `ORDER`; an unknown one is answered with the nearest, or with all."""
 
     def list_commands(self, ctx):
         return [name for name in dict.fromkeys((*ORDER, *self.commands)) if name in self.commands]
 
     def resolve_command(self, ctx, args):
         if args and args[0] not in self.commands:
-            near = difflib.get_close_matches(args[0], self.commands, n=1, cutoff=0)[0]
-            raise ValueError(f"unknown command {args[0]!r}; the nearest is {near!r}")
+            raise ValueError(
+                f"unknown command {args[0]!r}; {suggestion(args[0], self.list_commands(ctx))}"
+            )
         return super().resolve_command(ctx, args)
 
 
