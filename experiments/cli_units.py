@@ -74,6 +74,7 @@ def verilog(
             pdk, clock_ps=clock_ps, driving_cell=driving_cell, input_delay_ps=input_delay_ps,
             output_delay_ps=output_delay_ps, load_ff=load_ff,
         ),
+        progress=console.complain,
     )  # fmt: skip
     console.report(written, json)
 

@@ -1,7 +1,7 @@
 """A unit's Verilog, and the files that go with it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from macsmith.hw.timing import Boundary
 from macsmith.sim.spec import MacSpec
 
 __all__ = ["Written", "constraints_of", "write_unit"]
+
+MANY_ELEMENTS = 500  # of an array: its Verilog takes half a minute
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,12 @@ def write_unit(
     sdc: Path | None = None,
     testbench: Path | None = None,
     constraints: Constraints | None = None,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> Written:
     """Write the Verilog of a unit, and of the other files those that have a path.
 
     The testbench's vectors are beside it, with the suffix ``.hex``. The core file names the others
-    relative to itself.
+    relative to itself. Before work of more than half a minute ``progress`` gets a line.
 
     ValueError on bad input, or where two of the files are one, and OSError for a place that cannot
     be written, before anything is: all of them appear, or none.
@@ -80,6 +83,9 @@ def write_unit(
     if testbench is not None:
         vectors = testbench.with_suffix(".hex")
     require_places(*(file for file in (output, sdc, testbench, vectors, core) if file is not None))
+    rows, cols = (getattr(component, side, 1) for side in ("rows", "cols"))
+    if rows * cols > MANY_ELEMENTS:
+        progress(f"{unit} of {rows} x {cols} elements: the Verilog may take minutes")
     if testbench is not None:
         bench = make_testbench(unit, module, spec, component, vectors.name, **options)
     contents = {output: to_verilog(component, name=module)}

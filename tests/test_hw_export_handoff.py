@@ -194,6 +194,21 @@ def test_files_of_which_one_fails_late_are_all_left_as_they_were(tmp_path, last)
     assert (tmp_path / "unit.v").read_text() == "old"
 
 
+def test_there_is_a_line_before_much_work_and_none_before_little(tmp_path, monkeypatch):
+    lines = []
+    options = {"rows": 2, "cols": 3}
+    target = tmp_path / "unit.v"
+    write_unit("array", spec_of("array"), options, target, progress=lines.append)
+    assert lines == []
+    monkeypatch.setattr("macsmith.experiments.handoff.MANY_ELEMENTS", 5)
+    write_unit("gemm", spec_of("gemm"), options, target, progress=lines.append)
+    assert lines == ["gemm of 2 x 3 elements: the Verilog may take minutes"]
+    with pytest.raises(FileNotFoundError):
+        write_unit("array", spec_of("array"), options, tmp_path / "none" / "x.v",
+                   progress=lines.append)  # fmt: skip
+    assert len(lines) == 1
+
+
 def test_a_driving_cell_must_be_there():
     library("osu018")
     with pytest.raises(ValueError, match=r"^osu018 has no cell 'nope' to drive the inputs with$"):
