@@ -95,14 +95,21 @@ def verify(
     style: Style = "plain",
     options: UnitOptions = None,  # from the decorator
     simulator: Annotated[
-        str | None, typer.Option(help="verilator, icarus, or with --all both (its default)")
+        str | None,
+        typer.Option(
+            help="verilator, icarus, or with --all both (its default); with --netlist it runs "
+            "Verilog models of the cells"
+        ),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="every style for the main formats, of UNIT or all units")
     ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="with --all: fewer random cycles")] = False,
     netlist: Annotated[
-        bool, typer.Option("--netlist", help="drive the mapped netlist instead")
+        bool,
+        typer.Option(
+            "--netlist", help="drive the mapped netlist instead, bit-parallel unless --simulator"
+        ),
     ] = False,
     pdk: Annotated[str | None, typer.Option(help="with --netlist: library by name")] = None,
     liberty: Liberty = None,
@@ -113,8 +120,9 @@ def verify(
 ) -> None:
     """Drive a unit's Verilog under cocotb; every result must equal the golden model.
 
-    With --netlist what is driven is the mapped netlist: with a million operands, bit-parallel, or
-    in a simulator if one is named or the unit has a handshake. With --all besides, each style once.
+    With --netlist what is driven is the mapped netlist: by default in the bit-parallel simulation,
+    with a million operands; only with --simulator, or where the unit has a handshake, as Verilog
+    models of its cells in a simulator. With --all besides, each style once.
     """
     from macsmith.experiments.units import spec_for
     from macsmith.experiments.verify import runner
