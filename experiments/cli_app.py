@@ -2,18 +2,18 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from macsmith.hw.names import suggestion
 
 __all__ = [
     "AccWidth", "ActivationsOption", "Json", "Lanes", "Liberty", "Overflow", "Style", "Unit",
-    "UnitOptions", "WeightsOption", "app", "unit_options",
+    "UnitOptions", "WeightsOption", "app", "refuse", "require_with", "unit_options",
 ]  # fmt: skip
 
 
@@ -38,7 +38,49 @@ class Commands(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-app = typer.Typer(
+class Command(TyperCommand):
+    """A command that refuses options which mean nothing to its unit, or to any of its units.
+
+    With ``--all``, where several options are of some units only, they stay.
+    """
+
+    def invoke(self, ctx):
+        units = ctx.params.get("unit") or ctx.params.get("units") or ()
+        units = [units] if isinstance(units, str) else units
+        if units and not any("--all" in p.opts and ctx.params[p.name] for p in self.params):
+            from macsmith.experiments.units import get_unit
+
+            ignored = frozenset.intersection(*(get_unit(name).ignores for name in units))
+            refuse(ctx, ignored, f"means nothing to {' or '.join(units)}")
+        return super().invoke(ctx)
+
+
+def require_with(ctx: typer.Context, name: str, *others: str) -> None:
+    """ValueError if one of the parameters ``others`` is given without ``name``."""
+    if not ctx.params[name]:
+        refuse(ctx, others, f"goes with {_option(ctx, name)}")
+
+
+def refuse(ctx: typer.Context, names: Collection[str], why: str) -> None:
+    """ValueError with the first of the parameters that the command line itself gives, and why."""
+    for name in sorted(ctx.params.keys() & set(names)):
+        if ctx.get_parameter_source(name).name == "COMMANDLINE":
+            raise ValueError(f"{_option(ctx, name)} {why}")
+
+
+def _option(ctx: typer.Context, name: str) -> str:
+    """A parameter as the command line writes it."""
+    return next(max(p.opts, key=len) for p in ctx.command.params if p.name == name)
+
+
+class App(typer.Typer):
+    """Its commands are `Command`."""
+
+    def command(self, *args, **kwargs):
+        return super().command(*args, cls=Command, **kwargs)
+
+
+app = App(
     cls=Commands,
     help="Define a number format once; get RTL, simulation, a quantized model, area and energy.",
     add_completion=False,

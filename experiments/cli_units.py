@@ -18,6 +18,7 @@ from macsmith.experiments.cli_app import (
     UnitOptions,
     WeightsOption,
     app,
+    require_with,
     unit_options,
 )
 from macsmith.sim.spec import MacSpec
@@ -26,6 +27,7 @@ from macsmith.sim.spec import MacSpec
 @app.command()
 @unit_options
 def verilog(
+    ctx: typer.Context,
     unit: Unit,
     output: Annotated[Path, typer.Option("-o", "--output", help="the file to write")],
     weights: WeightsOption = "dint4",
@@ -66,6 +68,8 @@ def verilog(
     from macsmith.experiments.handoff import constraints_of, write_unit
     from macsmith.experiments.units import spec_for
 
+    require_with(ctx, "sdc", "clock_ps", "pdk", "driving_cell", "input_delay_ps",
+                 "output_delay_ps", "load_ff")  # fmt: skip
     spec = spec_for(unit, weights, activations, acc_width, overflow, lanes)
     written = write_unit(
         unit, spec, {"style": style, **options}, output, name=name, core=core, sdc=sdc,
@@ -82,6 +86,7 @@ def verilog(
 @app.command()
 @unit_options
 def verify(
+    ctx: typer.Context,
     unit: Annotated[
         str | None, typer.Argument(help="as of `verilog`; with --all not needed")
     ] = None,
@@ -128,10 +133,8 @@ def verify(
     from macsmith.experiments.verify import runner
     from macsmith.sim.catalog import FORMATS
 
-    if not netlist and (pdk or liberty or adders != "gates"):
-        raise ValueError("--pdk, --liberty and --adders go with --netlist")
-    if quick and not everything:
-        raise ValueError("--quick goes with --all")
+    require_with(ctx, "netlist", "pdk", "liberty", "adders")
+    require_with(ctx, "everything", "quick")
     if unit is None and not everything:
         raise ValueError("give a unit, or --all")
     if everything and weights and not netlist:

@@ -73,6 +73,16 @@ class Unit:
         """Whether the format of the weights means anything."""
         return "weights" in self.named_after
 
+    @property
+    def ignores(self) -> frozenset[str]:
+        """Parameters of a measurement that mean nothing to it: of the spec, and of the energy."""
+        spare = {"weights", "activations"} - set(self.named_after)
+        if "sum" not in self.named_after:
+            spare |= {"acc_width"}
+        if not (self.accumulates and self.weighs):
+            spare |= {"overflow", "lanes"}
+        return frozenset(spare if self.gates else spare | {"operands"})
+
     @cached_property
     def kind(self) -> Any:
         """The component's class."""
