@@ -7,6 +7,8 @@ Paper: Lee et al., EMNLP 2023, arXiv 2311.05161.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from macsmith.hw.names import suggestion
+
 __all__ = ["CLAIMS", "PAPER_MACS", "PREFERRED", "STATUSES", "Claim", "Verdict", "nearest_claim"]
 
 STATUSES = ("not reproduced", "partly reproduced", "reproduced")  # worst first
@@ -159,10 +161,7 @@ CLAIMS = {
 
 
 def nearest_claim(name: str) -> Claim:
-    """The claim called ``name``; ValueError with the nearest one otherwise."""
-    import difflib
-
+    """The claim called ``name``; ValueError with the nearest one, or all, otherwise."""
     if name not in CLAIMS:
-        near = difflib.get_close_matches(name, CLAIMS, n=1, cutoff=0)[0]
-        raise ValueError(f"unknown claim {name!r}; the nearest is {near!r}")
+        raise ValueError(f"unknown claim {name!r}; {suggestion(name, CLAIMS)}")
     return CLAIMS[name]

@@ -1,18 +1,19 @@
 """The `macsmith` command itself, and the options that several of its commands have."""
 
-import difflib
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
+
+from macsmith.hw.names import suggestion
 
 __all__ = [
     "AccWidth", "ActivationsOption", "Json", "Lanes", "Liberty", "Overflow", "Style", "Unit",
-    "UnitOptions", "WeightsOption", "app", "unit_options",
+    "UnitOptions", "WeightsOption", "app", "refuse", "require_with", "unit_options",
 ]  # fmt: skip
 
 
@@ -24,19 +25,62 @@ ORDER = (
 
 
 class Commands(TyperGroup):
-    """Commands in `ORDER`; an unknown one is answered with the nearest."""
+    """Commands in `ORDER`; an unknown one is answered with the nearest, or with all."""
 
     def list_commands(self, ctx):
         return [name for name in dict.fromkeys((*ORDER, *self.commands)) if name in self.commands]
 
     def resolve_command(self, ctx, args):
         if args and args[0] not in self.commands:
-            near = difflib.get_close_matches(args[0], self.commands, n=1, cutoff=0)[0]
-            raise ValueError(f"unknown command {args[0]!r}; the nearest is {near!r}")
+            raise ValueError(
+                f"unknown command {args[0]!r}; {suggestion(args[0], self.list_commands(ctx))}"
+            )
         return super().resolve_command(ctx, args)
 
 
-app = typer.Typer(
+class Command(TyperCommand):
+    """A command that refuses options which mean nothing to its unit, or to any of its units.
+
+    With ``--all``, where several options are of some units only, they stay.
+    """
+
+    def invoke(self, ctx):
+        units = ctx.params.get("unit") or ctx.params.get("units") or ()
+        units = [units] if isinstance(units, str) else units
+        if units and not any("--all" in p.opts and ctx.params[p.name] for p in self.params):
+            from macsmith.experiments.units import get_unit
+
+            ignored = frozenset.intersection(*(get_unit(name).ignores for name in units))
+            refuse(ctx, ignored, f"means nothing to {' or '.join(units)}")
+        return super().invoke(ctx)
+
+
+def require_with(ctx: typer.Context, name: str, *others: str) -> None:
+    """ValueError if one of the parameters ``others`` is given without ``name``."""
+    if not ctx.params[name]:
+        refuse(ctx, others, f"goes with {_option(ctx, name)}")
+
+
+def refuse(ctx: typer.Context, names: Collection[str], why: str) -> None:
+    """ValueError with the first of the parameters that the command line itself gives, and why."""
+    for name in sorted(ctx.params.keys() & set(names)):
+        if ctx.get_parameter_source(name).name == "COMMANDLINE":
+            raise ValueError(f"{_option(ctx, name)} {why}")
+
+
+def _option(ctx: typer.Context, name: str) -> str:
+    """A parameter as the command line writes it."""
+    return next(max(p.opts, key=len) for p in ctx.command.params if p.name == name)
+
+
+class App(typer.Typer):
+    """Its commands are `Command`."""
+
+    def command(self, *args, **kwargs):
+        return super().command(*args, cls=Command, **kwargs)
+
+
+app = App(
     cls=Commands,
     help="Define a number format once; get RTL, simulation, a quantized model, area and energy.",
     add_completion=False,

@@ -13,6 +13,7 @@ from macsmith.experiments.cli_app import (
     Overflow,
     UnitOptions,
     app,
+    refuse,
     unit_options,
 )
 
@@ -23,6 +24,7 @@ Clock = Annotated[float | None, typer.Option(help="clock period; else the librar
 @app.command()
 @unit_options
 def styles(
+    ctx: typer.Context,
     units: Annotated[
         list[str] | None, typer.Argument(help="units; else decoder, multiplier and mac")
     ] = None,
@@ -50,6 +52,8 @@ def styles(
     from macsmith.hw.recipes import ADDERS
 
     names = units or ["decoder", "multiplier", "mac"]
+    if "dot" not in names:
+        refuse(ctx, {"lanes"}, f"means nothing to {' or '.join(names)}: each has one")
     with console.working(f"styles of {', '.join(names)}"):
         table = price(
             names, weights or ["int8", "int4", "dint4"], activations, acc_width, overflow, lanes,

@@ -18,6 +18,7 @@ from macsmith.experiments.cli_app import (
     UnitOptions,
     WeightsOption,
     app,
+    require_with,
     unit_options,
 )
 from macsmith.sim.spec import MacSpec
@@ -26,6 +27,7 @@ from macsmith.sim.spec import MacSpec
 @app.command()
 @unit_options
 def verilog(
+    ctx: typer.Context,
     unit: Unit,
     output: Annotated[Path, typer.Option("-o", "--output", help="the file to write")],
     weights: WeightsOption = "dint4",
@@ -66,6 +68,8 @@ def verilog(
     from macsmith.experiments.handoff import constraints_of, write_unit
     from macsmith.experiments.units import spec_for
 
+    require_with(ctx, "sdc", "clock_ps", "pdk", "driving_cell", "input_delay_ps",
+                 "output_delay_ps", "load_ff")  # fmt: skip
     spec = spec_for(unit, weights, activations, acc_width, overflow, lanes)
     written = write_unit(
         unit, spec, {"style": style, **options}, output, name=name, core=core, sdc=sdc,
@@ -74,6 +78,7 @@ def verilog(
             pdk, clock_ps=clock_ps, driving_cell=driving_cell, input_delay_ps=input_delay_ps,
             output_delay_ps=output_delay_ps, load_ff=load_ff,
         ),
+        progress=console.complain,
     )  # fmt: skip
     console.report(written, json)
 
@@ -81,6 +86,7 @@ def verilog(
 @app.command()
 @unit_options
 def verify(
+    ctx: typer.Context,
     unit: Annotated[
         str | None, typer.Argument(help="as of `verilog`; with --all not needed")
     ] = None,
@@ -94,14 +100,21 @@ def verify(
     style: Style = "plain",
     options: UnitOptions = None,  # from the decorator
     simulator: Annotated[
-        str | None, typer.Option(help="verilator, icarus, or with --all both (its default)")
+        str | None,
+        typer.Option(
+            help="verilator, icarus, or with --all both (its default); with --netlist it runs "
+            "Verilog models of the cells"
+        ),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="every style for the main formats, of UNIT or all units")
     ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="with --all: fewer random cycles")] = False,
     netlist: Annotated[
-        bool, typer.Option("--netlist", help="drive the mapped netlist instead")
+        bool,
+        typer.Option(
+            "--netlist", help="drive the mapped netlist instead, bit-parallel unless --simulator"
+        ),
     ] = False,
     pdk: Annotated[str | None, typer.Option(help="with --netlist: library by name")] = None,
     liberty: Liberty = None,
@@ -112,17 +125,16 @@ def verify(
 ) -> None:
     """Drive a unit's Verilog under cocotb; every result must equal the golden model.
 
-    With --netlist what is driven is the mapped netlist: with a million operands, bit-parallel, or
-    in a simulator if one is named or the unit has a handshake. With --all besides, each style once.
+    With --netlist what is driven is the mapped netlist: by default in the bit-parallel simulation,
+    with a million operands; only with --simulator, or where the unit has a handshake, as Verilog
+    models of its cells in a simulator. With --all besides, each style once.
     """
     from macsmith.experiments.units import spec_for
     from macsmith.experiments.verify import runner
     from macsmith.sim.catalog import FORMATS
 
-    if not netlist and (pdk or liberty or adders != "gates"):
-        raise ValueError("--pdk, --liberty and --adders go with --netlist")
-    if quick and not everything:
-        raise ValueError("--quick goes with --all")
+    require_with(ctx, "netlist", "pdk", "liberty", "adders")
+    require_with(ctx, "everything", "quick")
     if unit is None and not everything:
         raise ValueError("give a unit, or --all")
     if everything and weights and not netlist:

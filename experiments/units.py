@@ -5,7 +5,6 @@ One record per unit. Options, their defaults and their checks are the component'
 those of its registry, so that a new style is known here without an edit.
 """
 
-import difflib
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from macsmith.experiments.gates import CODES, FACTORS, GROUPS, OUTPUTS, SUMS, Gates
+from macsmith.hw.names import suggestion
 from macsmith.sim.spec import MAX_SUM_BITS, MacSpec
 
 __all__ = ["UNITS", "Unit", "get_unit", "make_unit", "spec_for"]
@@ -72,6 +72,16 @@ class Unit:
     def weighs(self) -> bool:
         """Whether the format of the weights means anything."""
         return "weights" in self.named_after
+
+    @property
+    def ignores(self) -> frozenset[str]:
+        """Parameters of a measurement that mean nothing to it: of the spec, and of the energy."""
+        spare = {"weights", "activations"} - set(self.named_after)
+        if "sum" not in self.named_after:
+            spare |= {"acc_width"}
+        if not (self.accumulates and self.weighs):
+            spare |= {"overflow", "lanes"}
+        return frozenset(spare if self.gates else spare | {"operands"})
 
     @cached_property
     def kind(self) -> Any:
@@ -242,10 +252,9 @@ UNITS = {
 
 
 def get_unit(name: str) -> Unit:
-    """The unit called ``name``; ValueError with the nearest one otherwise."""
+    """The unit called ``name``; ValueError with the nearest one, or all, otherwise."""
     if name not in UNITS:
-        near = difflib.get_close_matches(name, UNITS, n=1, cutoff=0)[0]
-        raise ValueError(f"unknown unit {name!r}; the nearest is {near!r}")
+        raise ValueError(f"unknown unit {name!r}; {suggestion(name, UNITS)}")
     return UNITS[name]
 
 

@@ -88,8 +88,10 @@ class SystolicArray(wiring.Component):
     Attributes
     ----------
     latency : int
-        Rising edges, if nothing stalls, from a beat at ``i`` (the one with ``last``, for "output")
-        to its (first) row at ``o``: cols + 2 for "output", rows + cols for "weight".
+        Rising edges, if nothing stalls, from the one at which ``i`` takes a beat (``i.valid`` and
+        ``i.ready``; for "output" the beat with ``last``) to the one at which ``o`` gives its row
+        (``o.valid`` and ``o.ready``; for "output" the first of the tile): cols + 2 for "output",
+        rows + cols for "weight".
 
     Raises
     ------

@@ -1,12 +1,12 @@
 """Small helpers on bits: sign extension, selection, tables."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 
 from macsmith.sim.formats import Format
 
-__all__ = ["even_bits", "extended", "look_up", "only_if"]
+__all__ = ["even_bits", "extended", "look_up", "only_if", "selected"]
 
 
 def look_up(m: Module, code: Value, words: Sequence[int], width: int) -> Value:
@@ -46,6 +46,17 @@ def extended(number: Value, width: int) -> Value:
 def only_if(bit: Value, bits: Value) -> Value:
     """``bits``, or all 0 where ``bit`` is 0."""
     return bits & bit.replicate(len(bits))
+
+
+def selected(choices: Iterable[tuple[Value, Value]], width: int) -> Value:
+    """The number whose bit is 1, of (bit, signed number of ``width`` bits at most); 0 without one.
+
+    A multiplexer of AND and OR: no two of the bits may be 1.
+    """
+    found = Const(0, width)
+    for bit, number in choices:
+        found = only_if(bit, extended(number, width)) | found
+    return found
 
 
 def even_bits(fmt: Format) -> int:

@@ -30,7 +30,7 @@ def _model(cell: Cell) -> str:
     lines = [f"module {identifier(cell.name)}({', '.join(map(identifier, ports))});"]
     lines += [f"  input {identifier(pin)};" for pin in cell.inputs]
     lines += [f"  output {identifier(pin)};" for pin in cell.outputs]
-    lines += _flip_flop(cell.ff) if cell.ff else []
+    lines += _flip_flop(cell.ff, set(cell.pins)) if cell.ff else []
     lines += [
         f"  assign {identifier(pin)} = {_text(cell.pins[pin].function)};"
         for pin in cell.outputs
@@ -39,12 +39,13 @@ def _model(cell: Cell) -> str:
     return "\n".join([*lines, "endmodule", ""])
 
 
-def _flip_flop(ff: FlipFlop) -> list[str]:
+def _flip_flop(ff: FlipFlop, pins: set[str]) -> list[str]:
     """State and inverse, and what changes them; a clear comes before a preset."""
     state, inverse = identifier(ff.state), identifier(ff.inverse)
-    forced = [("clear_", ff.clear, 0), ("preset_", ff.preset, 1)]
-    forced = [(name, expr, value) for name, expr, value in forced if expr]
-    wires = [("clock_", ff.clocked_on), *((name, expr) for name, expr, _ in forced)]
+    taken = pins | {ff.state, ff.inverse}
+    forced = [("clear", ff.clear, 0), ("preset", ff.preset, 1)]
+    forced = [(_free(name, taken), expr, value) for name, expr, value in forced if expr]
+    wires = [(_free("clock", taken), ff.clocked_on), *((name, expr) for name, expr, _ in forced)]
     events = " or ".join(f"posedge {name}" for name, _ in wires)
     chosen = "".join(f"if ({name}) {state} <= 1'b{value}; else " for name, _, value in forced)
     return [
@@ -53,6 +54,12 @@ def _flip_flop(ff: FlipFlop) -> list[str]:
         *(f"  wire {name} = {_text(expr)};" for name, expr in wires),
         f"  always @({events}) {chosen}{state} <= {_text(ff.next_state)};",
     ]
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """``name`` with an underscore, or as many as it takes to be none of the library's names."""
+    name += "_"
+    return _free(name, taken) if name in taken else name
 
 
 def _text(expr: Expr) -> str:

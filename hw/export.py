@@ -8,13 +8,15 @@ import re
 import stat
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
-__all__ = ["require_places", "to_verilog", "to_verilog_many", "write_atomically", "write_verilog"]
+__all__ = ["require_places", "to_verilog", "to_verilog_many", "write_atomically", "write_files",
+           "write_verilog"]  # fmt: skip
 
 #: Words no module may be called: of Verilog-2001 (first) and SystemVerilog, as which tools read it.
 KEYWORDS = """
@@ -93,49 +95,79 @@ def to_verilog_many(components: Mapping[str, wiring.Component]) -> dict[str, str
 
 
 def write_atomically(path: str | Path, content: str | bytes) -> None:
-    """Write a file that appears complete or not at all; OSError names ``path`` and nothing else.
+    """`write_files` of one file."""
+    write_files({path: content})
 
-    What exists and is no regular file (``/dev/stdout``, a pipe) is written to and not replaced.
+
+def write_files(contents: Mapping[str | Path, str | bytes]) -> None:
+    """Write files of which each appears complete or not at all, and none before all are complete.
+
+    They are written beside their places and then renamed. What exists and is no regular file
+    (``/dev/stdout``, a pipe) is written to, and not replaced, before the others are renamed.
+    ValueError and OSError as of `require_places`; an OSError names the one path and nothing else.
     """
-    path = Path(path)
-    data = content.encode() if isinstance(content, str) else content
+    require_places(*contents)
+    parts: dict[Path, tuple[Path, str | Path]] = {}
+    devices: dict[str | Path, bytes] = {}
     try:
-        if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-            path.write_bytes(data)
-            return
-        path = path.resolve()  # what a link leads to is replaced, and not the link
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            part.write_bytes(data)
-            part.replace(path)
-        finally:
+        for path, content in contents.items():
+            data = content.encode() if isinstance(content, str) else content
+            if _is_device(Path(path)):
+                devices[path] = data
+                continue
+            place = Path(path).resolve()  # what a link leads to is replaced, and not the link
+            part = place.with_name(f".{place.name}.{os.getpid()}.part")
+            parts[part] = place, path
+            with _naming(path):
+                part.write_bytes(data)
+        for path, data in devices.items():
+            with _naming(path):
+                Path(path).write_bytes(data)
+        for part, (place, path) in parts.items():
+            with _naming(path):
+                part.replace(place)
+    finally:
+        for part in parts:
             part.unlink(missing_ok=True)
-    except OSError as error:
-        raise type(error)(error.errno, error.strerror, str(path)) from None
 
 
 def require_places(*paths: str | Path) -> None:
     """OSError if one of the files could not be written, ValueError if two are one file.
 
-    For whoever writes several, or works for long before it writes.
+    Links count as what they lead to, and two hard links of a file as one. For whoever works for
+    long before it writes; `write_files` asks again.
     """
-    known: dict[Path, str | Path] = {}
+    known: dict[Path | tuple[int, int], str | Path] = {}
     for path in paths:
         place = Path(path).resolve()
-        if place.exists() and not stat.S_ISREG(place.stat().st_mode) and not place.is_dir():
+        if _is_device(place):
             continue  # a device takes anything
         code = 0
         if place.is_dir():
             code = errno.EISDIR
         elif not place.parent.is_dir():
-            code = errno.ENOENT
+            code = errno.ENOTDIR if place.parent.exists() else errno.ENOENT
         elif not os.access(place.parent, os.W_OK):
             code = errno.EACCES
         if code:
             raise OSError(code, os.strerror(code), str(path))
-        if place in known:
-            raise ValueError(f"{known[place]} and {path} are one file: each needs its own")
-        known[place] = path
+        file = (place.stat().st_dev, place.stat().st_ino) if place.exists() else place
+        if file in known:
+            raise ValueError(f"{known[file]} and {path} are one file: each needs its own")
+        known[file] = path
+
+
+def _is_device(path: Path) -> bool:
+    return path.exists() and not stat.S_ISREG(path.stat().st_mode) and not path.is_dir()
+
+
+@contextmanager
+def _naming(path: str | Path) -> Iterator[None]:
+    """An OSError of the block is about ``path``, whatever the file was called on the way."""
+    try:
+        yield
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(path)) from None
 
 
 def _require_module_name(name: str) -> None:

@@ -65,7 +65,7 @@ def run(
     alone, several times faster: `toggles` is of no net, and `events` are 0.
 
     ValueError: a port missing, unknown or of another shape, a code that does not fit its port, a
-    cell whose function is not known.
+    cell whose function is not known, an input of a cell that is not connected.
     """
     codes, streams, cycles = check(netlist, stimulus, clock)
     model = _Model(netlist, library, clock, counting)
@@ -104,6 +104,7 @@ class _Model:
 
     def __init__(self, netlist: Netlist, library: Library, clock: str, counting: bool) -> None:
         self.netlist = netlist
+        netlist.require_connected(library)
         tree = clock_tree(netlist, library, clock)
         self.signals = len(netlist.net_names)
         self.clock_nets = sorted(tree.nets)
@@ -149,7 +150,7 @@ class _Model:
         self.pin_names, signals, starts = [], [], [0]
         for index, cell in enumerate(cells):
             pins = self.netlist.instances[index].pins
-            names = [name for name in cell.inputs if name in pins]
+            names = list(cell.inputs)
             signals += [pins[name] for name in names]
             if index in states:
                 names.append(cell.ff.state)
@@ -183,8 +184,11 @@ class _Model:
     def compile(self, expr: Expr, env: Mapping[str, int], program: list) -> int:
         """Append what computes `expr`; return where its value is."""
         if expr.op == "var":
-            if expr.name not in env:  # an unconnected input
-                return CONST0
+            if expr.name not in env:
+                raise ValueError(
+                    f"{self.netlist.name}: the library has a cell whose function reads "
+                    f"{expr.name!r}, which is none of its inputs"
+                )
             return env[expr.name]
         if expr.op == "const":
             return CONST1 if expr.value else CONST0

@@ -8,7 +8,7 @@ adder that propagates carries.
 from dataclasses import dataclass
 from itertools import chain
 
-from amaranth import Cat, Const, Module, Signal, Value
+from amaranth import Cat, Const, Module, Signal, Value, signed
 
 from macsmith.hw.adders import FullAdder, HalfAdder
 from macsmith.hw.bits import extended
@@ -74,6 +74,19 @@ class Heap:
     def add_constant(self, number: int) -> None:
         """Add an integer of either sign."""
         self._constant += number
+
+    def add_signed(
+        self, m: Module, name: str, width: int, number: Value, negative: Value, shift: int = 0
+    ) -> None:
+        """Add ``number * 2**shift``, or subtract it where ``negative`` is 1.
+
+        ``number`` is ``width`` bits of two's complement. Signal ``name`` in ``m`` is the row that
+        is added: the number or its complement, to which a 1 at its lowest bit belongs.
+        """
+        row = Signal(signed(width), name=name)
+        m.d.comb += row.eq(number ^ negative.replicate(width))
+        self.add(row, shift)
+        self.add_bit(negative, shift)
 
     def rows(self, width: int) -> tuple[Value, Value]:
         """Two unsigned numbers of ``width`` bits whose sum modulo ``2**width`` is the heap's."""

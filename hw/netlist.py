@@ -68,6 +68,19 @@ class Netlist:
                     found[net].append((index, pin))
         return found
 
+    def require_connected(self, library: Library) -> None:
+        """ValueError, naming it, if an input of a cell is on no net: its value would be anything.
+
+        That holds for inputs that no function of the cell reads as well: Yosys leaves none open.
+        """
+        for instance in self.instances:
+            for pin in library.cell(instance.type).inputs:
+                if pin not in instance.pins:
+                    raise ValueError(
+                        f"{self.name}: input {pin} of {instance.name} ({instance.type}) is not "
+                        "connected"
+                    )
+
     def combinational_order(self, library: Library) -> list[int]:
         """Indices of the stateless instances, each after the ones that drive it.
 

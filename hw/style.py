@@ -5,13 +5,14 @@ that a new style is a new file. The unit owns ports, parameters and contract, an
 everything between the ports.
 """
 
-import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
+
+from macsmith.hw.names import suggestion
 
 __all__ = ["Style", "Styles", "check_count", "check_stages"]
 
@@ -92,8 +93,7 @@ class Styles:
         """Style ``name``; ValueError if there is none, or if it cannot serve ``subject``."""
         everything = {style.name: style for style in self}
         if name not in everything:
-            near = difflib.get_close_matches(str(name), everything, n=1, cutoff=0)
-            raise ValueError(f"unknown {self.unit} style {name!r}; the nearest is {near[0]!r}")
+            raise ValueError(f"unknown {self.unit} style {name!r}; {suggestion(name, everything)}")
         style = everything[name]
         if reason := style.refuses(subject):
             raise ValueError(f"{self.unit} style {name!r} cannot serve this: {reason}")

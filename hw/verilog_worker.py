@@ -74,13 +74,16 @@ def worse_names(netlist: dict) -> list[str]:
 def hide(design: libyosys.Design, folder: Path) -> None:
     """Take the names from the wires that have better ones."""
     design.run_pass(f"write_json {folder}/names.json")
-    module = design.top_module()
-    # JSON has names without the backslash of written ones, unless a "$" follows it.
-    public = (wire for wire in module.wires_.values() if str(wire.name).startswith("\\"))
-    wires = {str(wire.name)[1:]: wire for wire in public}
-    for name in worse_names(json.loads((folder / "names.json").read_text())):
-        wire = wires[name.removeprefix("\\")]
-        module.rename(wire, libyosys.IdString(f"${name}"))
+    names = worse_names(json.loads((folder / "names.json").read_text()))
+    for name, wire in zip(names, wires_called(design, names), strict=True):
+        design.top_module().rename(wire, libyosys.IdString(f"${name}"))
+
+
+def wires_called(design: libyosys.Design, names: list[str]) -> list[libyosys.Wire]:
+    """Wires by their names in JSON, which has no backslash before names that are written by hand,
+    unless a "$" follows it."""
+    wires = {str(wire.name): wire for wire in design.top_module().wires_.values()}
+    return [wires[name if name.startswith(("$", "\\")) else f"\\{name}"] for name in names]
 
 
 def partly_used(netlist: dict) -> list[str]:
@@ -117,12 +120,19 @@ def convert(job: dict, folder: Path) -> str:
         wires = partly_used(json.loads((folder / "netlist.json").read_text()))
         if not wires:
             break
+        # An attribute, because to match many names with many wires takes minutes.
+        for wire in wires_called(design, wires):
+            wire.set_bool_attribute(libyosys.IdString("\\partly_used"))
         # the cells that drive them, and no others: what is whole stays one vector
-        design.run_pass("select -set parts " + " ".join(f"w:{wire}" for wire in wires))
-        design.run_pass("select -set drivers @parts %ci1 w:* %d")
-        for wire in wires:
-            design.run_pass(f"splitnets -format _ w:{wire}")
-        for command in ("opt_clean -purge", "splitcells @drivers", "wreduce", "opt_clean -purge"):
+        design.run_pass("select -set drivers a:partly_used %ci1 w:* %d")
+        for command in (
+            "splitnets -format _ a:partly_used",
+            "setattr -unset partly_used w:*",  # opt_clean looks at attributes
+            "opt_clean -purge",
+            "splitcells @drivers",
+            "wreduce",
+            "opt_clean -purge",
+        ):
             design.run_pass(command)
     module = design.top_module()
     order = {"\\" + port: k for k, port in enumerate(job["ports"], 1)}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from macsmith.experiments.cli import app
 from macsmith.hw import pdk
 
 MACSMITH = Path(sys.executable).with_name("macsmith")
@@ -129,6 +131,49 @@ def test_bad_input_is_one_line_and_status_2(bad_format, tmp_path):
         assert err.startswith("macsmith: "), (args, err)
         assert err.count("\n") == 1, (args, err)
         assert sorted(p.name for p in tmp_path.rglob("*")) == before, args  # nothing half-written
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("verilog decoder -o x.v --acc-width 32", "--acc-width means nothing to decoder"),
+        ("verilog decoder -o x.v --activations int8", "--activations means nothing to decoder"),
+        ("verilog multiplier -o x.v --overflow wrap", "--overflow means nothing to multiplier"),
+        ("verify multiplier --lanes 2", "--lanes means nothing to multiplier"),
+        ("datasheet float_mac --weights dint4", "--weights means nothing to float_mac"),
+        ("synth requantizer --overflow wrap", "--overflow means nothing to requantizer"),
+        ("synth array --operands uniform", "--operands means nothing to array"),
+        ("prove multiplier --acc-width 20", "--acc-width means nothing to multiplier"),
+        ("styles decoder multiplier --overflow wrap", "--overflow means nothing to decoder or mul"),
+        ("styles mac --lanes 8", "--lanes means nothing to mac: each has one"),
+        ("verilog mac -o x.v --clock-ps 1000", "--clock-ps goes with --sdc"),
+        ("verilog mac -o x.v --load-ff 1", "--load-ff goes with --sdc"),
+        ("verify mac --adders gates", "--adders goes with --netlist"),
+        ("verify mac --quick", "--quick goes with --all"),
+        ("verilog xyzzy -o x.v", "unknown unit 'xyzzy'; there are decoder, multiplier, mac, dot, "),
+        ("xyzzy", "unknown command 'xyzzy'; there are formats, verilog, datasheet, verify, prove"),
+    ],
+)
+def test_what_would_be_ignored_or_guessed_is_refused(line, words, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}"):
+        app(line.split(), standalone_mode=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "verilog decoder -o x.v --weights dint4 --json",
+        "verilog requantizer -o x.v --acc-width 20",
+        "verilog mac -o x.v --sdc x.sdc --clock-ps 900 --load-ff 1 --lanes 1 --overflow wrap",
+        "styles decoder multiplier --activations int4 --pdk none --weights int4 --style plain",
+    ],
+)
+def test_what_one_unit_reads_is_taken(line, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert not app(line.split(), standalone_mode=False)
+    assert capsys.readouterr().out
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

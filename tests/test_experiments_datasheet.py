@@ -7,6 +7,7 @@ import pytest
 
 from macsmith.experiments.datasheet import datasheet, ports_of, sections
 from macsmith.experiments.units import UNITS, get_unit, spec_for
+from macsmith.hw.array import SystolicArray
 from macsmith.hw.export import to_verilog
 from macsmith.hw.mac import Mac
 from macsmith.sim.spec import MacSpec
@@ -43,6 +44,30 @@ def test_widths_signs_and_latency_are_the_components():
     assert "z" not in ports
     assert sheet.latency == 3
     assert min(row.latency for row in sheet.styles) == 3
+
+
+@pytest.mark.parametrize(("unit", "options"), [("array", {"dataflow": "weight"}), ("array", {})])
+def test_latency_of_handshakes_is_from_one_to_another(unit, options):
+    """That it is so many edges from the one to the other is in the tests of the arrays."""
+    sheet = datasheet(unit, spec_of(unit), rows=3, cols=2, **options)
+    ours = f"latency {5 if options else 4}: rising edges, if nothing stalls, from the one at which "
+    assert ours in sheet.markdown()
+    first, last = sheet.latency_meaning.split(" to the one at which ")
+    assert "``i`` takes a beat (``i.valid`` and ``i.ready``" in first
+    assert last.startswith("``o`` gives its row (``o.valid`` and ``o.ready``")
+
+
+def test_latency_of_other_units_is_from_operands_to_result():
+    text = datasheet("mac", MacSpec("dint4", "int8", 24), pipeline=1).markdown()
+    assert "Style plain, latency 2: rising edges from the operands to their result.\n" in text
+
+
+def test_a_latency_without_a_meaning_is_refused(monkeypatch):
+    assert "    latency : int\n" in SystolicArray.__doc__
+    without = SystolicArray.__doc__.replace("    latency : int\n", "    delay : int\n")
+    monkeypatch.setattr(SystolicArray, "__doc__", without)
+    with pytest.raises(ValueError, match=r"^array: no meaning of latency under 'Attributes' in it"):
+        datasheet("array", spec_of("array"))
 
 
 SHAPES = [("array", {"dataflow": "weight"}), ("gemm", {"zero_points": False, "sums": True}),

@@ -8,6 +8,7 @@ from technology import library
 from tools import needs
 
 from macsmith.hw.cell_models import cell_models
+from macsmith.hw.liberty import load
 
 
 def run(tmp_path, text):
@@ -74,6 +75,43 @@ endmodule
 """,
     )
     assert said.split() == ["xx", "11", "11", "00", "01", "00"]
+
+
+@pytest.mark.parametrize("pin", ["clock_", "clear_", "preset_"])
+def test_pins_may_have_any_name(pin, tmp_path):
+    """A flip-flop with clear CLR and preset PRE, one of its pins called as a wire of ours is."""
+    needs("icarus")
+    own = {"clock_": "CK", "clear_": "CLR", "preset_": "PRE"}[pin]
+    pins = [pin if name == own else name for name in ("CK", "D", "CLR", "PRE")]
+    clock, d, clear, preset = pins
+    (tmp_path / "t.lib").write_text(
+        f"library (t) {{ cell (FF) {{ area : 1; "
+        f'ff (IQ, IQN) {{ clocked_on : "{clock}"; next_state : "{d}"; '
+        f'clear : "!{clear}"; preset : "!{preset}"; }} '
+        + "".join(f"pin ({name}) {{ direction : input; }} " for name in pins)
+        + 'pin (Q) { direction : output; function : "IQ"; } } }\n'
+    )
+    text = cell_models(load([tmp_path / "t.lib"]), ["FF"])
+    said = run(
+        tmp_path,
+        text
+        + f"""
+module t;
+  reg ck, d, c, p;
+  wire q;
+  FF u(.{clock}(ck), .{d}(d), .{clear}(c), .{preset}(p), .Q(q));
+  initial begin
+    ck = 0; d = 1; c = 1; p = 1; #1 $display("%b", q);
+    ck = 1; #1 $display("%b", q);
+    c = 0; #1 $display("%b", q);
+    c = 1; #1 p = 0; #1 $display("%b", q);
+    p = 1; ck = 0; d = 0; #1 $display("%b", q);
+    ck = 1; #1 $display("%b", q);
+  end
+endmodule
+""",
+    )
+    assert said.split() == ["x", "1", "0", "1", "1", "0"]
 
 
 def test_a_latch_is_refused():

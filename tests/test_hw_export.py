@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from tools import needs
@@ -13,7 +14,13 @@ from macsmith.experiments.verify.lint import WAIVERS, lint
 from macsmith.experiments.verify.simulators import SIMULATORS
 from macsmith.hw import yosys
 from macsmith.hw.decoder import DECODERS, Decoder
-from macsmith.hw.export import to_verilog, to_verilog_many, write_atomically, write_verilog
+from macsmith.hw.export import (
+    to_verilog,
+    to_verilog_many,
+    write_atomically,
+    write_files,
+    write_verilog,
+)
 from macsmith.hw.mac import Mac
 from macsmith.hw.multiplier import Multiplier
 from macsmith.sim.catalog import FORMATS
@@ -115,6 +122,21 @@ def test_a_failed_export_keeps_the_old_file(tmp_path, monkeypatch):
         write_atomically(path, "new")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["dec.v"]
+
+
+def test_files_of_which_one_cannot_be_written_are_not_begun(tmp_path, monkeypatch):
+    write = Path.write_bytes
+
+    def full(path, data):
+        if data == b"two":
+            write(path, data[:1])
+            raise OSError(28, "full")
+        return write(path, data)
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(OSError, match=r"full: .*/2'$"):
+        write_files({tmp_path / name: text for name, text in (("1", "one"), ("2", "two"))})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_links_and_devices_are_written_through(tmp_path):

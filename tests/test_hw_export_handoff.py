@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from technology import library
@@ -164,6 +165,48 @@ def test_files_that_cannot_all_be_written_are_not_begun(tmp_path):
         with pytest.raises(OSError, match=re.escape(str(wrong))):
             write_unit("mac", spec, {}, one, sdc=wrong)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_links_to_one_file_are_one_file(tmp_path):
+    one, spec = tmp_path / "unit.v", spec_of("mac")
+    one.write_text("old")
+    (tmp_path / "hard.sdc").hardlink_to(one)
+    (tmp_path / "soft.sdc").symlink_to("unit.v")
+    (tmp_path / "dangling.sdc").symlink_to("new.v")
+    before = sorted(tmp_path.iterdir())
+    for file, other in ((one, "hard.sdc"), (one, "soft.sdc"), (tmp_path / "new.v", "dangling.sdc")):
+        said = rf"{file.name} and .*{other} are one file: each needs its own$"
+        with pytest.raises(ValueError, match=said):
+            write_unit("mac", spec, {}, file, sdc=tmp_path / other)
+    assert (sorted(tmp_path.iterdir()), one.read_text()) == (before, "old")
+
+
+@pytest.mark.parametrize("last", ["sdc", "core"])
+def test_files_of_which_one_fails_late_are_all_left_as_they_were(tmp_path, last):
+    """/dev/full may be opened, and fails when it is written."""
+    (tmp_path / "unit.v").write_text("old")
+    with pytest.raises(OSError, match=r"^\[Errno 28\] .*: '/dev/full'$"):
+        write_unit(
+            "mac", spec_of("mac"), {}, tmp_path / "unit.v", testbench=tmp_path / "unit_tb.v",
+            **{last: Path("/dev/full")},
+        )  # fmt: skip
+    assert [p.name for p in tmp_path.iterdir()] == ["unit.v"]
+    assert (tmp_path / "unit.v").read_text() == "old"
+
+
+def test_there_is_a_line_before_much_work_and_none_before_little(tmp_path, monkeypatch):
+    lines = []
+    options = {"rows": 2, "cols": 3}
+    target = tmp_path / "unit.v"
+    write_unit("array", spec_of("array"), options, target, progress=lines.append)
+    assert lines == []
+    monkeypatch.setattr("macsmith.experiments.handoff.MANY_ELEMENTS", 5)
+    write_unit("gemm", spec_of("gemm"), options, target, progress=lines.append)
+    assert lines == ["gemm of 2 x 3 elements: the Verilog may take minutes"]
+    with pytest.raises(FileNotFoundError):
+        write_unit("array", spec_of("array"), options, tmp_path / "none" / "x.v",
+                   progress=lines.append)  # fmt: skip
+    assert len(lines) == 1
 
 
 def test_a_driving_cell_must_be_there():

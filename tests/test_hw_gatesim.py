@@ -1,11 +1,14 @@
 # amaranth: UnusedElaboratable=no
 """`hw.gatesim`: netlists compute what they should, and edges are counted."""
 
+import re
+
 import numpy as np
 import pytest
-from technology import library, netlist, tiny
+from technology import TINY, library, netlist, tiny
 
 from macsmith.hw.gatesim import run
+from macsmith.hw.liberty import load
 from macsmith.hw.mac import Mac
 from macsmith.hw.synth import synthesize
 from macsmith.sim import golden
@@ -23,6 +26,33 @@ def test_one_gate_over_all_its_inputs(tmp_path):
     assert seen.pins == (("A", "B"),)
     moves = {(code >> 2, code & 3): n for code, n in enumerate(seen.events[0]) if n}
     assert moves == {(0b00, 0b01): 1, (0b01, 0b10): 1, (0b10, 0b11): 1}
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        (["NAND2 A=a Y=y"], "input B of u0 (NAND2)"),
+        (["INV A=a Y=y", "DFF D=y QN=q"], "input CK of u1 (DFF)"),
+        (["INV A=a Y=y", "DFFR CK=clk D=y Q=q"], "input RN of u1 (DFFR)"),
+    ],
+)
+def test_an_open_input_of_a_cell_is_refused(tmp_path, cells, words):
+    open_input = netlist("clk a", "y", *cells)
+    with pytest.raises(ValueError, match=f"^hand: {re.escape(words)} is not connected$"):
+        run(open_input, tiny(tmp_path), {"a": np.zeros(4, int)})
+
+
+def test_a_function_of_what_is_no_pin_is_refused(tmp_path):
+    path = tmp_path / "damaged.lib"
+    path.write_text(TINY.replace("(A B)'", "(A C)'"))
+    gate = netlist("a b", "y", "NAND2 A=a B=b Y=y")
+    with pytest.raises(ValueError, match=r"^hand: .* a cell whose function reads 'C', which is n"):
+        run(gate, load([path]), {"a": np.zeros(4, int), "b": np.zeros(4, int)})
+
+
+def test_an_open_output_is_nothing_to_complain_about(tmp_path):
+    both = netlist("a", "y", "INV A=a", "INV A=a Y=y")
+    assert run(both, tiny(tmp_path), {"a": np.array([0, 1])}).outputs["y"].tolist() == [[1, 0]]
 
 
 def test_flip_flop_is_a_cycle_late_and_starts_at_reset(tmp_path):

@@ -24,5 +24,7 @@ def test_styles_by_name_and_by_what_they_serve():
         styles.get("even", 3)
     with pytest.raises(ValueError, match=r"^unknown widget style 'evn'; the nearest is 'even'$"):
         styles.get("evn", 4)
+    with pytest.raises(ValueError, match=r"^unknown widget style 'xyzzy'; there are plain, even$"):
+        styles.get("xyzzy", 4)
     with pytest.raises(ValueError, match=r"^widget style 'even' exists already$"):
         styles.add("even")

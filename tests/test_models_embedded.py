@@ -115,5 +115,7 @@ def test_quantization_costs_what_it_should(name):
 def test_other_names_pass_and_unknown_ones_are_answered_with_the_nearest(tmp_path):
     assert locate(str(tmp_path)) == str(tmp_path)
     assert locate("facebook/opt-125m") == "facebook/opt-125m"
-    with pytest.raises(ValueError, match=r"^unknown model 'opt125'; the nearest is 'opt-mini'"):
-        locate("opt125")
+    with pytest.raises(ValueError, match=r"^unknown model 'opt-min'; the nearest is 'opt-mini'"):
+        locate("opt-min")
+    with pytest.raises(ValueError, match=r"^unknown model 'gpt2'; there are opt-mini, llama-mini"):
+        locate("gpt2")

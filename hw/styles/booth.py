@@ -1,11 +1,25 @@
 """Booth multipliers: the weight's level as digits of radix 4 or 8, a row of the activation each."""
 
-from amaranth import Cat, Const, Mux, Signal, Value, signed
+from amaranth import Cat, Module, Mux, Signal, Value, signed
 
-from macsmith.hw.bits import even_bits, extended, only_if
+from macsmith.hw.bits import even_bits, extended, only_if, selected
+from macsmith.hw.heap import Heap
 from macsmith.hw.multiplier import MULTIPLIERS, Scheme
 
-__all__ = ["Booth4", "Booth8"]
+__all__ = ["Booth4", "Booth8", "add_radix4", "radix4"]
+
+
+def radix4(below: Value, low: Value, high: Value) -> tuple[Value, Value, Value]:
+    """(one, two, negative) of the digit ``-2 high + low + below``: its multiple, and its sign."""
+    return low ^ below, Mux(high, ~low & ~below, low & below), high & ~(low & below)
+
+
+def add_radix4(m: Module, heap: Heap, digit: Value, x: Value, name: str, shift: int) -> None:
+    """Add ``x * digit * 2**shift``, x signed; row ``name`` of a digit as `radix4` has it."""
+    one, two, negative = digit
+    width = len(x) + 1
+    number = only_if(one, extended(x, width)) | only_if(two, x.shift_left(1))
+    heap.add_signed(m, name, width, number, negative, shift)
 
 
 @MULTIPLIERS.add("booth4")
@@ -20,22 +34,14 @@ class Booth4(Scheme):
         level = super().recode(m, w, z, name)
         bits = _digits(level, even_bits(self.spec.weights), 2)
         choices = Signal(3 * len(bits), name=f"{name}_digits")
-        for i, (below, low, high) in enumerate(bits):
-            m.d.comb += choices[3 * i : 3 * i + 3].eq(
-                Cat(low ^ below, Mux(high, ~low & ~below, low & below), high & ~(low & below))
-            )
+        for i, digit in enumerate(bits):
+            m.d.comb += choices[3 * i : 3 * i + 3].eq(Cat(*radix4(*digit)))
         return choices
 
     def rows(self, m, heap, weight, activation, name):
         shift = even_bits(self.spec.weights)
         for i in range(len(weight) // 3):
-            one, two, negative = weight[3 * i : 3 * i + 3]
-            row = Signal(signed(len(activation) + 1), name=f"{name}_{i}")
-            once, twice = extended(activation, len(row)), activation.shift_left(1)
-            chosen = only_if(one, once) | only_if(two, twice)
-            m.d.comb += row.eq(chosen ^ negative.replicate(len(row)))
-            heap.add(row, shift + 2 * i)
-            heap.add_bit(negative, shift + 2 * i)
+            add_radix4(m, heap, weight[3 * i : 3 * i + 3], activation, f"{name}_{i}", shift + 2 * i)
 
 
 @MULTIPLIERS.add("booth8")
@@ -76,15 +82,11 @@ class Booth8(Scheme):
         once, triple = activation[:width].as_signed(), activation[width:].as_signed()
         for i in range(len(weight) // 5):
             one, two, three, four, negative = weight[5 * i : 5 * i + 5]
-            row = Signal(signed(width + 2), name=f"{name}_{i}")
-            chosen = Const(0, len(row))
-            for choice, multiple in (
+            choices = (
                 (one, once), (two, once.shift_left(1)), (three, triple), (four, once.shift_left(2))
-            ):  # fmt: skip
-                chosen = only_if(choice, extended(multiple, len(row))) | chosen
-            m.d.comb += row.eq(chosen ^ negative.replicate(len(row)))
-            heap.add(row, shift + 3 * i)
-            heap.add_bit(negative, shift + 3 * i)
+            )  # fmt: skip
+            number = selected(choices, width + 2)
+            heap.add_signed(m, f"{name}_{i}", width + 2, number, negative, shift + 3 * i)
 
 
 def _digits(level: Value, shift: int, bits: int) -> list[tuple[Value, ...]]:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, pairwise, product
 
-from amaranth import Const, Signal, signed
+from amaranth import Signal, signed
 
-from macsmith.hw.bits import extended, look_up, only_if
+from macsmith.hw.bits import look_up, selected
 from macsmith.hw.multiplier import MULTIPLIERS, Scheme
 from macsmith.sim.formats import Format
 
@@ -158,14 +158,9 @@ class Digits(Scheme):
 
     def rows(self, m, heap, weight, activation, name):
         for i, exponents in enumerate(self.plan.rows):
-            choices, negative = weight[: len(exponents)], weight[len(exponents)]
+            *bits, negative = weight[: len(exponents) + 1]
             weight = weight[len(exponents) + 1 :]
-            low = exponents[0]
-            row = Signal(signed(len(activation) + exponents[-1] - low), name=f"{name}_{i}")
-            chosen = Const(0, len(row))
-            for choice, e in zip(choices, exponents, strict=True):
-                multiple = extended(activation.shift_left(e - low), len(row))
-                chosen = only_if(choice, multiple) | chosen
-            m.d.comb += row.eq(chosen ^ negative.replicate(len(row)))
-            heap.add(row, low)
-            heap.add_bit(negative, low)
+            low, width = exponents[0], len(activation) + exponents[-1] - exponents[0]
+            multiples = (activation.shift_left(e - low) for e in exponents)
+            number = selected(zip(bits, multiples, strict=True), width)
+            heap.add_signed(m, f"{name}_{i}", width, number, negative, low)

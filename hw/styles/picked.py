@@ -3,9 +3,9 @@
 Its worth is in what several outputs can share: the multiples belong to the activation alone.
 """
 
-from amaranth import Cat, Const, Signal, Value, signed
+from amaranth import Cat, Signal, Value, signed
 
-from macsmith.hw.bits import even_bits, extended, look_up, only_if
+from macsmith.hw.bits import even_bits, extended, look_up, selected
 from macsmith.hw.multiplier import MULTIPLIERS, Scheme
 
 __all__ = ["Picked"]
@@ -71,14 +71,10 @@ class Picked(Scheme):
         picks = len(self.magnitudes) + 1
         width = max(map(len, multiples.values()))
         for i in range(len(weight) // picks):
-            *choices, negative = weight[picks * i : picks * (i + 1)]
-            row = Signal(signed(width), name=f"{name}_{i}")
-            chosen = Const(0, width)
-            for choice, magnitude in zip(choices, self.magnitudes, strict=True):
-                chosen = only_if(choice, extended(multiples[magnitude], width)) | chosen
-            m.d.comb += row.eq(chosen ^ negative.replicate(width))
-            heap.add(row, self.shift + DIGIT * i)
-            heap.add_bit(negative, self.shift + DIGIT * i)
+            *bits, negative = weight[picks * i : picks * (i + 1)]
+            choices = zip(bits, (multiples[x] for x in self.magnitudes), strict=True)
+            shift = self.shift + DIGIT * i
+            heap.add_signed(m, f"{name}_{i}", width, selected(choices, width), negative, shift)
 
     def _word(self, level: int) -> int:
         """The pick of ``level``."""
