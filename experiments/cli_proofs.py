@@ -47,18 +47,24 @@ def prove(
 ) -> None:
     """Prove every style of a unit equal to the plain one, for all inputs in all states.
 
+    Decoders are proven equal to their format's table instead, for every code and zero point; before
+    the styles of another unit come the plain decoders that its plain style has.
+
     --all proves, of one unit or of every provable one: decoders of int8, int4, dint4, dint4_sm,
-    dint4z, dint3, fp4_e2m1, nf4 and int4z; their multipliers by int8, and by fp8_e4m3 for int8 and
-    dint4; for the first six formats macs of 32 bits that wrap, macs of 20 bits that saturate, dot
-    products of 2 lanes and shared multiples of 2 outputs; macs with 1 and 2 pipeline stages for
-    int8 and dint4; and dot products of 4 lanes for dint4.
+    dint4z, dint3, fp4_e2m1, nf4, int4z and fp8_e4m3; multipliers of all but the last by int8, and
+    by fp8_e4m3 for int8 and dint4; for the first six formats macs of 32 bits that wrap, macs of 20
+    bits that saturate, dot products of 2 lanes, shared multiples of 2 outputs and arrays of 2 x 2
+    elements in both dataflows; for int8 and dint4 macs with 1 and 2 pipeline stages and GEMM tiles
+    of 2 x 2; dot products of 4 lanes for dint4; requantizers from 32 bits, in every rounding with 0
+    to 3 pipeline stages.
 
     Not covered by --all: dot products with 4 lanes in carrysave-booth8 and carrysave-nibble, not
     decided in 60 seconds; with more lanes; and with an accumulator that saturates. They can be
-    tried by name. Arrays, requantizers and floating-point MACs have no proofs.
-
-    The plain unit itself is what `macsmith verify` compares with the golden model, decoder by
-    decoder for every code; it is not proven here.
+    tried by name. Arrays that decode at their edge have other registers in each style, and no
+    proofs; floating-point MACs have one style. Above its decoders the plain unit itself is what
+    `macsmith verify` compares with the golden model; it is not proven here. That of a requantizer
+    is the one without pipeline; a reset, which drops what a pipeline holds, is not part of its
+    proof.
 
     A proof that runs out of time is none, and the command fails.
     """
