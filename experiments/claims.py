@@ -7,7 +7,7 @@ Paper: Lee et al., EMNLP 2023, arXiv 2311.05161.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from macsmith.hw.names import suggestion
+from macsmith.sim.names import suggestion
 
 __all__ = ["CLAIMS", "PAPER_MACS", "PREFERRED", "STATUSES", "Claim", "Verdict", "nearest_claim"]
 

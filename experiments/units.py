@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from macsmith.experiments.gates import CODES, FACTORS, GROUPS, OUTPUTS, SUMS, Gates
-from macsmith.hw.names import suggestion
+from macsmith.sim.names import suggestion
 from macsmith.sim.spec import MAX_SUM_BITS, MacSpec
 
 __all__ = ["UNITS", "Unit", "get_unit", "make_unit", "spec_for"]

@@ -1,11 +1,11 @@
 """Operand codes to words of 64 streams, one bit of each, and words back to results."""
 
-import difflib
 from collections.abc import Mapping
 
 import numpy as np
 
 from macsmith.hw.netlist import Netlist
+from macsmith.sim.names import suggestion
 
 __all__ = ["check", "outputs_of", "pack"]
 
@@ -18,9 +18,8 @@ def check(
     for name, given in stimulus.items():
         port = netlist.inputs.get(name)
         if port is None or name == clock:
-            near = difflib.get_close_matches(name, netlist.inputs, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"{netlist.name} has no operand port {name!r}{hint}")
+            hint = suggestion(name, netlist.inputs)
+            raise ValueError(f"{netlist.name} has no operand port {name!r}; {hint}")
         array = np.asarray(given)
         if array.ndim not in (1, 2, 3) or array.dtype.kind not in "iub":
             raise ValueError(

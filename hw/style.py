@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-from macsmith.hw.names import suggestion
+from macsmith.sim.names import suggestion
 
 __all__ = ["Style", "Styles", "check_count", "check_stages"]
 

@@ -1,6 +1,5 @@
 """Recipes: what is quantized and how, typed, versioned, as TOML or by name."""
 
-import difflib
 import json
 import tomllib
 from pathlib import Path
@@ -17,6 +16,7 @@ from pydantic import (
 )
 
 from macsmith.sim.catalog import FORMATS, get_format
+from macsmith.sim.names import suggestion
 from macsmith.sim.spec import MacSpec
 
 __all__ = ["PRESETS", "Accumulator", "Activations", "Recipe", "Rtn", "Weights"]
@@ -121,10 +121,8 @@ class Recipe(_Part):
         if str(recipe).endswith(".toml"):
             return cls.load(recipe)
         if str(recipe) not in PRESETS:
-            near = difflib.get_close_matches(str(recipe), PRESETS, n=1, cutoff=0.0)[0]
-            raise ValueError(
-                f"unknown recipe {str(recipe)!r}; the nearest is {near!r} (or give a .toml file)"
-            )
+            hint = suggestion(recipe, PRESETS)
+            raise ValueError(f"unknown recipe {str(recipe)!r}; {hint} (or give a .toml file)")
         return cls(name=str(recipe), weights=Weights(format=PRESETS[str(recipe)]))
 
     @classmethod

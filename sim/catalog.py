@@ -3,11 +3,11 @@
 Add a format here and nowhere else.
 """
 
-import difflib
 import tomllib
 from pathlib import Path
 
 from macsmith.sim.formats import Format, dint_format, int_format, minifloat
+from macsmith.sim.names import suggestion
 
 __all__ = ["FORMATS", "get_format", "load_format"]
 
@@ -71,9 +71,8 @@ def get_format(name: str | Format) -> Format:
     if str(name).endswith(".toml"):
         return load_format(name)
     if str(name) not in FORMATS:
-        near = difflib.get_close_matches(str(name), FORMATS, n=1, cutoff=0)
-        hint = f"; the nearest is {near[0]!r}" if near else ""
-        raise ValueError(f"unknown format {str(name)!r}{hint} (or give a .toml file)")
+        hint = suggestion(name, FORMATS)
+        raise ValueError(f"unknown format {str(name)!r}; {hint} (or give a .toml file)")
     return FORMATS[str(name)]
 
 

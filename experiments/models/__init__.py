@@ -5,7 +5,7 @@ if __name__ != "macsmith.experiments.models":
 
 from pathlib import Path
 
-from macsmith.hw.names import suggestion
+from macsmith.sim.names import suggestion
 
 __all__ = ["MODELS", "locate"]
 

@@ -26,7 +26,7 @@ from macsmith.hw.aig_yosys import to_aigs
 from macsmith.hw.cec import Undecided
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["LIMIT_S", "PROVABLE", "Proof", "Proofs", "decide", "prove", "prove_equal"]
+__all__ = ["LIMIT_S", "PROVABLE", "Proof", "Proofs", "decide", "pose", "prove"]
 
 LIMIT_S = 300.0
 #: Units of several styles: all but floating-point MACs.
@@ -219,20 +219,6 @@ def decide(
         verdict, found = "undecided", {"note": str(error)}
     seconds = time.monotonic() - begun
     return Proof(*what, verdict, problem.cases, how, **found, seconds=seconds)
-
-
-def prove_equal(left: wiring.Component, right: wiring.Component) -> dict[str, int] | None:
-    """Prove that two combinational components are equal for every input.
-
-    None if they are, else inputs for which they differ. ValueError if their ports differ.
-    """
-    if left.signature != right.signature:
-        raise ValueError(f"ports differ: {left.signature!r} and {right.signature!r}")
-    graphs = to_aigs({"left": left, "right": right})
-    proof = decide(same_machine(graphs["left"], graphs["right"]), ("", "", "", 0), time.monotonic())
-    if proof.verdict == "undecided":
-        raise Undecided(proof.note)
-    return None if proof.verdict == "proven" else dict(proof.counterexample)
 
 
 def _prove(problem: Problem, deadline: float) -> dict[str, int]:
