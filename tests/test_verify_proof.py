@@ -7,14 +7,16 @@ import pytest
 from amaranth import Module, Mux, Signal, signed
 
 from macsmith.experiments.units import get_unit
+from macsmith.experiments.verify import proof as proof_module
 from macsmith.experiments.verify.proof import PROVABLE, Proofs, decide, pose, prove
 from macsmith.experiments.verify.proof_adders import Adders, Form, rewrite
 from macsmith.experiments.verify.proof_plan import Task, everything, run
+from macsmith.experiments.verify.proof_problem import Problem
 from macsmith.experiments.verify.proof_space import Space
 from macsmith.experiments.verify.proof_words import Differ, Words, prove_words
 from macsmith.hw.aig import FALSE, TRUE, Graph
 from macsmith.hw.aig_yosys import to_aigs
-from macsmith.hw.cec import satisfy
+from macsmith.hw.cec import Undecided, satisfy
 from macsmith.hw.mac import MACS, Mac
 from macsmith.hw.multiplier import Multiplier
 from macsmith.sim.spec import MacSpec
@@ -199,3 +201,25 @@ def test_bounds_of_large_weights_are_bounds():
     assert low <= 0
     assert high >= 5 * 2**61
     assert Space(graph).bounds(Form(3, dict.fromkeys(bits, 2))) == (3, 13)
+
+
+@pytest.mark.parametrize("why", ["false", "not decided"])
+def test_without_a_lemma_the_words_themselves_are_proven(why, monkeypatch):
+    graph = Graph(60)
+    x, y = ([graph.input(30 * k + i) for i in range(30)] for k in range(2))
+    left, right = ripple(graph, x, y), ripple(graph, y, x)
+    lemma = [Words("inner", tuple(left), (left[0] ^ TRUE, *left[1:]))]
+    sums = [Words("sum", tuple(left), tuple(right))]
+    asked = []
+
+    def prove_slowly(graph, words, deadline):
+        asked.append(words)
+        if words is lemma and why == "not decided":
+            raise Undecided("out of time")
+        return prove_words(graph, words, deadline)
+
+    monkeypatch.setattr(proof_module, "prove_words", prove_slowly)
+    problem = Problem(graph, sums, [("x", k) for k in range(60)], lemma, cut=lemma)
+    proof = decide(problem, ("", "", "", 0), time.monotonic(), SOON)
+    assert proof.verdict == "proven"
+    assert asked == [lemma, sums]

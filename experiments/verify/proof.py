@@ -224,9 +224,10 @@ def decide(
 def _prove(problem: Problem, deadline: float) -> dict[str, int]:
     """How many words in which way; `Differ` or `Undecided` otherwise."""
     if problem.lemmas:
+        half = (time.monotonic() + deadline) / 2
         try:
-            how = prove_words(problem.graph, problem.lemmas, deadline)
-        except Differ:  # no lemma, but no more is known
+            how = prove_words(problem.graph, problem.lemmas, half)
+        except (Differ, Undecided):  # no lemma, but no more is known
             pass
         else:
             return dict(how + prove_words(problem.graph, problem.cut, deadline))

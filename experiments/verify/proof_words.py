@@ -62,7 +62,7 @@ def prove_words(graph: Graph, pairs: list[Words], deadline: float) -> Counter:
         if len(support) <= EXHAUSTIVE_BITS:
             _exhaust(space, pair, support)
             how["exhaustion"] += 1
-        elif _equal_sums(space, pair):
+        elif _equal_sums(space, pair, deadline):
             how["algebra"] += 1
         else:
             hard.append(pair)
@@ -122,8 +122,8 @@ def _exhaust(space: Space, pair: Words, support: list[int]) -> None:
             raise Differ(pair, model)
 
 
-def _equal_sums(space: Space, pair: Words) -> bool:
-    """Whether the algebra of adders proves the words equal.
+def _equal_sums(space: Space, pair: Words, deadline: float) -> bool:
+    """Whether the algebra of adders proves the words equal before ``deadline``.
 
     Most sums need no more than the adders and the polynomials of what enters them; facts about
     ranges take longer.
@@ -133,6 +133,8 @@ def _equal_sums(space: Space, pair: Words) -> bool:
     polynomials = Polynomials(space, adders)
     facts = Facts(space, adders)
     for knowledge, partly in ((None, False), (facts, False), (facts, True)):
+        if time.monotonic() > deadline:
+            return False
         left, right = (
             rewrite(Form.of_word(list(side)), adders, modulus, knowledge, partly=partly)
             for side in (pair.left, pair.right)
