@@ -15,9 +15,10 @@ from macsmith.experiments.verify.proof_space import Space
 __all__ = ["Polynomials"]
 
 _MOST_TERMS = 512  # of a polynomial
+_MOST_PRODUCTS = 2**14  # of two polynomials' terms
 _FEW = 4  # inputs of a sum that is taken apart
 
-#: Coefficient by monomial: the set of its variables, a bit each.
+#: Coefficient by monomial: the set of the bits that it multiplies, a bit each.
 Polynomial = dict[int, int]
 
 
@@ -28,6 +29,7 @@ class Polynomials:
     space: Space
     adders: Adders
     _known: dict[int, Polynomial] = field(default_factory=dict)
+    _bits: int = 0  # that monomials are made of
 
     def vanishes(self, form: Form, modulus: int) -> bool:
         """Whether the form is 0 for all inputs, by its polynomial; False where that does not say.
@@ -50,14 +52,18 @@ class Polynomials:
             if one in known:
                 stack.pop()
             elif pair is None or self._starts_anew(one):
-                known[one] = {1 << one: 1}
+                known[one] = self._bit()
             elif missing := [lit >> 1 for lit in pair if lit >> 1 not in known]:
                 stack += missing
             else:
-                known[one] = _product(*(_of_literal(known[lit >> 1], lit) for lit in pair))
-                if len(known[one]) > _MOST_TERMS:
-                    known[one] = {1 << one: 1}
+                factors = [_of_literal(known[lit >> 1], lit) for lit in pair]
+                product = _product(*factors)
+                known[one] = self._bit() if product is None else product
         return known[var]
+
+    def _bit(self) -> Polynomial:
+        self._bits += 1
+        return {1 << self._bits: 1}
 
     def _starts_anew(self, var: int) -> bool:
         """Whether the variable is a sum or a carry in a chain of adders."""
@@ -77,9 +83,13 @@ def _of_literal(polynomial: Polynomial, lit: int) -> Polynomial:
     return negated
 
 
-def _product(left: Polynomial, right: Polynomial) -> Polynomial:
+def _product(left: Polynomial, right: Polynomial) -> Polynomial | None:
+    """None where it is too large."""
+    if len(left) * len(right) > _MOST_PRODUCTS:
+        return None
     found: Polynomial = {}
     for x, times_x in left.items():
         for y, times_y in right.items():
             found[x | y] = found.get(x | y, 0) + times_x * times_y
-    return {monomial: times for monomial, times in found.items() if times}
+    found = {monomial: times for monomial, times in found.items() if times}
+    return found if len(found) <= _MOST_TERMS else None
