@@ -13,7 +13,8 @@ def to_aig(netlist: Netlist, library: Library) -> Aig:
     """The graph; registers have the names of the flip-flops, and hold the library's state.
 
     All are on the rising edge of ``clk``: `aig_clocks` says what becomes of gated clocks.
-    ValueError on a latch, a clear or preset in use, a cell without a function, or a loop.
+    ValueError on a latch, a clear or preset in use, a cell without a function, a loop, an input of
+    a cell that is not connected, or a net that nothing drives.
     """
     return one_clock(_Builder(netlist, library).build())
 
@@ -27,6 +28,7 @@ class _Builder:
 
     def build(self) -> Aig:
         netlist, library = self.netlist, self.library
+        netlist.require_connected(library)
         inputs, input_vars = [], []
         for name, port in netlist.inputs.items():
             for bit, net in enumerate(port.bits):
@@ -55,7 +57,7 @@ class _Builder:
                         cell.pins[pin].function, instance.pins, {}
                     )
         outputs = [
-            ((name, bit), self.lits.get(net, FALSE))
+            ((name, bit), self.lit(net))
             for name, port in netlist.outputs.items()
             for bit, net in enumerate(port.bits)
         ]
@@ -87,6 +89,13 @@ class _Builder:
         self.vars += 1
         return 2 * self.vars
 
+    def lit(self, net: int) -> int:
+        """Literal of a net."""
+        if net not in self.lits:
+            name = self.netlist.net_names[net]
+            raise ValueError(f"{self.netlist.name}: nothing drives {name}")
+        return self.lits[net]
+
     def value(self, expr: Expr | None, pins: dict[str, int], known: dict[str, int]) -> int:
         """Literal of an expression over pins (by net) and ``known`` names (by literal)."""
         if expr is None:
@@ -96,7 +105,7 @@ class _Builder:
         if expr.op == "var":
             if expr.name in known:
                 return known[expr.name]
-            return self.lits.get(pins.get(expr.name, CONST0), FALSE)
+            return self.lit(pins[expr.name])
         x, *rest = (self.value(arg, pins, known) for arg in expr.args)
         if expr.op == "not":
             return x ^ 1

@@ -58,3 +58,15 @@ def test_a_clear_in_use_is_refused(osu018):
     )
     with pytest.raises(ValueError, match=rf"^{flop.name} has a clear or a preset in use"):
         to_aig(replace(netlist, instances=tuple(instances)), osu018)
+
+
+def test_what_is_open_is_refused(osu018):
+    component = make_unit("multiplier", SPEC)
+    netlist = synthesize(component, osu018, clock_ps=10_000.0, name="top").netlist
+    first, *others = netlist.instances
+    pin = osu018.cell(first.type).inputs[0]
+    pins = {name: net for name, net in first.pins.items() if name != pin}
+    with pytest.raises(ValueError, match=rf"input {pin} of {first.name} .* is not connected$"):
+        to_aig(replace(netlist, instances=(replace(first, pins=pins), *others)), osu018)
+    with pytest.raises(ValueError, match=r"^top: nothing drives "):
+        to_aig(replace(netlist, instances=tuple(others)), osu018)
