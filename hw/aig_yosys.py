@@ -13,10 +13,10 @@ from macsmith.hw.aig_clocks import one_clock
 
 __all__ = ["Source", "to_aigs"]
 
-#: Carries ripple, so that every adder of the design is a chain of full adders in the graph. A
+#: Carries ripple, so that every adder of the design is a chain of full adders in the graph. A large
 #: multiplier is one such chain for each bit of the second factor, and Baugh and Wooley's: bits that
-#: count negative are inverted, and a constant makes up for it. With repeated signs adders would be
-#: copies of each other, and no longer each the sum of its own operands.
+#: count negative are inverted, and a constant makes up for it. In the tree that small ones become,
+#: repeated signs make adders copies of each other, and a long one is no longer taken apart.
 _ADDERS = r"""
 (* techmap_celltype = "$alu" *)
 module ripple(A, B, CI, BI, X, Y, CO);
@@ -60,6 +60,7 @@ module rows(A, B, Y);
   output [Y_WIDTH-1:0] Y;
   localparam SIGNED = A_SIGNED && B_SIGNED;
   localparam WIDTH = A_WIDTH + B_WIDTH;
+  wire _TECHMAP_FAIL_ = WIDTH <= 32;
   localparam [WIDTH-1:0] ONE = 1;
   localparam [WIDTH-1:0] CONSTANT =
     SIGNED ? (ONE << (A_WIDTH - 1)) + (ONE << (B_WIDTH - 1)) + (ONE << (WIDTH - 1)) : 0;
@@ -96,6 +97,7 @@ _TO_GATES = (
     "opt_expr",
     "opt_clean",
     "techmap -map adders.v t:$mul",
+    "booth",
     "alumacc",
     "maccmap",
     "techmap -map adders.v",

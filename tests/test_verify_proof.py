@@ -35,6 +35,7 @@ SOON = 60.0
         ("mac", DINT4, ["fused-signmag", "isolated-booth4"], (0,)),
         ("mac", MacSpec("dint4", "int4", 12, "saturate", 3), ["fused-dadda"], (0, 1)),
         ("dot", MacSpec("dint4", "int8", 32, "wrap", 2), ["fused-booth4"], (0,)),
+        ("dot", MacSpec("int8", "int8", 32, "wrap", 2), ["fused-booth8"], (0,)),
         ("shared", MacSpec("dint4z", "int8", 24), ["fused-dadda"], (0,)),
     ],
 )
