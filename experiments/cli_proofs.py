@@ -59,8 +59,9 @@ def prove(
     to 3 pipeline stages.
 
     Not covered by --all: dot products with 4 lanes in carrysave-booth8 and carrysave-nibble, not
-    decided in 60 seconds; with more lanes; and with an accumulator that saturates. They can be
-    tried by name. Arrays that decode at their edge have other registers in each style, and no
+    decided in 60 seconds, and with more lanes; dot products, shared multiples, arrays and GEMM
+    tiles that saturate. They can be tried by name. GEMM tiles have their usual options, and the
+    plain requantizer. Arrays that decode at their edge have other registers in each style, and no
     proofs; floating-point MACs have one style. Above its decoders the plain unit itself is what
     `macsmith verify` compares with the golden model; it is not proven here. That of a requantizer
     is the one without pipeline; a reset, which drops what a pipeline holds, is not part of its
@@ -72,6 +73,8 @@ def prove(
 
     if limit is not None and not limit > 0:
         raise ValueError(f"--limit must be a positive number of seconds, not {limit:g}")
+    if style and unit is None:
+        raise ValueError("--style goes with a unit: each has its own styles")
     if every and weights:
         raise ValueError("--all chooses the formats itself: leave out --weights")
     if every:

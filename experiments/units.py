@@ -272,7 +272,9 @@ def spec_for(
         if not 4 <= acc_width <= MAX_SUM_BITS - 1:
             raise ValueError(f"a {unit} takes 4 to {MAX_SUM_BITS - 1} bits, not {acc_width}")
     if known.accumulates:
-        return MacSpec(weights, activations, acc_width, overflow, lanes or known.lanes)
+        return MacSpec(
+            weights, activations, acc_width, overflow, known.lanes if lanes is None else lanes
+        )
     product = MacSpec(weights, activations, MAX_SUM_BITS, "exact").product_width
     return MacSpec(weights, activations, product, "wrap")
 

@@ -94,6 +94,8 @@ def bad_inputs(bad, tmp):
         (("verilog", "mac", "-o", tmp / "none" / "x.v"), "none/x.v: No such file or directory"),
         (("verilog", "mac", "-o", tmp / "wire.v"), "'wire' cannot name a Verilog module"),
         (("verilog", "mak", "-o", tmp / "x.v"), "unknown unit 'mak'; the nearest is 'mac'"),
+        (("verilog", "dot", "--lanes", "0", "-o", tmp / "x.v"), "a positive integer, not 0"),
+        (("prove", "--style", "booth4"), "--style goes with a unit"),
         (("verilog", "mac"), "Missing option"),
         (("verilog", "mac", "--style", "plane", "-o", tmp / "x.v"), "the nearest is 'plain'"),
         (("synth", "mac", "--pdk", "osu19"), "'osu19'"),

@@ -2,6 +2,7 @@
 """Proofs of decoders against tables, of pipelines, and of units register by register."""
 
 import time
+from dataclasses import replace
 
 import pytest
 from amaranth import Module
@@ -161,3 +162,22 @@ def test_polynomials_know_that_products_commute():
     assert not polynomials.vanishes(differ.plus(Form(0, {x[0] >> 1: 1}), 1), 2 ** (2 * n))
     either = graph.any([x[0], y[0]])  # 1 - (1 - x)(1 - y)
     assert sorted(polynomials.of(either >> 1).values()) in ([-1, 1, 1], [-1, -1, 1, 1])
+
+
+def test_an_output_that_is_missing_is_no_wire_of_the_inside():
+    numbers = RequantizeSpec(8, 8)
+    plain = to_aigs({"plain": Requantizer(numbers)})["plain"]
+    more = replace(
+        plain, outputs=(*plain.outputs, ("extra", 0)), output_lits=(*plain.output_lits, 0)
+    )
+    unit = Requantizer(numbers, "booth4", 1)
+    for one in (Requantizer(numbers, "booth4"), unit):
+        with pytest.raises(ValueError, match=r"^ports differ: "):
+            pose(more, to_aigs({"unit": one})["unit"], one)
+
+
+def test_styles_are_named_before_anything_is_proven():
+    told = []
+    with pytest.raises(ValueError, match=r"^unknown mac style 'nosuch'"):
+        run(plan("mac", ["int4"], "int8", 32, "wrap"), ["nosuch"], jobs=1, tell=told.append)
+    assert not told

@@ -257,3 +257,11 @@ def test_a_wrong_array_is_found(dataflow):
     result = runner.simulate("array", ones, verilog, "icarus")
     assert set(result.failures) == {"clamps_not", "waits_not"}
     assert result.modules["right"].results > 500
+
+
+def test_a_requantizer_of_few_bits_has_operands_that_fit():
+    needs("icarus")
+    spec = MacSpec("int2", "int2", 4)
+    result = runner.run("requantizer", [spec], "icarus", effort=Effort(random=20))
+    assert result.ok, result.failures
+    assert result.results > 100

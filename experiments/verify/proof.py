@@ -18,7 +18,7 @@ from amaranth.lib import data, wiring
 from macsmith.experiments.units import Unit, get_unit
 from macsmith.experiments.verify.proof_levels import table
 from macsmith.experiments.verify.proof_machine import pipelined, same_machine
-from macsmith.experiments.verify.proof_problem import Problem
+from macsmith.experiments.verify.proof_problem import INNER, Problem
 from macsmith.experiments.verify.proof_step import step
 from macsmith.experiments.verify.proof_words import Differ, prove_words, values_of
 from macsmith.hw.aig import Aig
@@ -31,8 +31,6 @@ __all__ = ["LIMIT_S", "PROVABLE", "Proof", "Proofs", "decide", "pose", "prove"]
 LIMIT_S = 300.0
 #: Units of several styles: all but floating-point MACs.
 PROVABLE = ("decoder", "multiplier", "mac", "dot", "shared", "array", "gemm", "requantizer")
-_INNER = {"requantizer": "product"}  # a wire of the plain unit that is found again in others
-_SUM = "total"  # of units that are not named there
 
 
 @dataclass(frozen=True)
@@ -151,7 +149,7 @@ def prove(
             components[spec, style, pipeline] = kind.make(spec, style=style, **stages, **options)
     designs = {f"plain {k}": plain for k, plain in enumerate(plains.values())}
     designs |= {f"unit {k}": component for k, component in enumerate(components.values())}
-    graphs, refused = _graphs(designs, _INNER.get(unit, _SUM))
+    graphs, refused = _graphs(designs, INNER.get(unit, INNER["sums"]))
     numbers = {spec: k for k, spec in enumerate(plains)}
     proofs = []
     for k, ((spec, style, pipeline), component) in enumerate(components.items()):

@@ -52,8 +52,9 @@ def pipelined(plain: Aig, unit: Aig, latency: int) -> Problem:
     the plain unit has a register.
     """
     clocked = {name: n for name, n in unit.input_widths.items() if name != "rst"}
-    if plain.register_widths or plain.input_widths != clocked:
-        raise ValueError("a pipeline is compared with a combinational unit of the same ports")
+    if plain.register_widths:
+        raise ValueError("a pipeline is compared with a combinational unit, not one with registers")
+    require_same_ports(plain, unit, besides=("rst",))
     words = [(f"state {name}", n) for name, n in unit.register_widths.items()]
     words += [(f"{name} at edge {t}", n) for t in range(latency + 1) for name, n in clocked.items()]
     variables = [(name, k) for name, n in words for k in range(n)]

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
+from itertools import product
 from multiprocessing import get_context
 from typing import Any
 
@@ -143,11 +144,15 @@ def run(
     has them in the plan's.
     """
     started = time.monotonic()
+    for task in tasks:  # a name that is none is said before the work
+        for spec, style in product(task.specs, () if task.needed else styles or ()):
+            get_unit(task.unit).make(spec, style=style, **task.options)
     work = [(task, spec, styles, limit_s) for task in tasks for spec in task.specs]
     jobs = min(jobs or os.cpu_count() or 1, len(work))
     found: dict[int, Proofs] = {}
     if jobs > 1:
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        # Forked: styles that a user's module has registered are there too.
+        with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:
             futures = {pool.submit(_prove, one): k for k, one in enumerate(work)}
             for future in as_completed(futures):
                 found[futures[future]] = future.result()

@@ -5,6 +5,7 @@ again in the other one. Proven equal by itself, it is a lemma, and the plain cir
 more with the other one's word in its place: what then is left to prove is mostly the same gates.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,8 +15,11 @@ from macsmith.experiments.verify.proof_space import EXHAUSTIVE_BITS, Space
 from macsmith.experiments.verify.proof_words import Words
 from macsmith.hw.aig import FALSE, TRUE, Aig, Graph
 
-__all__ = ["Case", "Lits", "Problem", "cut_at_sums", "free_words", "require_same_ports"]
+__all__ = ["INNER", "Case", "Lits", "Problem", "cut_at_sums", "free_words", "require_same_ports"]
 
+#: The wire of a plain unit that is found again in others, and shown as an output for the proof.
+INNER = {"sums": "total", "requantizer": "product"}
+_SHOWN = re.compile(rf"(.*\.)?({'|'.join(INNER.values())})(\$.*)?")
 _PATTERNS = 1024  # of 64 random values: an overflow by a small product must be among them
 _SPARSEST = 6  # in eighths of them a bit is 1 in 4, 8, .. 64 cases: a factor of 0 must be, too
 
@@ -131,9 +135,15 @@ def free_words(variables: Sequence[tuple[str, int]]) -> Lits:
     return found
 
 
-def require_same_ports(plain: Aig, unit: Aig) -> None:
-    """ValueError unless the inputs are the same, and the unit's outputs the plain one's."""
-    outputs = {name: plain.output_widths.get(name) for name in unit.output_widths}
-    for left, right in ((plain.input_widths, unit.input_widths), (outputs, unit.output_widths)):
+def require_same_ports(plain: Aig, unit: Aig, besides: Sequence[str] = ()) -> None:
+    """ValueError unless inputs and outputs are the same, but for what `INNER` shows of the plain
+    one's inside, and inputs ``besides`` of the unit."""
+    inputs = {name: n for name, n in unit.input_widths.items() if name not in besides}
+    outputs = {
+        name: width
+        for name, width in plain.output_widths.items()
+        if name in unit.output_widths or not _SHOWN.fullmatch(name)
+    }
+    for left, right in ((plain.input_widths, inputs), (outputs, unit.output_widths)):
         if left != right:
             raise ValueError(f"ports differ: {left} and {right}")

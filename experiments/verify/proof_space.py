@@ -1,5 +1,7 @@
 """Linear forms over a graph: which inputs matter, and between which bounds a form stays."""
 
+import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -7,6 +9,7 @@ import numpy as np
 
 from macsmith.experiments.verify.proof_adders import Form
 from macsmith.hw.aig import Graph
+from macsmith.hw.cec import Undecided
 
 __all__ = ["EXHAUSTIVE_BITS", "MOST_BITS", "Space", "members"]
 
@@ -27,6 +30,7 @@ class Space:
     """What is known about a graph: supports of its variables."""
 
     graph: Graph
+    deadline: float = math.inf  # of `time.monotonic`, for what goes through values
     _support: dict[int, int] = field(default_factory=dict)
 
     def support(self, lits: list[int] | tuple[int, ...]) -> int:
@@ -44,7 +48,10 @@ class Space:
         return result
 
     def chunks(self, lits: list[int], inputs: list[int]) -> Iterator[tuple[int, list[np.ndarray]]]:
-        """Every value of the free variables ``inputs``: (first value, words of each literal)."""
+        """Every value of the free variables ``inputs``: (first value, words of each literal).
+
+        `Undecided` where the deadline has passed.
+        """
         n = max(len(inputs), 6)
         low = min(n, _CHUNK_BITS)
         words = 1 << (low - 6)
@@ -56,6 +63,8 @@ class Space:
             else:
                 values[var] = -(index >> np.uint64(k - 6) & np.uint64(1))
         for upper in range(1 << (n - low)):
+            if time.monotonic() > self.deadline:
+                raise Undecided("out of time")
             for k, var in enumerate(inputs[low:]):
                 values[var] = np.full(words, -(upper >> k & 1), np.int64).view(np.uint64)
             yield upper << low, self.graph.simulate(lits, values, words, order)

@@ -73,18 +73,21 @@ def _cases(numbers: RequantizeSpec, rng: random.Random, count: int):
 
 def _ties(numbers: RequantizeSpec, rng: random.Random, shift: int):
     """A tie near 0, and its neighbours; of two roundings each, where there are two."""
-    odd = rng.randrange(-255, 256, 2)
     ends = _ends(numbers)
-    correction = rng.randrange(-100, 101) if "correction" in ends else 0
+    low, high = ends["acc"]
+    half = (min(255, high) + 1) // 2
+    odd = 2 * rng.randrange(-half, half) + 1
+    most = min(100, ends["correction"][1]) if "correction" in ends else 0
+    correction = rng.randrange(-most, most + 1)
+    near = min(20, numbers.out_range[1])
     for off in (-1, 0, 1):
-        low, high = ends["acc"]
         acc = max(low, min(odd + off + correction, high))
         yield {
             "acc": acc,
             "correction": correction,
             "multiplier": 2 ** (shift - 1),
             "shift": shift,
-            "zero_point": rng.randrange(-20, 21),
+            "zero_point": rng.randrange(-near, near + 1),
         }
 
 
