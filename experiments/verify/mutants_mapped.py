@@ -13,7 +13,7 @@ import numpy as np
 from macsmith.experiments.verify.faults_mapped import Faults
 from macsmith.experiments.verify.mutants_subjects import Mutant, Subject, swapped
 from macsmith.experiments.verify.mutants_verdict import Verdict, judge
-from macsmith.experiments.verify.proof_step import RELATED
+from macsmith.experiments.verify.proof_problem import INNER
 from macsmith.experiments.verify.stimulus import Stream, make_stream
 from macsmith.hw import gatesim
 from macsmith.hw.aig_netlist import to_aig
@@ -124,7 +124,7 @@ def score(
 def _prove(mutant: Mutant, circuit: Circuit, limit_s: float) -> Verdict:
     try:
         whole, faulty = (to_aig(one, circuit.library) for one in (circuit.netlist, mutant.circuit))
-        plain = to_aigs({"plain": mutant.subject.plain()}, {"plain": RELATED})["plain"]
+        plain = to_aigs({"plain": mutant.subject.plain()}, {"plain": INNER["sums"]})["plain"]
     except ValueError as error:
         return Verdict("survived", str(error))
     return judge(mutant, whole, faulty, plain, circuit.component, limit_s)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from macsmith.experiments.verify import runner
 from macsmith.experiments.verify.mutants_subjects import Mutant, Subject, swapped
 from macsmith.experiments.verify.mutants_verdict import Verdict, judge
-from macsmith.experiments.verify.proof_step import RELATED
+from macsmith.experiments.verify.proof_problem import INNER
 from macsmith.hw import yosys
 from macsmith.hw.aig_yosys import Source, to_aigs
 from macsmith.hw.export import to_verilog_many
@@ -103,7 +103,7 @@ def _prove(mutant: Mutant, limit_s: float) -> Verdict:
         "faulty": Source(mutant.circuit, read),
     }
     try:
-        graphs = to_aigs(designs, {"plain": RELATED})
+        graphs = to_aigs(designs, {"plain": INNER["sums"]})
     except ValueError as error:
         return Verdict("survived", str(error))
     return judge(mutant, graphs["whole"], graphs["faulty"], graphs["plain"], component, limit_s)
