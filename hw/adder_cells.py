@@ -14,6 +14,7 @@ from itertools import product
 
 from macsmith.hw.adders import BOX
 from macsmith.hw.liberty import Library
+from macsmith.hw.yosys import BINARY_PARAMETERS
 
 __all__ = ["BOX", "STUB", "Adder", "AdderCells", "Output", "boxes", "choose", "find", "forms"]
 
@@ -107,11 +108,7 @@ endmodule
         text += f"""
 (* techmap_celltype = "$alu" *)
 module _ripple(A, B, CI, BI, X, Y, CO);
-  parameter A_SIGNED = 0;
-  parameter B_SIGNED = 0;
-  parameter A_WIDTH = 1;
-  parameter B_WIDTH = 1;
-  parameter Y_WIDTH = 1;
+{BINARY_PARAMETERS}
   input [A_WIDTH-1:0] A;
   input [B_WIDTH-1:0] B;
   input CI, BI;

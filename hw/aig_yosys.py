@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from string import Template
 
 from amaranth.back import rtlil
 from amaranth.lib import wiring
@@ -17,14 +18,10 @@ __all__ = ["Source", "to_aigs"]
 #: multiplier is one such chain for each bit of the second factor, and Baugh and Wooley's: bits that
 #: count negative are inverted, and a constant makes up for it. In the tree that small ones become,
 #: repeated signs make adders copies of each other, and a long one is no longer taken apart.
-_ADDERS = r"""
+_ADDERS = Template(r"""
 (* techmap_celltype = "$alu" *)
 module ripple(A, B, CI, BI, X, Y, CO);
-  parameter A_SIGNED = 0;
-  parameter B_SIGNED = 0;
-  parameter A_WIDTH = 1;
-  parameter B_WIDTH = 1;
-  parameter Y_WIDTH = 1;
+$PARAMETERS
   input [A_WIDTH-1:0] A;
   input [B_WIDTH-1:0] B;
   input CI, BI;
@@ -50,11 +47,7 @@ endmodule
 
 (* techmap_celltype = "$mul" *)
 module rows(A, B, Y);
-  parameter A_SIGNED = 0;
-  parameter B_SIGNED = 0;
-  parameter A_WIDTH = 1;
-  parameter B_WIDTH = 1;
-  parameter Y_WIDTH = 1;
+$PARAMETERS
   input [A_WIDTH-1:0] A;
   input [B_WIDTH-1:0] B;
   output [Y_WIDTH-1:0] Y;
@@ -84,7 +77,7 @@ module rows(A, B, Y);
   \$pos #(.A_SIGNED(SIGNED), .A_WIDTH(WIDTH), .Y_WIDTH(Y_WIDTH))
     extend(.A(sums[WIDTH*B_WIDTH +: WIDTH]), .Y(Y));
 endmodule
-"""
+""").safe_substitute(PARAMETERS=yosys.BINARY_PARAMETERS)
 
 #: To one module, which remembers the wires that registers drive.
 _FLATTEN = (

@@ -13,10 +13,18 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-__all__ = ["VERSION", "AbcError", "YosysError", "run"]
+__all__ = ["BINARY_PARAMETERS", "VERSION", "AbcError", "YosysError", "run"]
 
 #: Version of the pyosys package, which contains both Yosys and ABC.
 VERSION = version("pyosys")
+
+#: Declared by a techmap module in place of a cell of two operands.
+BINARY_PARAMETERS = """\
+  parameter A_SIGNED = 0;
+  parameter B_SIGNED = 0;
+  parameter A_WIDTH = 1;
+  parameter B_WIDTH = 1;
+  parameter Y_WIDTH = 1;"""
 
 # Standard output and error are files of the run's folder: what ABC prints never reaches ours.
 _WORKER = """

@@ -6,8 +6,9 @@ from tools import needs
 
 from macsmith.experiments.units import UNITS
 from macsmith.experiments.verify import suite
+from macsmith.experiments.verify.bench import Effort
 from macsmith.experiments.verify.results import Checked
-from macsmith.experiments.verify.runner import Case
+from macsmith.experiments.verify.runner import Case, prepare, simulate
 from macsmith.experiments.verify.whole import Row, Whole, batches, verify_all
 from macsmith.hw.mac import MACS
 from macsmith.hw.multiplier import MULTIPLIERS, Plain
@@ -88,6 +89,19 @@ def test_a_new_style_is_picked_up_and_a_wrong_one_is_found(styles):
     text = "\n".join(found.lines())
     assert "FAILED" in text
     assert found.as_dict()["modules"] == 4
+
+
+def test_a_build_by_verilator_lints():
+    needs("verilator")
+    prepared = prepare([Case("decoder", INT4)])
+    instances = prepared.instances(Effort(random=10))
+    assert simulate("decoder", instances, prepared.verilog, "verilator").clean
+    (name,) = prepared.verilog
+    # right, and two bits narrower than what is assigned to it
+    warned = prepared.verilog[name].replace("endmodule", "  wire [1:0] narrow = code;\nendmodule")
+    found = simulate("decoder", instances, {name: warned}, "verilator")
+    assert found.ok
+    assert not found.clean
 
 
 def test_what_was_not_compared_or_said_is_a_failure():

@@ -47,6 +47,7 @@ class _Model:
     def __init__(self, instance: Instance, rng: random.Random) -> None:
         self.spec, self.rng = instance.spec, rng
         self.rows, self.cols = instance.options["rows"], instance.options["cols"]
+        self.most = instance.effort.exhaustive  # operands of an element to go through
         self.zero_points = drawn_zero_points(self.spec.weights)
         self.w_corners, self.a_corners = Corners(self.spec.weights), Corners(self.spec.activations)
         elements = itertools.product(range(self.rows), range(self.cols))
@@ -82,14 +83,17 @@ class _Model:
         codes = self.w_corners.codes(z) if corner >= 0 else range(2**fmt.width)
         return [codes[(abs(corner) + c) % len(codes)] for c in range(self.cols)], [z] * self.cols
 
-    def corner_weights(self) -> list[tuple[int, int]]:
-        """Arguments of `weights` with which every column has every corner and code."""
-        fmt = self.spec.weights
-        return [
-            (i, z)
-            for z in corner_zero_points(fmt)
-            for i in (*range(len(self.w_corners.codes(z))), *range(-(2**fmt.width), 0))
-        ]
+    def corner_weights(self) -> list[tuple[int, int, range]]:
+        """Arguments of `weights` with which every column has every corner and code, and of `codes`
+        that go with them: all, but where that is too much one with each code that is no corner."""
+        fmt, count = self.spec.weights, len(self.a_corners.codes())
+        found = []
+        for z in corner_zero_points(fmt):
+            found += [(i, z, range(count)) for i in range(len(self.w_corners.codes(z)))]
+            found += [(i, z, range(count)) for i in range(-(2**fmt.width), 0)]
+        if len(found) * count > self.most:
+            found = [(i, z, js if i >= 0 else js[i % count :][:1]) for i, z, js in found]
+        return found
 
     def bins(self) -> list[str]:
         names = operand_bins(self.spec)
@@ -146,11 +150,10 @@ class OutputModel(_Model):
             self.beat(first, int(k == depth - 1), self.codes(), *self.weights())
 
     def corners(self) -> None:
-        a_count = len(self.a_corners.codes())
-        beats = list(itertools.product(range(a_count), self.corner_weights()))
-        for k, (j, i) in enumerate(beats):
+        beats = [(i, z, j) for i, z, js in self.corner_weights() for j in js]
+        for k, (i, z, j) in enumerate(beats):
             first, last = k % 16 == 0, k % 16 == 15 or k == len(beats) - 1
-            self.beat(int(first), int(last), self.codes(j), *self.weights(*i))
+            self.beat(int(first), int(last), self.codes(j), *self.weights(i, z))
 
     def overflow(self, sign: int) -> None:
         """A sum of extremes until it has left the range, and back."""
@@ -215,11 +218,10 @@ class WeightModel(_Model):
         self.events.add(self.kinds[beats > 1])
 
     def corners(self) -> None:
-        a_count = len(self.a_corners.codes())
-        for corner in self.corner_weights():
-            self.load(*corner)
-            for j in range(a_count):
-                self.beat(int(j == 0), self.rng.randrange(2), self.codes(j))
+        for i, z, js in self.corner_weights():
+            self.load(i, z)
+            for j in js:
+                self.beat(int(j == js[0]), self.rng.randrange(2), self.codes(j))
 
     def overflow(self, sign: int) -> None:
         """Extremes on top of the last sum before the range ends."""

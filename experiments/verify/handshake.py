@@ -14,7 +14,9 @@ from macsmith.experiments.verify.coverage import Cover
 __all__ = ["Pace", "Run", "StreamAgent", "paces", "places"]
 
 PATIENCE = 400  # cycles without a beat anywhere, after which a unit is stuck
-SPARE = 40  # cycles after a run in which nothing more may come
+#: Cycles after the last run in which nothing more may come, and after the others, where a beat too
+#: many would be taken for the next run's first.
+SPARE, PAUSE = 40, 8
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ class StreamAgent:
         through = all(self._sent[port] == len(q) for port, q in run.sources.items())
         if through and all(self._sent[port] == len(q) for port, q in run.sinks.items()):
             self._idle += 1
-            if self._idle > SPARE:
+            if self._idle > (SPARE if run is self.runs[-1] else PAUSE):
                 if run.pace.name:
                     self.cover.hit(run.pace.name)
                 self._next_run()

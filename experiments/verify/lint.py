@@ -7,7 +7,7 @@ from pathlib import Path
 
 from macsmith.experiments.verify.simulators import environment
 
-__all__ = ["LINTERS", "WAIVERS", "lint", "lint_many"]
+__all__ = ["LINTERS", "WAIVERS", "lint", "lint_many", "warns"]
 
 #: Warnings of `verilator --lint-only -Wall` about which nothing is done, and why.
 WAIVERS = {
@@ -19,6 +19,12 @@ LINTERS = {
     "icarus": ["iverilog", "-Wall", "-g2001", "-o", "/dev/null"],
     "verilator": ["verilator", "--lint-only", "-Wall", *(f"-Wno-{name}" for name in WAIVERS)],
 }
+
+
+def warns(log: str, besides: str) -> bool:
+    """Whether a build by Verilator, with -Wall, complains of a module other than ``besides``."""
+    said = re.findall(r"^%(?:Warning|Error)[^:\n]*: ([^:\n]*)", log, re.MULTILINE)
+    return any(Path(place).stem != besides for place in said)
 
 
 def lint(path: Path, tool: str) -> str:

@@ -26,7 +26,7 @@ from macsmith.hw.aig_yosys import to_aigs
 from macsmith.hw.cec import Undecided
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["LIMIT_S", "PROVABLE", "Proof", "Proofs", "decide", "pose", "prove"]
+__all__ = ["LIMIT_S", "PROVABLE", "Proof", "Proofs", "decide", "pose", "prove", "require_provable"]
 
 LIMIT_S = 300.0
 #: Units of several styles: all but floating-point MACs.
@@ -119,6 +119,12 @@ class Proofs:
         return lines
 
 
+def require_provable(unit: str) -> None:
+    """ValueError if a unit has no proofs."""
+    if unit not in PROVABLE:
+        raise ValueError(f"no proofs for unit {unit!r}: {', '.join(PROVABLE)} have them")
+
+
 def prove(
     unit: str,
     specs: Sequence[MacSpec],
@@ -134,8 +140,7 @@ def prove(
     as is a unit without proofs.
     """
     started = time.monotonic()
-    if unit not in PROVABLE:
-        raise ValueError(f"no proofs for unit {unit!r}: {', '.join(PROVABLE)} have them")
+    require_provable(unit)
     kind = get_unit(unit)
     if "pipeline" not in kind.options:
         pipelines = (0,)

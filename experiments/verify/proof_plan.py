@@ -10,7 +10,14 @@ from multiprocessing import get_context
 from typing import Any
 
 from macsmith.experiments.units import get_unit, spec_for
-from macsmith.experiments.verify.proof import LIMIT_S, PROVABLE, Proof, Proofs, prove
+from macsmith.experiments.verify.proof import (
+    LIMIT_S,
+    PROVABLE,
+    Proof,
+    Proofs,
+    prove,
+    require_provable,
+)
 from macsmith.sim.catalog import FORMATS
 from macsmith.sim.requantize import ROUNDINGS
 from macsmith.sim.spec import MacSpec
@@ -71,8 +78,8 @@ def plan(
     ``unit``, and of a dot product that is proven with all. First come the plain decoders that the
     unit's plain style has.
     """
-    if unit is not None and unit not in PROVABLE:
-        raise ValueError(f"no proofs for unit {unit!r}: {', '.join(PROVABLE)} have them")
+    if unit is not None:
+        require_provable(unit)
     names = list(FORMATS) if "all" in (weights or ()) else weights or WEIGHTS
     tasks = [] if unit is None else _decoders(unit, names, activations)
     for kind in (unit,) if unit else PROVABLE:
@@ -102,8 +109,8 @@ def _decoders(unit: str, weights: Iterable[str], activations: str) -> list[Task]
 
 def everything(unit: str | None) -> list[Task]:
     """What ``--all`` proves, of one unit or of all; the command's help lists it."""
-    if unit is not None and unit not in PROVABLE:
-        raise ValueError(f"no proofs for unit {unit!r}: {', '.join(PROVABLE)} have them")
+    if unit is not None:
+        require_provable(unit)
     sums = [MacSpec(w, "int8", 32, "wrap") for w in WEIGHTS]
     narrow = [replace(spec, acc_width=_NARROW, overflow="saturate") for spec in sums]
     pipelined = [spec for spec in sums if spec.weights.name in _PIPELINED]

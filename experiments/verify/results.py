@@ -66,6 +66,8 @@ class VerifyResult:
         Clock cycles of the longest unit; all run side by side.
     seconds : dict
         Wall time by step.
+    clean : bool
+        The build was Verilator's, which found nothing to warn of in any module.
     """
 
     unit: str
@@ -73,6 +75,7 @@ class VerifyResult:
     modules: Mapping[str, Checked]
     cycles: int
     seconds: Mapping[str, float] = field(compare=False)
+    clean: bool = field(default=False, compare=False)
 
     @property
     def results(self) -> int:

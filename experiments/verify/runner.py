@@ -20,6 +20,7 @@ from macsmith.experiments.operands import Operands
 from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.bench import FULL, TOP, Effort, Instance, Port, top_verilog
 from macsmith.experiments.verify.checker import bench_keys
+from macsmith.experiments.verify.lint import warns
 from macsmith.experiments.verify.results import Checked, VerifyResult
 from macsmith.experiments.verify.simulators import environment, run_bench
 from macsmith.experiments.verify.sums import can_overflow
@@ -174,13 +175,14 @@ def simulate(
         (folder / "instances.pickle").write_bytes(pickle.dumps(list(instances)))
         run_bench(folder, simulator)
         found = json.loads((folder / "result.json").read_text())
+        clean = simulator == "verilator" and not warns((folder / "log.txt").read_text(), TOP)
         seconds = {"build": float((folder / "seconds_build").read_text()), **found["seconds"]}
     seconds["start and end"] = time.perf_counter() - started - sum(seconds.values())
     modules: dict[str, Checked] = {}
     for one, new in zip(instances, found["instances"], strict=True):
         old = modules.get(one.module)
         modules[one.module] = _joined(old, Checked(**new)) if old else Checked(**new)
-    return VerifyResult(label, simulator, modules, found["cycles"], seconds)
+    return VerifyResult(label, simulator, modules, found["cycles"], seconds, clean)
 
 
 def _joined(a: Checked, b: Checked) -> Checked:

@@ -16,6 +16,7 @@ from macsmith.experiments.verify.bench import TOP
 from macsmith.experiments.verify.lint import WAIVERS
 
 VERILATOR_ARGS = [
+    "-Wall",
     "-Wno-fatal",
     *(f"-Wno-{name}" for name in WAIVERS),
     # cocotb makes every signal public, which forbids nearly every optimisation; `bench` says which

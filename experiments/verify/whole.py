@@ -28,7 +28,7 @@ EFFORTS = {
 ONE, SEVERAL = 2**12, 2**10
 QUICK = Effort(random=100, exhaustive=2**10, sample=2**9, runs=2)
 #: Modules in one build: the more, the fewer starts of a simulator, and the more memory.
-BATCH = 40
+BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -190,12 +190,14 @@ def _run_all(work: list[tuple], jobs: int) -> Iterator[_Found]:
 def _run_batch(cases: Sequence[Case], simulators: Sequence[str], quick: bool) -> _Found:
     started, found = time.perf_counter(), _Found(cases)
     try:
-        prepared = prepare(cases)
-        found.lint = _lint(prepared)
+        prepared, unheard = prepare(cases), set(SIMULATORS)
         for name in simulators:
             instances = prepared.instances(_effort(name, prepared, quick))
             result = simulate(cases[0].unit, instances, prepared.verilog, name)
             found.checked[name] = list(result.modules.values())
+            if result.clean:
+                unheard.remove(name)
+        found.lint = _lint(prepared, sorted(unheard))
     except RuntimeError as error:  # a build that broke is a failure of all that is in it
         found.error = " ".join(str(error).split())[-300:]
     found.seconds = time.perf_counter() - started
@@ -210,14 +212,14 @@ def _effort(simulator: str, prepared: Prepared, quick: bool) -> Effort:
     return effort
 
 
-def _lint(prepared: Prepared) -> list[list[str]]:
-    """For each module what either linter said."""
+def _lint(prepared: Prepared, tools: Sequence[str]) -> list[list[str]]:
+    """For each module what the linters said."""
     with tempfile.TemporaryDirectory(prefix="macsmith-lint-") as name:
         paths = []
         for module, text in prepared.verilog.items():
             paths.append(Path(name) / f"{module}.v")
             paths[-1].write_text(text)
-        said = {tool: lint_many(paths, tool) for tool in SIMULATORS}
+        said = {tool: lint_many(paths, tool) for tool in tools}
     return [[f"{tool}: {said[tool][p]}" for tool in said if said[tool][p]] for p in paths]
 
 
