@@ -13,7 +13,8 @@ from macsmith.sim.names import suggestion
 
 __all__ = [
     "AccWidth", "ActivationsOption", "Json", "Lanes", "Liberty", "Overflow", "Style", "Unit",
-    "UnitOptions", "WeightsOption", "app", "refuse", "require_with", "unit_options",
+    "UnitOptions", "WeightsOption", "app", "refuse", "refuse_with_all", "require_with",
+    "unit_options",
 ]  # fmt: skip
 
 
@@ -66,6 +67,12 @@ def refuse(ctx: typer.Context, names: Collection[str], why: str) -> None:
     for name in sorted(ctx.params.keys() & set(names)):
         if ctx.get_parameter_source(name).name == "COMMANDLINE":
             raise ValueError(f"{_option(ctx, name)} {why}")
+
+
+def refuse_with_all(ctx: typer.Context, *others: str) -> None:
+    """ValueError if a parameter of the spec or of a unit, or one of ``others``, is given."""
+    names = {"activations", "acc_width", "overflow", "lanes", *_OF_UNITS, *others}
+    refuse(ctx, names, "does not go with --all, which chooses it")
 
 
 def _option(ctx: typer.Context, name: str) -> str:

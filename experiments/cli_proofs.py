@@ -18,12 +18,14 @@ from macsmith.experiments.cli_app import (
     UnitOptions,
     WeightsOption,
     app,
+    refuse_with_all,
     unit_options,
 )
 
 
 @app.command()
 def prove(
+    ctx: typer.Context,
     unit: Annotated[str | None, typer.Argument(help="unit; every provable one without")] = None,
     weights: Annotated[
         list[str] | None,
@@ -75,9 +77,8 @@ def prove(
         raise ValueError(f"--limit must be a positive number of seconds, not {limit:g}")
     if style and unit is None:
         raise ValueError("--style goes with a unit: each has its own styles")
-    if every and weights:
-        raise ValueError("--all chooses the formats itself: leave out --weights")
     if every:
+        refuse_with_all(ctx, "weights")
         plan = proof_plan.everything(unit)
     else:
         plan = proof_plan.plan(unit, weights, activations, acc_width, overflow, lanes)
@@ -136,6 +137,7 @@ def datasheet(
 
 @app.command()
 def mutants(
+    unit: Annotated[str | None, typer.Argument(help="faults of this one; else see above")] = None,
     seed: Annotated[int, typer.Option(help="of the faults that are drawn")] = 0,
     count: Annotated[
         int,
@@ -144,11 +146,17 @@ def mutants(
     pdk: Annotated[str | None, typer.Option(help="library of the netlists; else osu018")] = None,
     json: Json = False,
 ) -> None:
-    """Put faults into units: the benches must find each that is not proven harmless."""
-    from macsmith.experiments.verify.mutants import run
+    """Put faults into units: the benches must find each that is not proven harmless.
+
+    Without UNIT into all but floating-point MACs, GEMM tiles and weight-stationary arrays: some
+    faults of these show only in states that are never reached, which no bench finds and no proof
+    here excuses. By name they are tried too, and such faults survive. Netlists are of units without
+    a handshake.
+    """
+    from macsmith.experiments.verify.mutants import run, subjects_of
 
     with console.working(f"{2 * count} mutants"):
-        report = run(count, seed, library=pdk)
+        report = run(count, seed, subjects_of(unit), library=pdk)
     console.report(report, json)
     if not report.ok:
         raise typer.Exit(1)

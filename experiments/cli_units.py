@@ -18,6 +18,7 @@ from macsmith.experiments.cli_app import (
     UnitOptions,
     WeightsOption,
     app,
+    refuse_with_all,
     require_with,
     unit_options,
 )
@@ -137,8 +138,8 @@ def verify(
     require_with(ctx, "everything", "quick")
     if unit is None and not everything:
         raise ValueError("give a unit, or --all")
-    if everything and weights and not netlist:
-        raise ValueError("--all chooses the formats itself: leave out --weights")
+    if everything:
+        refuse_with_all(ctx, "style", *([] if netlist else ["weights"]))
     names = list(FORMATS) if "all" in (weights or ()) else weights or ["dint4"]
     mapped = {"pdk": pdk, "liberty": liberty, "adders": adders, "simulator": simulator}
     if everything and netlist:

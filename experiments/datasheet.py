@@ -202,8 +202,10 @@ def ports_of(component: wiring.Component) -> tuple[PortRow, ...]:
     meanings = _entries(parts.get(_PORTS, ""))
     rows = []
     if getattr(component, "latency", 1) != 0:
-        clock = meanings.get("clk", "")
-        rows = [PortRow(name, "in", 1, False, clock) for name in ("clk", "rst")]
+        rows = [
+            PortRow("clk", "in", 1, False, "Clock; what is registered changes on its rising edge."),
+            PortRow("rst", "in", 1, False, meanings.get("rst", "")),
+        ]
         missing = [row.name for row in rows if not row.meaning]
     else:
         missing = []

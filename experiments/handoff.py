@@ -52,8 +52,9 @@ def constraints_of(library: str | None, **given: Any) -> Constraints:
     loaded = load(found.files, found.name, found.dont_use)
     if (cell := given.get("driving_cell")) and cell not in loaded:
         raise ValueError(f"{found.name} has no cell {cell!r} to drive the inputs with")
-    boundary = Boundary.of(loaded)
-    return Constraints.of(boundary, **{k: v for k, v in given.items() if v is not None})
+    boundary, units = Boundary.of(loaded), loaded.units[0]
+    given = {k: v for k, v in given.items() if v is not None}
+    return Constraints.of(boundary, time_unit_ps=units.time, cap_unit_ff=units.cap, **given)
 
 
 def write_unit(

@@ -175,7 +175,12 @@ def choose_library(pdk: str | None, liberty: Iterable[Path] | None = None) -> pd
 
 
 def clock_of(technology: pdks.Pdk | None, clock_ps: float | None = None) -> float:
-    """``clock_ps``, or without it the usual clock period of a library, in ps."""
+    """``clock_ps``, or without it the usual clock period of a library, in ps.
+
+    ValueError where it is no period, or there is no library whose cells could meet it.
+    """
+    if technology is None and clock_ps is not None:
+        raise ValueError("without a library nothing has a delay, and clock_ps means nothing")
     if clock_ps is None:
         return CLOCKS.get(technology.name, USUAL_CLOCK) if technology else USUAL_CLOCK
     if not 0 < clock_ps < float("inf"):

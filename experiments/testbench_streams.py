@@ -12,6 +12,9 @@ from macsmith.experiments.verify.bench import RESET_CYCLES, Effort, Instance
 
 __all__ = ["ENDING", "make_stream_testbench"]
 
+#: Cycles after which a reset drops what is under way and all begins again: this many, then three
+#: times as many, and so on.
+RESTART, RESTARTS = 9, 4
 QUIET = 400  # cycles without a beat anywhere, after which a unit is stuck
 SPARE = 40  # cycles at the end in which nothing more may come
 #: Of every testbench, after the message of a failure: its status, or that all is well.
@@ -29,7 +32,8 @@ _EFFORT = Effort(random=200, exhaustive=64, sample=64, runs=2)
 def make_stream_testbench(name: str, instance: Instance, vectors: str) -> tuple[str, str, int]:
     """(Verilog, vectors, beats compared); ``vectors`` is also the name of their file.
 
-    The beats are those of the unit's bench, up to its first reset under way.
+    The beats are those of the unit's bench, up to its first reset under way. They are begun several
+    times, and dropped by a reset, before they are sent to the end.
     """
     agent = make_agent(replace(instance, effort=_EFFORT))
     queues: dict[str, list[int]] = {port: [] for port in (*agent.sources, *agent.sinks)}
@@ -110,9 +114,9 @@ def _verilog(
             f"        {port}_at = {port}_at + 1; checked = checked + 1; quiet = 0;",
             "      end",
         ]
-    start = [f"    {port}_at = {first[port]};" for port in names]
-    start += [f"    {port}_valid = 0;" for port in sources]
-    start += [f"    {port}_ready = 0; {port}_waits = 0;" for port in sinks]
+    start = [f"      {port}_at = {first[port]};" for port in names]
+    start += [f"      {port}_valid = 0;" for port in sources]
+    start += [f"      {port}_ready = 0; {port}_waits = 0;" for port in sinks]
     through = " && ".join(f"{port}_at >= {first[port] + len(queues[port])}" for port in names)
     due = sum(len(queues[port]) for port in sinks)
     lines = "\n".join
@@ -123,10 +127,17 @@ module {name};
   reg [{width - 1}:0] words [0:{base}];
   reg clk, rst;
   reg [15:0] noise;
-  integer cycle, quiet, idle, checked, wrong;
+  integer cycle, quiet, idle, checked, wrong, restarts, restart_at;
 {lines(declared)}
 
   {instance.module} dut({", ".join(pins)});
+
+  task restart;
+    begin
+{lines(start)}
+      cycle = 0; quiet = 0; idle = 0; checked = 0;
+    end
+  endtask
 
   task fail(input [8*40-1:0] what);
     begin
@@ -142,8 +153,8 @@ module {name};
     clk = 0;
     rst = 1;
     noise = 16'hace1;
-    cycle = 0; quiet = 0; idle = 0; checked = 0; wrong = 0;
-{lines(start)}
+    wrong = 0; restarts = 0; restart_at = {RESTART};
+    restart;
     for (cycle = 0; cycle < {RESET_CYCLES}; cycle = cycle + 1) begin
       #5 clk = 1;
       #5 clk = 0;
@@ -161,7 +172,17 @@ module {name};
       clk = 1;
       #5 clk = 0;
       cycle = cycle + 1;
+      if (restarts < {RESTARTS} && cycle == restart_at) begin
+        rst = 1;
+        #5 clk = 1;
+        #5 clk = 0;
+        rst = 0;
+        restarts = restarts + 1;
+        restart_at = 3 * restart_at;
+        restart;
+      end
     end
+    if (wrong == 0 && restarts != {RESTARTS}) fail("too few beats to be reset under way");
     if (wrong == 0 && checked != {due}) fail("stuck, or a beat is missing");
     if (wrong != 0) begin
       $display("FAIL: %0d of {due} results were seen", checked);

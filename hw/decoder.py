@@ -22,6 +22,7 @@ class Decoder(wiring.Component):
     ----------
     fmt : Format
     style : str
+        Microarchitecture: a name of the table of styles; all compute the same.
 
     Members
     -------

@@ -29,7 +29,7 @@ class DotProduct(SumUnit):
         a[k] -----[1]--[prepare]--'         +--[2]--(+)--[overflow]--[acc]--+--
                       .. other lanes ..  ---'        '-- 0 if clear --------'
 
-        [1]  operands, registered with pipeline 1 and 2
+        [1]  operands, registered with pipeline 1 and 2, and once more in gated styles
         [2]  the sum of the group (its two rows, where it is not one number), with pipeline 2
 
     A group with fewer products has weights of level 0, or activations of level 0, in the rest.
@@ -39,6 +39,7 @@ class DotProduct(SumUnit):
     spec : MacSpec
         2 to 32 lanes. "exact" is built as "wrap".
     style : str
+        Microarchitecture: a name of the table of styles; all compute the same.
     pipeline : int
         Stages of registers before the accumulator, 0 to 2.
 
@@ -65,7 +66,7 @@ class DotProduct(SumUnit):
     Attributes
     ----------
     latency : int
-        1 + pipeline.
+        1 + pipeline, and one more in ``gated-`` styles.
 
     Raises
     ------

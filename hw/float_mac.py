@@ -27,6 +27,7 @@ class FloatMac(wiring.Component):
         Of ``w`` and ``a``: "fp16" or "bf16". Its products have at most 24 bits, so that they are
         exact in the accumulator's precision.
     style : str
+        Microarchitecture: a name of the table of styles; all compute the same.
     pipeline : int
         Registers before the accumulator's adder, 0..2: first one behind the normalised product,
         then one behind the multiplier.

@@ -29,6 +29,8 @@ class Constraints:
     input_slew_ps, clock_slew_ps : float or None
         Of every input's edges, where no cell drives it, and of the clock's, between the library's
         own thresholds.
+    time_unit_ps, cap_unit_ff : float
+        In what an SDC has them: the library's units.
     """
 
     clock_ps: float = 1000.0
@@ -38,6 +40,8 @@ class Constraints:
     load_ff: float | None = None
     input_slew_ps: float | None = None
     clock_slew_ps: float | None = None
+    time_unit_ps: float = 1000.0
+    cap_unit_ff: float = 1000.0
 
     @classmethod
     def of(cls, boundary: Boundary, **others: Any) -> "Constraints":
@@ -66,19 +70,30 @@ class Constraints:
 def sdc(component: wiring.Component, constraints: Constraints) -> str:
     """SDC of a unit; a combinational one gets a virtual clock of that name.
 
-    Times are in ns and capacitances in pF, which is what most libraries' readers take.
+    Its numbers are in the units of the constraints, which its first lines name: a tool reads them
+    in those of the library it has loaded, and complains where these are others.
     """
     clocked = getattr(component, "latency", 1) != 0
-    period = _number(constraints.clock_ps / 1000)
     ports = {"input": ["rst"] if clocked else [], "output": []}
     for path, member, value in component.signature.flatten(component):
         if len(Value.cast(value)):
             kind = "input" if member.flow is wiring.In else "output"
             ports[kind].append("__".join(map(str, path)))
-    lines = [f"create_clock -name clk -period {period}{' [get_ports clk]' if clocked else ''}"]
+
+    def time(ps: float) -> str:
+        return _number(ps / constraints.time_unit_ps)
+
+    time_unit = _unit(constraints.time_unit_ps, ("fs", "ps", "ns"))
+    cap_unit = _unit(constraints.cap_unit_ff, ("aF", "fF", "pF"))
+    lines = [
+        f"# in {time_unit} and {cap_unit}, which must be the units of the library",
+        f"set_units -time {time_unit} -capacitance {cap_unit}",
+        f"create_clock -name clk -period {time(constraints.clock_ps)}"
+        f"{' [get_ports clk]' if clocked else ''}",
+    ]
     delays = {"input": constraints.input_delay_ps, "output": constraints.output_delay_ps}
     for kind, names in ports.items():
-        delay = _number(delays[kind] / 1000)
+        delay = time(delays[kind])
         lines += [f"set_{kind}_delay {delay} -clock clk [get_ports {{{n}}}]" for n in names]
     if constraints.driving_cell:
         lines += [
@@ -86,13 +101,13 @@ def sdc(component: wiring.Component, constraints: Constraints) -> str:
             for name in ports["input"]
         ]
     elif constraints.input_slew_ps is not None:
-        slew = _number(constraints.input_slew_ps / 1000)
+        slew = time(constraints.input_slew_ps)
         lines += [f"set_input_transition {slew} [get_ports {{{n}}}]" for n in ports["input"]]
     if constraints.clock_slew_ps is not None and clocked:
-        slew = _number(constraints.clock_slew_ps / 1000)
+        slew = time(constraints.clock_slew_ps)
         lines.append(f"set_clock_transition {slew} [get_clocks clk]")
     if constraints.load_ff is not None:
-        load = _number(constraints.load_ff / 1000)
+        load = _number(constraints.load_ff / constraints.cap_unit_ff)
         lines += [f"set_load {load} [get_ports {{{name}}}]" for name in ports["output"]]
     return "\n".join([*lines, ""])
 
@@ -143,3 +158,10 @@ def _target(name: str, sets: list[str], top: str, tool: str, option: str = "") -
 
 def _number(x: float) -> str:
     return f"{x:.6g}"
+
+
+def _unit(x: float, names: tuple[str, str, str]) -> str:
+    """``x`` of the second name, in one of the names, which are a thousand apart: ns, 10ps."""
+    small, usual, large = names
+    scaled = (x / 1000, large) if x >= 1000 else (x, usual) if x >= 1 else (x * 1000, small)
+    return "".join((_number(scaled[0]) if scaled[0] != 1 else "", scaled[1]))

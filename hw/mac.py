@@ -27,7 +27,7 @@ class Mac(SumUnit):
                                +--[rows]--[2]--(+)--[overflow]--[acc]--+--
         a -----[1]--[prepare]--'                '-- 0 if clear --------'
 
-        [1]  operands, registered with pipeline 1 and 2
+        [1]  operands, registered with pipeline 1 and 2, and once more in gated styles
         [2]  the product, registered with pipeline 2 (its two rows, where it is not one number)
 
     Parameters
@@ -35,6 +35,7 @@ class Mac(SumUnit):
     spec : MacSpec
         "exact" is built as "wrap": that the width suffices is checked where the depth is known.
     style : str
+        Microarchitecture: a name of the table of styles; all compute the same.
     pipeline : int
         Stages of registers before the accumulator, 0 to 2.
 
@@ -61,7 +62,7 @@ class Mac(SumUnit):
     Attributes
     ----------
     latency : int
-        1 + pipeline.
+        1 + pipeline, and one more in ``gated-`` styles.
 
     Raises
     ------

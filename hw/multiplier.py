@@ -25,6 +25,7 @@ class Multiplier(wiring.Component):
     spec : MacSpec
         Its formats count; accumulator, overflow and lanes do not.
     style : str
+        Microarchitecture: a name of the table of styles; all compute the same.
 
     Members
     -------

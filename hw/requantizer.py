@@ -35,6 +35,7 @@ class Requantizer(wiring.Component):
     ----------
     numbers : RequantizeSpec
     style : str
+        Microarchitecture: a name of the table of styles; all compute the same.
     pipeline : int
         Registers on the way, 0..3: first one after the product, then one after the shifter, then
         one after the subtractor. The result is not registered.

@@ -41,6 +41,7 @@ class SharedMultiples(StagedUnit):
     outputs : int
         1 to 256.
     style : str
+        Microarchitecture: a name of the table of styles; all compute the same.
     pipeline : int
         Stages of registers before the accumulators, 0 to 2.
 

@@ -12,6 +12,7 @@ from macsmith.sim.formats import Format, signed_width
 __all__ = ["MAX_SUM_BITS", "OVERFLOWS", "MacSpec"]
 
 OVERFLOWS = ("exact", "wrap", "saturate")
+MAX_LANES = 2**16  # products of one exact sum
 MAX_SUM_BITS = 63  # every partial sum must fit an int64 of the simulator with a bit to spare
 
 
@@ -64,6 +65,8 @@ class MacSpec:
             number = getattr(self, what)
             if not isinstance(number, int) or isinstance(number, bool) or number < 1:
                 raise ValueError(f"{what} must be a positive integer, not {number!r}")
+        if self.lanes > MAX_LANES:
+            raise ValueError(f"lanes must be {MAX_LANES} at most, not {self.lanes}")
         if self.acc_width > 2 * MAX_SUM_BITS:  # before anything is raised to that power
             raise ValueError(
                 f"an accumulator of {self.acc_width} bits needs more than {MAX_SUM_BITS} bits"

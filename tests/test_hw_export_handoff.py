@@ -3,8 +3,10 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,9 @@ from tools import needs
 from macsmith.experiments.handoff import constraints_of, write_unit
 from macsmith.experiments.units import UNITS, make_unit, spec_for
 from macsmith.hw.handoff import Constraints, core_file, sdc
+from macsmith.hw.liberty_trim import trim
+from macsmith.hw.netlist import to_verilog as netlist_verilog
+from macsmith.hw.synth import synthesize
 from macsmith.hw.timing import Boundary
 
 
@@ -150,7 +155,7 @@ def test_constraints_name_every_port():
     assert "set_output_delay 0.05 -clock clk [get_ports {acc}]" in text
     assert "set_load 0.0015 [get_ports {acc}]" in text
     decoder = sdc(make_unit("decoder", spec_of("decoder")), Constraints())
-    assert decoder.startswith("create_clock -name clk -period 1\n")
+    assert "\ncreate_clock -name clk -period 1\n" in decoder
     with pytest.raises(ValueError, match=r"^input_delay_ps must be 0 up to the period, not 1000"):
         Constraints(1000.0, 1000.0)
 
@@ -194,6 +199,39 @@ def test_files_of_which_one_fails_late_are_all_left_as_they_were(tmp_path, last)
     assert (tmp_path / "unit.v").read_text() == "old"
 
 
+@pytest.mark.parametrize("name", ["osu018", "asap7"])
+def test_an_sdc_constrains_what_our_timing_does(name, tmp_path):
+    """OpenSTA reads it with the library's units: its slack is that of our own timing."""
+    if shutil.which("sta") is None:
+        pytest.skip("OpenSTA (sta) is not installed")
+    lib, mac = library(name), make_unit("mac", spec_of("mac"))
+    clock_ps = {"osu018": 9000.0, "asap7": 1000.0}[name]
+    found = synthesize(mac, lib, clock_ps=clock_ps, name="mac")
+    (tmp_path / "mac.v").write_text(netlist_verilog(found.netlist))
+    given = constraints_of(name, clock_ps=clock_ps)
+    commands = ["read_verilog mac.v", "link_design mac", "read_sdc mac.sdc"]
+    for k, text in enumerate(lib.texts):
+        (tmp_path / f"{k}.lib").write_text(trim(text))
+        commands.insert(0, f"read_liberty {k}.lib")
+    commands.append("report_checks -path_delay max -digits 4")
+    (tmp_path / "run.tcl").write_text("\n".join(commands) + "\n")
+
+    def said(constraints):
+        (tmp_path / "mac.sdc").write_text(sdc(mac, constraints))
+        sta = ["sta", "-no_splash", "-exit", "run.tcl"]
+        done = subprocess.run(sta, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr
+
+    right = said(given)
+    assert "Error" not in right
+    assert "match" not in right
+    slack = float(re.search(r"(-?[\d.]+)\s+slack", right).group(1)) * given.time_unit_ps
+    assert clock_ps - slack == pytest.approx(found.delay_ps, rel=2e-3)
+    # in other units than the library's
+    other = replace(given, time_unit_ps=1.0 if given.time_unit_ps > 1 else 1000.0)
+    assert "does not match library" in said(other)
+
+
 def test_there_is_a_line_before_much_work_and_none_before_little(tmp_path, monkeypatch):
     lines = []
     options = {"rows": 2, "cols": 3}
@@ -220,7 +258,7 @@ def test_constraints_of_a_library_are_those_of_its_timing():
     given = constraints_of("osu018", clock_ps=5000.0, driving_cell=None, output_delay_ps=70.0)
     assert given == Constraints(
         5000.0, 0.0, 70.0, None, boundary.output_load_ff, boundary.input_slew_ps,
-        boundary.clock_slew_ps,
+        boundary.clock_slew_ps, 1000.0, 1000.0,
     )  # fmt: skip
     text = sdc(make_unit("mac", spec_of("mac")), given)
     slew = f"{boundary.input_slew_ps / 1000:.6g}"

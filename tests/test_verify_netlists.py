@@ -8,6 +8,7 @@ from tools import needs
 
 from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify import floats, gates_check, many, netlists, requantizing
+from macsmith.experiments.verify.floats_many import many_floats
 from macsmith.experiments.verify.runner import Case, describe
 from macsmith.experiments.verify.suite import all_cases
 from macsmith.hw.synth import synthesize
@@ -99,7 +100,7 @@ def test_products_too_wide_for_arrays_are_goldens():
 
 @pytest.mark.parametrize("fmt", ["fp16", "bf16"])
 def test_many_floats(fmt):
-    drawn = floats.many_floats(instance("float_mac", MacSpec("int4", "int8"), fmt=fmt), 2**14)
+    drawn = many_floats(instance("float_mac", MacSpec("int4", "int8"), fmt=fmt), 2**14)
     assert drawn.en.sum() == 2**14
     sums = rows_of_golden(drawn)
     exponents = sums >> 23 & 255

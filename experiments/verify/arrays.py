@@ -111,6 +111,7 @@ class OutputModel(_Model):
 
     ports = ("i",)
     kinds = ("one beat a sum", "a sum goes on after it went out", "many beats a sum")
+    fresh = ("a sum goes on from a reset",)
 
     def start(self) -> None:
         self.sums = {place: MacModel(self.spec) for place in self.entered}
@@ -165,6 +166,11 @@ class OutputModel(_Model):
         for k in range(6):
             self.beat(0, int(k == 5), self.codes(), *self.weights())
 
+    def after_reset(self) -> None:
+        """Sums on top of what a reset leaves: nothing, and nothing that was under way."""
+        self.tile(2, go_on=True)
+        self.events.add(self.fresh[0])
+
     def random(self, k: int) -> None:
         self.tile(1 + (k * 5) % (2 * self.rows + 3))
         if k % 3 == 0:
@@ -178,6 +184,7 @@ class WeightModel(_Model):
 
     ports = ("load", "i")
     kinds = ("weights for one beat", "weights for many beats")
+    fresh = ()
 
     def start(self) -> None:
         self.loaded: list[list[tuple[int, int]]] = []
@@ -223,6 +230,9 @@ class WeightModel(_Model):
             for j in js:
                 self.beat(int(j == js[0]), self.rng.randrange(2), self.codes(j))
 
+    def after_reset(self) -> None:
+        """Nothing: what a weight is after a reset is not said."""
+
     def overflow(self, sign: int) -> None:
         """Extremes on top of the last sum before the range ends."""
         w, a, z = extreme(self.spec, sign)
@@ -241,7 +251,8 @@ class WeightModel(_Model):
 
 
 def drive_array(instance: Instance) -> StreamAgent:
-    """Corners of every element, overflow, random tiles at many paces, stalls at every place."""
+    """Sums after a reset, corners of every element, overflow, random tiles at many paces, resets
+    under way, stalls at every place."""
     rng = random.Random(f"{instance.unit} {instance.spec} {instance.inputs}")
     kind: Any = {"output": OutputModel, "weight": WeightModel}[instance.options["dataflow"]]
     model, runs = kind(instance, rng), []
@@ -253,6 +264,8 @@ def drive_array(instance: Instance) -> StreamAgent:
         if reset_after is not None:
             model.start()
 
+    model.after_reset()
+    run(Pace())
     model.corners()
     run(Pace())
     signs = can_overflow(instance.spec) if kind is OutputModel else dict.fromkeys(SIGNS, True)
@@ -265,15 +278,17 @@ def drive_array(instance: Instance) -> StreamAgent:
             model.random(k)
         run(pace)
     for k in range(4):
+        model.after_reset()
         for j in range(4):
             model.random(j)
         run(Pace(dict.fromkeys(ports, 0.8)), reset_after=3 + 5 * k + rng.randrange(5))
+    model.after_reset()
     cycles = 2 * (model.rows + model.cols) + 8
     for pace in places(ports, cycles):
         model.tile(2)
         model.tile(model.rows)
         run(pace)
     overflows = [SIGNS[sign] for sign, possible in signs.items() if possible]
-    cover = Cover([*model.bins(), *kind.kinds, *overflows])
+    cover = Cover([*model.bins(), *kind.kinds, *kind.fresh, *overflows])
     model.cover(cover)
     return StreamAgent(instance, runs, cover, per_beat=model.cols)

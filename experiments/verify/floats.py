@@ -3,21 +3,17 @@
 import itertools
 import random
 
-import numpy as np
-from numpy.typing import NDArray
-
 from macsmith.experiments.units import get_unit
-from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.coverage import Cover
-from macsmith.experiments.verify.many import MOST, Drawn, strobes
 from macsmith.experiments.verify.stimulus import Stream
 from macsmith.experiments.verify.sums import STROBES
-from macsmith.sim import ndarray
 from macsmith.sim.floating import FLOAT32, FloatFormat, get_float, multiply_add
 
-__all__ = ["drive_float_mac", "many_floats"]
+__all__ = ["classes", "drive_float_mac"]
 
 SUMS = ("+0", "-0", "subnormal", "normal", "+inf", "-inf", "NaN")
+#: Binades that a sum may lose to a product of the other sign: all but the last of its bits.
+LOST = range(1, FLOAT32.fraction_bits)
 #: What may happen to a sum that is finite and to which a finite product is added.
 EVENTS = ("cancels to 0", "cancels a binade or more", "overflows to infinity", "product vanishes")
 
@@ -56,7 +52,7 @@ class _Driver:
         self.classes = classes(self.fmt)
         self.acc, self.cleared = 0, False
         # Products below float32's normal numbers; only a product that rounds to -0 makes a sum -0.
-        can_vanish = 2 * self.fmt.bias > FLOAT32.bias
+        self.can_vanish = can_vanish = 2 * self.fmt.bias > FLOAT32.bias
         sums = [name for name in SUMS if name not in ("subnormal", "-0") or can_vanish]
         pairs = itertools.product(self.classes, self.classes)
         stream.cover = Cover([
@@ -65,7 +61,30 @@ class _Driver:
             *(f"{name} on a sum {before}" for name in self.classes for before in sums),
             *(f"sum {name}" for name in sums),
             *(event for event in EVENTS if event != "overflows to infinity" or can_vanish),
+            *(f"{k} binades cancel" for k in LOST),
+            *(
+                f"{sign}{1 << k:#x}"
+                for k in range(FLOAT32.fraction_bits)
+                if can_vanish
+                for sign in "+-"
+            ),
+            *(_significands(i, j) for i, j in self.subnormals()),
         ])
+
+    def subnormals(self) -> list[tuple[int, int]]:
+        """Bits of two significands, of which at least one is subnormal."""
+        bits = range(1, self.fmt.fraction_bits + 2)
+        pairs = itertools.product(bits, bits)
+        return [pair for pair in pairs if min(pair) <= self.fmt.fraction_bits]
+
+    def of_bits(self, bits: int) -> int:
+        """A random code of a significand of so many bits, its top bit set: a subnormal number, or
+        a normal one near 1."""
+        fraction, low = self.fmt.fraction_bits, self.rng.getrandbits(bits - 1)
+        sign = self.rng.getrandbits(1) << (self.fmt.width - 1)
+        if bits <= fraction:
+            return sign | 1 << (bits - 1) | low
+        return sign | (self.fmt.bias + self.rng.randrange(-3, 4)) << fraction | low
 
     def operand(self) -> int:
         """A random code; of every third, with an exponent near that of 1, so that sums meet."""
@@ -75,6 +94,13 @@ class _Driver:
             code &= ~((2**self.fmt.exponent_bits - 1) << self.fmt.fraction_bits)
             code |= exponent << self.fmt.fraction_bits
         return code
+
+    def bits(self, code: int) -> int:
+        """Of a number's significand; 0 of 0, of infinity and of NaN."""
+        _, exponent, fraction = self.fmt.fields(code)
+        if exponent == self.fmt.max_exponent:
+            return 0
+        return self.fmt.fraction_bits + 1 if exponent else fraction.bit_length()
 
     def name(self, code: int) -> str:
         sign, exponent, fraction = self.fmt.fields(code)
@@ -106,7 +132,11 @@ class _Driver:
             hit(f"w {self.name(w)} x a {self.name(a)}")
             hit(f"{self.name(w)} on a sum {sum_class(before)}")
             hit(f"sum {sum_class(self.acc)}")
+            self.stream.cover.mark([f"{'+-'[self.acc >> 31]}{self.acc & 0x7FFFFFFF:#x}"])
             self.event(before, w, a)
+            bits = [self.bits(x) for x in (w, a)]
+            if all(bits) and min(bits) <= self.fmt.fraction_bits:
+                hit(_significands(*bits))
         else:
             hit("stall")
             if clear:
@@ -130,8 +160,10 @@ class _Driver:
             hit("overflows to infinity")
         elif self.acc == before:
             hit("product vanishes")
-        elif (before >> 23 & 255) > (self.acc >> 23 & 255):
+        elif (lost := (before >> 23 & 255) - (self.acc >> 23 & 255)) > 0:
             hit("cancels a binade or more")
+            if lost in LOST:
+                hit(f"{lost} binades cancel")
 
 
 def drive_float_mac(stream: Stream, rng: random.Random) -> None:
@@ -145,6 +177,8 @@ def drive_float_mac(stream: Stream, rng: random.Random) -> None:
             drive.cycle(en=en, clear=clear, rst=rst)
     for _ in range(max(50, stream.instance.effort.random // 10)):
         _cancelled(drive)
+    for _ in range(2):
+        _normalised(drive)
     for _ in range(4 * stream.instance.effort.random):
         en, clear, rst = (int(rng.random() < p) for p in (0.8, 0.05, 0.01))
         drive.cycle(en=en, clear=clear, rst=rst)
@@ -186,45 +220,32 @@ def _cancelled(drive: _Driver) -> None:
     drive.cycle(1, 1)
 
 
-def many_floats(one: Instance, most: int = MOST) -> Drawn:
-    """Random operands, some of each class; every eighth product takes the one before away."""
-    fmt = get_float(get_unit("float_mac").subject_of(one.spec, one.options))
-    rng = np.random.default_rng(0)
-    en, clear, rst = strobes(rng, most, one.latency)
-    w, a = (_operands(fmt, rng, en.shape) for _ in "wa")
-    again = rng.random(en.shape) < 1 / 8
-    again[:, 0] = False
-    w = np.where(again, np.roll(w, 1, axis=1) ^ 1 << (fmt.width - 1), w)
-    a = np.where(again, np.roll(a, 1, axis=1), a)
-    due = np.zeros((*en.shape, 1), np.int64)
-    acc = np.zeros(len(en), np.int64)
-    for k in range(en.shape[1]):
-        total = ndarray.multiply_add(np.where(clear[:, k], 0, acc), w[:, k], a[:, k], fmt)
-        acc = np.where(rst[:, k], 0, np.where(en[:, k], total, acc))
-        due[:, k, 0] = acc
-
-    def golden(stream: int) -> list[list[int]]:
-        acc, found = 0, []
-        columns = (x[stream].tolist() for x in (w, a, en, clear, rst))
-        for w_code, a_code, enters, clears, resets in zip(*columns, strict=True):
-            if resets:
-                acc = 0
-            elif enters:
-                acc = multiply_add(0 if clears else acc, w_code, a_code, fmt)
-            found.append([acc])
-        return found
-
-    ports = {"w": w, "a": a, "en": en, "clear": clear, "rst": rst}
-    return Drawn(ports, due, en, rst, golden)
+def _normalised(drive: _Driver) -> None:
+    """Products of every two lengths of significands, and sums that lose every number of bits."""
+    fmt, rng = drive.fmt, drive.rng
+    minus = 1 << (fmt.width - 1)
+    for pair in drive.subnormals():
+        w, a = map(drive.of_bits, pair)
+        drive.cycle(w, a, clear=1)
+        drive.cycle(w ^ minus, a ^ rng.getrandbits(2))  # nearly the same, taken away
+        drive.cycle(*map(drive.of_bits, pair))
+    for k in LOST:
+        for rest in (0, 1, rng.getrandbits(fmt.fraction_bits)):
+            # 1 + what is k binades below it, the product of two powers of two and a rest; less 1
+            high, low = fmt.bias - k // 2, fmt.bias - (k - k // 2)
+            one, sign = fmt.bias << fmt.fraction_bits, rng.choice((0, minus))
+            drive.cycle(one ^ sign, one, clear=1)
+            drive.cycle(sign ^ (high << fmt.fraction_bits | rest), low << fmt.fraction_bits)
+            drive.cycle(one ^ sign ^ minus, one)
+    for bit in range(FLOAT32.fraction_bits) if drive.can_vanish else ():
+        # a power of two below float32's normal numbers, as a product and as what is left of a sum
+        exponent = 2 * fmt.bias + 1 - FLOAT32.bias - FLOAT32.fraction_bits + bit
+        high, low = ((exponent + k) // 2 << fmt.fraction_bits for k in (0, 1))
+        for sign in (0, minus):
+            drive.cycle(high ^ sign, low, clear=1)
+            drive.cycle(high ^ sign, low | rng.getrandbits(3))
+            drive.cycle(high ^ sign ^ minus, low)
 
 
-def _operands(
-    fmt: FloatFormat, rng: np.random.Generator, shape: tuple[int, int]
-) -> NDArray[np.int64]:
-    """Codes as of `_Driver.operand`; and of every sixteenth, one of its class's ends."""
-    codes = rng.integers(0, 2**fmt.width, shape)
-    exponents = fmt.bias + rng.integers(-5, 5, shape)
-    near = codes & ~(fmt.max_exponent << fmt.fraction_bits) | exponents << fmt.fraction_bits
-    codes = np.where(rng.random(shape) < 0.7, near, codes)
-    ends = [code for members in classes(fmt).values() for code in members]
-    return np.where(rng.random(shape) < 1 / 16, rng.choice(ends, shape), codes)
+def _significands(i: int, j: int) -> str:
+    return f"a significand of {i} bits by one of {j}"

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.bench import Effort, Instance
-from macsmith.experiments.verify.floats import drive_float_mac, many_floats
+from macsmith.experiments.verify.floats import drive_float_mac
+from macsmith.experiments.verify.floats_many import many_floats
 from macsmith.experiments.verify.many import MOST, Drawn, in_parts, many_sums
 from macsmith.experiments.verify.requantizing import drive_requantizer, many_requantized
 from macsmith.experiments.verify.results import Checked

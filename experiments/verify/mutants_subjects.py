@@ -14,7 +14,7 @@ from macsmith.hw.netlist import Netlist
 from macsmith.sim.formats import Format
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["SUBJECTS", "Mutant", "Subject", "swapped"]
+__all__ = ["MORE", "SUBJECTS", "Mutant", "Subject", "swapped"]
 
 #: Long enough for corners, all pairs of codes, stalls and resets; the random run is cut short.
 _EFFORT = replace(FULL, random=1000)
@@ -68,6 +68,15 @@ SUBJECTS = (
     Subject("dot", replace(_WRAP, lanes=2), "fused-digits"),
     Subject("shared", _WRAP, "fused-picked", (("outputs", 2),)),
     Subject("requantizer", MacSpec("int4", "int4", 9)),
+    Subject("requantizer", MacSpec("int4", "int4", 9), options=(("pipeline", 2),)),
+    Subject("array", _WRAP, "fused-digits", (("rows", 2), ("cols", 2))),
+)
+#: Subjects only by their unit's name: not every fault of theirs that shows in no state which can be
+#: reached is proven harmless.
+MORE = (
+    Subject("gemm", _WRAP, options=(("rows", 2), ("cols", 2))),
+    Subject("array", _CLAMP, options=(("rows", 2), ("cols", 2), ("dataflow", "weight"))),
+    Subject("float_mac", _WRAP, options=(("fmt", "bf16"),)),
 )
 
 

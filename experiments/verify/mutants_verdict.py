@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from amaranth.lib import wiring
 
+from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.mutants_subjects import Mutant
 from macsmith.experiments.verify.proof import decide, pose
 from macsmith.experiments.verify.proof_machine import same_machine
@@ -31,8 +32,12 @@ def judge(
     ``component`` is the unit itself.
     """
     what = mutant.subject.unit, mutant.subject.style, mutant.name, 0
+    handshake = get_unit(mutant.subject.unit).handshake
     line = ""
-    for make in (lambda: same_machine(whole, faulty), lambda: pose(plain, faulty, component)):
+    for make in (
+        lambda: same_machine(whole, faulty),
+        lambda: pose(plain, faulty, component, handshake=handshake),
+    ):
         try:
             problem = make()
         except ValueError as error:

@@ -17,11 +17,13 @@ from macsmith.sim.requantize import RequantizeSpec, requantize
 __all__ = ["drive_requantizer", "many_requantized"]
 
 OUTCOMES = ("clamped above", "clamped below", "greatest", "least", "0", "in between")
+RESETS = 61  # operands from one reset to the next
 REMAINDERS = ("exact", "tie of a positive number", "tie of a negative number", "below", "above")
 
 
 def drive_requantizer(stream: Stream, rng: random.Random) -> None:
-    """Corners of all operands crossed, ties at every shift, then random values of every size."""
+    """Corners of all operands crossed, ties at every shift, then random values of every size;
+    resets in between, where there are registers."""
     one = stream.instance
     numbers = get_unit("requantizer").subject_of(one.spec, one.options)
     shifts = range(numbers.max_shift + 1)
@@ -31,8 +33,11 @@ def drive_requantizer(stream: Stream, rng: random.Random) -> None:
         *(f"shift {shift}" for shift in shifts),
         *(f"tie at shift {shift}" for shift in shifts if _can_tie(numbers, shift)),
         *(f"{name} {end}" for name in _ends(numbers) for end in ("least", "greatest")),
+        *(["reset"] if one.latency else []),
     ])
-    for values in _cases(numbers, rng, one.effort.random):
+    for k, values in enumerate(_cases(numbers, rng, one.effort.random)):
+        if one.latency and k % RESETS == 0:
+            _drive(stream, numbers, rst=1, **values)
         _drive(stream, numbers, **values)
     for _ in range(one.latency + 4):  # until the last value shows, with any pipeline
         _drive(stream, numbers, **dict.fromkeys(_ends(numbers), 0))
@@ -67,8 +72,29 @@ def _cases(numbers: RequantizeSpec, rng: random.Random, count: int):
         yield _random(numbers, rng) | {"shift": shift}
         for _ in range(16 if _can_tie(numbers, shift) else 0):
             yield from _ties(numbers, rng, shift)
+    for bit in range(numbers.acc_width + numbers.multiplier_width - 1):
+        yield from _single_bit(numbers, rng, bit)
     for _ in range(4 * count):
         yield _random(numbers, rng)
+
+
+def _single_bit(numbers: RequantizeSpec, rng: random.Random, bit: int):
+    """Results 2**bit of either sign, that bit alone, a tie above it and below: each that may ask
+    for a clamp. Where a multiplier is too short for it, the product alone has that bit."""
+    ends = _ends(numbers)
+    near = min(2, numbers.out_range[1])
+    for sign, off, _ in itertools.product((1, -1), (-1, 0, 1), range(2)):
+        least = max(0, bit + 1 - (numbers.multiplier_width - 1))
+        i = rng.randint(min(least, numbers.acc_width - 1), numbers.acc_width - 1)
+        power = min(bit + 1, numbers.multiplier_width - 1)
+        acc = max(ends["acc"][0], min(sign << i, ends["acc"][1]))
+        yield {
+            "acc": acc,
+            "correction": 0,
+            "multiplier": max(0, min((1 << power) + off, ends["multiplier"][1])),
+            "shift": min(i + 1, numbers.max_shift) if power == bit + 1 else 0,
+            "zero_point": rng.randint(-near, near),
+        }
 
 
 def _ties(numbers: RequantizeSpec, rng: random.Random, shift: int):
@@ -155,14 +181,19 @@ def _randoms(
     return values
 
 
-def _drive(stream: Stream, numbers: RequantizeSpec, **v: int) -> None:
-    y = requantize(
+def _drive(stream: Stream, numbers: RequantizeSpec, *, rst: int = 0, **v: int) -> None:
+    """A cycle; a reset empties the pipeline, which then shows 0."""
+    y = 0 if rst else requantize(
         v["acc"], v["multiplier"], v["shift"], v["zero_point"], numbers,
         correction=v.get("correction", 0),
     )  # fmt: skip
     masked = {name: value & (2 ** stream.instance.widths[name] - 1) for name, value in v.items()
               if name in stream.instance.widths}  # fmt: skip
-    stream.add(stream.instance.pack_results(y=y), rst=0, **masked)
+    entered, reset = not rst, bool(rst)
+    stream.add(stream.instance.pack_results(y=y), entered=entered, reset=reset, rst=rst, **masked)
+    if rst:
+        stream.cover.hit("reset")
+        return
     _cover(stream.cover, numbers, v, y)
 
 
