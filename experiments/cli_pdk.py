@@ -5,7 +5,12 @@ from macsmith.experiments.cli_app import App, Commands, Json, app
 
 __all__ = ["pdk"]
 
-pdk = App(cls=Commands, help="Technology libraries: which are here.", rich_markup_mode=None)
+pdk = App(
+    cls=Commands,
+    help="Technology libraries: which are here.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 app.add_typer(pdk, name="pdk")
 
 

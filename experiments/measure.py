@@ -88,7 +88,7 @@ class Measurement:
                 + ("met" if s.met else "NOT MET: this area does not count at this clock")
             )
         if e:
-            glitches = "" if e.glitch_pj is None else f", of it {e.glitch_pj:.5f} glitches"
+            glitches = "" if e.glitch_pj is None else f"; {e.glitch_pj:.5f} of all by glitches"
             lines += [
                 f"energy  {e.dynamic_pj:.5f} pJ per product ({e.internal_pj:.5f} internal, "
                 f"{e.switching_pj:.5f} switching{glitches}), "
@@ -137,6 +137,8 @@ def measure(
     )
     gates = kind.gates
     if synthesis.netlist is None or gates is None:  # no mapped gates, or a unit with a handshake
+        if glitches:
+            raise ValueError(f"no energy of {unit} here, and so none with glitches")
         return Measurement(unit, style, spec, synthesis, None, "", 0, 0, component_options)
     if isinstance(operands, str):
         operands = get(operands, spec)
