@@ -211,10 +211,10 @@ def _shares(cell: Cell, pins: tuple[str, ...], seen: np.ndarray) -> list[tuple]:
         caused = [arc for arc in pin.power if arc.related in edges and arc not in own]
         if not caused:
             continue
-        candidates = np.stack([moved[arc.related] for arc in caused])
+        candidates = possible = np.stack([moved[arc.related] for arc in caused])
         for env in (before, after):  # the last word is "after"
             held = [True if arc.when is None else arc.when.evaluate(env) for arc in caused]
-            holding = candidates & np.stack([np.broadcast_to(h, len(seen)) for h in held])
+            holding = possible & np.stack([np.broadcast_to(h, len(seen)) for h in held])
             candidates = np.where(holding.any(axis=0), holding, candidates)
         share = candidates / np.maximum(candidates.sum(axis=0), 1)
         for arc, part in zip(caused, share, strict=True):
