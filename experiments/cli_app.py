@@ -12,16 +12,16 @@ from typer.core import TyperCommand, TyperGroup
 from macsmith.sim.names import suggestion
 
 __all__ = [
-    "AccWidth", "ActivationsOption", "Json", "Lanes", "Liberty", "Overflow", "Style", "Unit",
-    "UnitOptions", "WeightsOption", "app", "refuse", "refuse_with_all", "require_with",
-    "unit_options",
+    "AccWidth", "ActivationsOption", "App", "Commands", "Json", "Lanes", "Liberty", "Overflow",
+    "Style", "Unit", "UnitOptions", "WeightsOption", "app", "refuse", "refuse_with_all",
+    "require_with", "unit_options",
 ]  # fmt: skip
 
 
 #: From a format to what it costs, as a newcomer meets them.
 ORDER = (
     "formats", "verilog", "datasheet", "verify", "prove", "mutants", "synth", "styles", "codemap",
-    "quantize", "eval", "reproduce", "doctor",
+    "quantize", "eval", "reproduce", "pdk", "doctor",
 )  # fmt: skip
 
 

@@ -208,8 +208,11 @@ def synth(
         float | None, typer.Option(help="clock period; else the library's usual one")
     ] = None,
     operands: Annotated[
-        str, typer.Option(help="of the energy: layer (of the embedded model) or uniform")
+        str, typer.Option(help="of the energy: layer (of the embedded model), uniform, or a file")
     ] = "layer",
+    glitches: Annotated[
+        bool, typer.Option("--glitches", help="energy with cells that take time")
+    ] = False,
     booth: Annotated[bool, typer.Option("--booth", help="products as Booth multipliers")] = False,
     adders: Annotated[
         str, typer.Option(help="gates, cells (full- and half-adder cells) or ripple (rows of them)")
@@ -224,7 +227,7 @@ def synth(
     with console.working(f"{unit} {spec.weights.name} x {spec.activations.name}"):
         row = measure(
             unit, spec, style, pdk=pdk, liberty=liberty, clock_ps=clock_ps,
-            operands=operands, booth=booth, adders=adders, options=options,
+            operands=operands, booth=booth, adders=adders, glitches=glitches, options=options,
         )  # fmt: skip
     console.report(row, json)
     if row.netlist_equal is False:

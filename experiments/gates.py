@@ -78,6 +78,7 @@ def _groups(operands: Operands, lanes: int) -> tuple[NDArray[np.int64], NDArray[
 
     Sums begin at the same places in every stream, and the last group of one may be short.
     """
+    _require_aligned(operands)
     starts = np.flatnonzero(operands.clear[0])
     ends = np.append(starts[1:], operands.clear.shape[1])
     places, missing = [], []
@@ -86,6 +87,11 @@ def _groups(operands: Operands, lanes: int) -> tuple[NDArray[np.int64], NDArray[
         places.append(np.minimum(at, last - 1))
         missing.append(at >= last)
     return np.concatenate(places).reshape(-1, lanes), np.concatenate(missing).reshape(-1, lanes)
+
+
+def _require_aligned(operands: Operands) -> None:
+    if (operands.clear != operands.clear[0]).any():
+        raise ValueError("the sums of all streams must begin in the same cycles")
 
 
 def _grouped(operands: Operands, dot: Any) -> dict[str, NDArray]:
@@ -112,8 +118,7 @@ def _group_sums(operands: Operands, dot: Any) -> NDArray[np.int64]:
 
 def _neighbours(operands: Operands, unit: Any) -> list[Operands]:
     """The operands of each output: the activations of a stream, the weights of those after it."""
-    if (operands.clear != operands.clear[0]).any():
-        raise ValueError("the sums of all streams must begin in the same cycles")
+    _require_aligned(operands)
     rolled = []
     for n in range(unit.outputs):
         z = None if operands.z is None else np.roll(operands.z, -n, axis=0)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from macsmith.experiments.claims import PREFERRED
-from macsmith.experiments.operands import KINDS, Operands, get
+from macsmith.experiments.operands import Operands, get, require_known
 from macsmith.experiments.store import provenance
 from macsmith.experiments.units import get_unit
 from macsmith.hw import pdk as pdks
@@ -88,10 +88,11 @@ class Measurement:
                 + ("met" if s.met else "NOT MET: this area does not count at this clock")
             )
         if e:
+            glitches = "" if e.glitch_pj is None else f"; {e.glitch_pj:.5f} of all by glitches"
             lines += [
                 f"energy  {e.dynamic_pj:.5f} pJ per product ({e.internal_pj:.5f} internal, "
-                f"{e.switching_pj:.5f} switching), leakage {e.leakage_pj:.7f} pJ per period, "
-                f"{e.power_mw:.4f} mW",
+                f"{e.switching_pj:.5f} switching{glitches}), "
+                f"leakage {e.leakage_pj:.7f} pJ per period, {e.power_mw:.4f} mW",
                 f"        over {e.products:,} products: {self.operands}",
             ]
         if self.compared:
@@ -112,22 +113,23 @@ def measure(
     operands: str | Operands = "layer",
     booth: bool = False,
     adders: str = "gates",
+    glitches: bool = False,
     options: Mapping[str, Any] | None = None,
 ) -> Measurement:
     """Synthesise, time, simulate and check one unit.
 
     ``pdk`` is a library's name, ``liberty`` files; without either the first of PREFERRED that is
     here, and without any library generic gates. ``clock_ps`` defaults to the library's usual one.
-    ``operands`` is one of `operands.KINDS`, or the streams themselves. ``booth`` has Yosys make
-    products Booth multipliers, and ``adders`` says what adders become (`hw.recipes.ADDERS`).
-    ``options`` are the unit's own, without the style. ValueError on bad
-    input.
+    ``operands`` is one of `operands.KINDS`, a file's name, or the streams themselves. ``booth`` has
+    Yosys make products Booth multipliers, and ``adders`` says what adders become
+    (`hw.recipes.ADDERS`). With ``glitches`` cells take time in the simulation. ``options`` are the
+    unit's own, without the style. ValueError on bad input.
     """
     kind = get_unit(unit)
     component_options = kind.complete({**(options or {}), "style": style})
     component = kind.make(spec, **component_options)
-    if isinstance(operands, str) and operands not in KINDS:
-        raise ValueError(f"operands must be one of {', '.join(KINDS)}, not {operands!r}")
+    if isinstance(operands, str):
+        require_known(operands)
     technology = choose_library(pdk, liberty)
     clock_ps = clock_of(technology, clock_ps)
     synthesis = synthesize(
@@ -135,6 +137,8 @@ def measure(
     )
     gates = kind.gates
     if synthesis.netlist is None or gates is None:  # no mapped gates, or a unit with a handshake
+        if glitches:
+            raise ValueError(f"no energy of {unit} here, and so none with glitches")
         return Measurement(unit, style, spec, synthesis, None, "", 0, 0, component_options)
     if isinstance(operands, str):
         operands = get(operands, spec)
@@ -143,8 +147,9 @@ def measure(
     parts = gates.parts(component)
     products = operands.products * (parts or 1)
     spent = energy(
-        synthesis, stimulus, products=products, parts={gates.result: parts} if parts else {}
-    )
+        synthesis, stimulus, products=products,
+        parts={gates.result: parts} if parts else {}, glitches=glitches,
+    )  # fmt: skip
     shown = spent.activity.outputs[gates.result][:, component.latency :]
     different = int((shown != expected).sum())
     return Measurement(

@@ -8,6 +8,7 @@ documentation, so energy and equality are measured on what the unit is for.
 import itertools
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,10 @@ from macsmith.sim import golden
 from macsmith.sim.codec import code_dtype
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["KINDS", "LAYER", "MODEL", "Operands", "from_layer", "get", "layer_codes", "uniform"]
+__all__ = [
+    "KINDS", "LAYER", "MODEL", "Operands", "from_layer", "get", "layer_codes", "require_known",
+    "uniform",
+]  # fmt: skip
 
 KINDS = ("layer", "uniform")
 MODEL = "opt-mini"
@@ -64,10 +68,21 @@ class Operands:
         return out
 
 
+def require_known(kind: str) -> None:
+    """ValueError unless operands are a name of KINDS or could be a file's."""
+    if kind not in KINDS and not Path(kind).suffix:
+        raise ValueError(
+            f"operands must be one of {', '.join(KINDS)}, or a .npz or .csv file, not {kind!r}"
+        )
+
+
 def get(kind: str, spec: MacSpec, seed: int = 0) -> Operands:
-    """Operands by name, one of KINDS; ValueError otherwise."""
+    """Operands by name, one of KINDS, or from a file (`operands_file`); ValueError otherwise."""
+    require_known(kind)
     if kind not in KINDS:
-        raise ValueError(f"operands must be one of {', '.join(KINDS)}, not {kind!r}")
+        from macsmith.experiments.operands_file import from_file
+
+        return from_file(kind, spec)
     return from_layer(spec, seed) if kind == "layer" else uniform(spec, seed)
 
 

@@ -1,9 +1,11 @@
 """Bit-parallel simulation of a mapped netlist: what it computes, and what moves in it.
 
-64 independent streams run at once, one per bit of a word. The model has no delays: in each cycle
-every net takes its final value at once, so hazards (glitches) are not seen. A cycle k: the operands
-of cycle k settle, the outputs of cycle k are read, the clock falls, the clock rises and the
-flip-flops take what they see. So a unit of latency 1 shows the product of cycle k in cycle k + 1.
+64 independent streams run at once, one per bit of a word. Without delays every net takes its final
+value at once in each cycle, and hazards (glitches) are not seen. With them each cell's output
+follows its inputs so much later, and what is shorter than that delay does not pass (inertial
+delays); the clock and what gates it have none. A cycle k: the operands of cycle k settle, the
+outputs of cycle k are read, the clock falls, the clock rises and the flip-flops take what they see.
+So a unit of latency 1 shows the product of cycle k in cycle k + 1.
 
 Flip-flops start at zero and the unit is reset before the first cycle: two cycles, not counted, with
 the port `rst` high (if it has one) and all other inputs zero. `rst` is low afterwards unless the
@@ -17,7 +19,8 @@ import numpy as np
 
 from macsmith.hw.boolean import Expr
 from macsmith.hw.clocking import clock_tree
-from macsmith.hw.gatesim_kernels import AND, NOT, OR, XOR, simulate
+from macsmith.hw.gatesim_kernels import simulate
+from macsmith.hw.gatesim_waves import AND, NOT, OR, XOR
 from macsmith.hw.gatesim_words import check, outputs_of, pack
 from macsmith.hw.liberty import Library
 from macsmith.hw.netlist import CONST0, CONST1, Netlist
@@ -57,6 +60,8 @@ def run(
     clock: str = "clk",
     parts: Mapping[str, int] | None = None,
     counting: bool = True,
+    delays: np.ndarray | None = None,
+    arrival: int = 0,
 ) -> Activity:
     """Simulate `netlist`; `stimulus` maps input ports to unsigned codes, [cycles], [streams,
     cycles], or, for a port of several equal parts, [streams, cycles, parts], the lowest part first;
@@ -64,11 +69,17 @@ def run(
     where it is of more than one or wider than 63 bits. Without `counting` there are the outputs
     alone, several times faster: `toggles` is of no net, and `events` are 0.
 
+    `delays` is integer, [nets]: how much later than its cell's function each net is, in any unit
+    (`hw.delays` has them in fs); operands come `arrival` of it after the clock's edge.
+
     ValueError: a port missing, unknown or of another shape, a code that does not fit its port, a
-    cell whose function is not known, an input of a cell that is not connected.
+    cell whose function is not known, an input of a cell that is not connected; with delays, a
+    clear or preset in use.
     """
     codes, streams, cycles = check(netlist, stimulus, clock)
     model = _Model(netlist, library, clock, counting)
+    if delays is not None:
+        model.delay(np.asarray(delays, np.int64), arrival)
     ports = [name for name in netlist.inputs if name not in model.clock_ports]
     toggles = np.zeros((len(netlist.net_names) if counting else 0, 2), np.int64)
     histogram = np.zeros(model.histogram_size, np.int64)
@@ -139,11 +150,21 @@ class _Model:
         self.fall = [(OR, net, CONST0, CONST0) for net in port] + clocked + clock_pins
         self.rise = [(OR, net, CONST1, CONST1) for net in port] + clocked + clock_pins
         self.falling = bool(tree.falling)
+        self.delays, self.arrival = np.zeros(0, np.int64), 0
         self.rounds = sum(ff[1:3] != (CONST0, CONST0) for ff in self.flip)
         self.layout(cells, states, tree.flip_flops + tree.instances, set(tree.instances))
         if not counting:
             self.clock_nets = []
             self.clock_cells = self.settle_cells = np.zeros(0, np.int64)
+
+    def delay(self, delays: np.ndarray, arrival: int) -> None:
+        """Let cycles take time."""
+        if self.rounds:
+            raise ValueError(f"{self.netlist.name}: with delays no clear or preset may be in use")
+        targets = np.array([target for _, target, *_ in self.settle], np.int64)
+        inner = targets >= len(delays)
+        self.delays = np.where(inner, -1, delays[np.where(inner, 0, targets)])
+        self.arrival = arrival
 
     def layout(self, cells, states, clock_cells, clock_only) -> None:
         """Which signals each cell's histogram looks at."""
@@ -230,6 +251,8 @@ class _Model:
             self.hist_start,
             self.settle_cells,
             self.clock_cells,
+            self.delays,
+            self.arrival,
             responses,
             toggles,
             histogram,

@@ -1,15 +1,18 @@
 """The jitted part of `hw.gatesim`: one loop over cycles, 64 streams in the bits of a word.
 
-All jitted code is in this file, because numba's cache does not notice edits elsewhere.
+What it calls is in `gatesim_counts` and `gatesim_waves`. numba's cache does not notice edits there:
+after one, touch this file.
 """
 
 import numba
 import numpy as np
 
-__all__ = ["AND", "NOT", "OR", "XOR", "simulate"]
+from macsmith.hw.gatesim_counts import count_cells, count_net
+from macsmith.hw.gatesim_waves import apply, count_events, settle_waves
 
-AND, OR, XOR, NOT = 0, 1, 2, 3
-_MINTERMS = 16  # up to three pins: 64 pairs of states cost less than 64 streams
+__all__ = ["simulate"]
+
+_EVENTS = 2**12  # room for so many to begin with
 
 
 @numba.njit(cache=True)
@@ -17,7 +20,7 @@ def simulate(
     values, lanes, stimulus, input_nets, output_nets,
     settle, clock_fall, clock_rise, clock_nets, rounds,
     next_state, clear, preset, state, clocked_on, falling,
-    pin_start, pins, hist_start, settle_cells, clock_cells,
+    pin_start, pins, hist_start, settle_cells, clock_cells, delays, arrival,
     responses, toggles, histogram,
 ):  # fmt: skip
     """Simulate len(stimulus) cycles; `values` holds the state before and after.
@@ -42,25 +45,43 @@ def simulate(
     pins         int32             per cell its inputs, then its state
     hist_start   int64 [cells]     where each cell's part of `histogram` begins
     settle_cells, clock_cells      int64: cells looked at when operands settle, at clock edges
+    delays       int64             of each line of `settle` (see `settle_waves`); none: at once
+    arrival      int64             when operands come, after the clock's edge
     responses    uint64 [cycles, outputs]  out
     toggles      int64 [nets, 2]   out, added to: rising and falling edges of each net
     histogram    int64             out, added to: per cell, by (pins before, pins after), how often
     """
     settled = values.copy()
     before = values.copy()
+    timed = delays.shape[0] > 0
+    after = values.copy()
+    first, count = np.zeros(values.shape[0], np.int64), np.zeros(values.shape[0], np.int64)
+    room = _EVENTS + input_nets.shape[0]
+    times, words = np.empty(room, np.int64), np.empty(room, np.uint64)
     for cycle in range(stimulus.shape[0]):
         for i in range(input_nets.shape[0]):
             values[input_nets[i]] = stimulus[cycle, i]
-        _run(settle, values)
-        for _ in range(rounds):
-            if not _force(values, clear, preset, state):
-                break
+        if timed:
+            times, words = settle_waves(
+                settled, values, input_nets, arrival, settle, delays, first, count, times, words
+            )
+            count_events(
+                settled, lanes, first, count, times, words, toggles,
+                settle_cells, pin_start, pins, hist_start, histogram, before, after,
+            )  # fmt: skip
+        else:
             _run(settle, values)
+            for _ in range(rounds):
+                if not _force(values, clear, preset, state):
+                    break
+                _run(settle, values)
+            for net in range(toggles.shape[0]):
+                count_net(settled, values, lanes, net, toggles)
+            count_cells(
+                settled, values, lanes, settle_cells, pin_start, pins, hist_start, histogram
+            )
         for i in range(output_nets.shape[0]):
             responses[cycle, i] = values[output_nets[i]]
-        for net in range(toggles.shape[0]):
-            _count_net(settled, values, lanes, net, toggles)
-        _count_cells(settled, values, lanes, settle_cells, pin_start, pins, hist_start, histogram)
         settled[:] = values
 
         before[:] = values
@@ -71,16 +92,16 @@ def simulate(
             _run(settle, values)
             _run(clock_fall, values)
         for i in range(clock_nets.shape[0]):
-            _count_net(before, values, lanes, clock_nets[i], toggles)
-        _count_cells(before, values, lanes, clock_cells, pin_start, pins, hist_start, histogram)
+            count_net(before, values, lanes, clock_nets[i], toggles)
+        count_cells(before, values, lanes, clock_cells, pin_start, pins, hist_start, histogram)
 
         before[:] = values
         _run(clock_rise, values)
         _take(before, values, next_state, state, clocked_on)
         _force(values, clear, preset, state)
         for i in range(clock_nets.shape[0]):
-            _count_net(before, values, lanes, clock_nets[i], toggles)
-        _count_cells(before, values, lanes, clock_cells, pin_start, pins, hist_start, histogram)
+            count_net(before, values, lanes, clock_nets[i], toggles)
+        count_cells(before, values, lanes, clock_cells, pin_start, pins, hist_start, histogram)
         for i in range(state.shape[0]):  # their outputs move when the next operands settle
             settled[state[i]] = values[state[i]]
         for i in range(clock_nets.shape[0]):  # behind a gate they may not be what they were
@@ -90,15 +111,8 @@ def simulate(
 @numba.njit(cache=True)
 def _run(program, values):
     for i in range(program.shape[0]):
-        op, a, b = program[i, 0], values[program[i, 2]], values[program[i, 3]]
-        if op == AND:
-            values[program[i, 1]] = a & b
-        elif op == OR:
-            values[program[i, 1]] = a | b
-        elif op == XOR:
-            values[program[i, 1]] = a ^ b
-        else:
-            values[program[i, 1]] = ~a
+        a, b = values[program[i, 2]], values[program[i, 3]]
+        values[program[i, 1]] = apply(program[i, 0], a, b)
 
 
 @numba.njit(cache=True)
@@ -119,73 +133,3 @@ def _force(values, clear, preset, state):
         values[state[i]] = new
         changed |= new != old
     return changed
-
-
-@numba.njit(cache=True)
-def _count_cells(before, values, lanes, cells, pin_start, pins, hist_start, histogram):
-    """Add the events of `cells`: cells with few pins by states, all streams at once; the others
-    stream by stream."""
-    old, new = np.empty(_MINTERMS, np.uint64), np.empty(_MINTERMS, np.uint64)
-    for k in range(cells.shape[0]):
-        cell = cells[k]
-        first, end = pin_start[cell], pin_start[cell + 1]
-        moved = np.uint64(0)
-        for p in range(first, end):
-            moved |= before[pins[p]] ^ values[pins[p]]
-        moved &= lanes
-        if moved == 0:
-            continue
-        states = 1 << (end - first)
-        start = hist_start[cell]
-        if states <= _MINTERMS:
-            _minterms(before, pins, first, end, moved, old)
-            _minterms(values, pins, first, end, moved, new)
-            for i in range(states):
-                if old[i] != 0:
-                    for j in range(states):
-                        histogram[start + i * states + j] += _ones(old[i] & new[j])
-        else:
-            _count_lanes(before, values, moved, pins, first, end, start, histogram)
-
-
-@numba.njit(cache=True)
-def _minterms(values, pins, first, end, lanes, out):
-    """out[i] = in which of `lanes` the pins are in state i, the first pin the highest bit."""
-    out[0] = lanes
-    states = 1
-    for p in range(first, end):
-        word = values[pins[p]]
-        for i in range(states - 1, -1, -1):
-            out[2 * i + 1] = out[i] & word
-            out[2 * i] = out[i] & ~word
-        states *= 2
-
-
-@numba.njit(cache=True)
-def _count_lanes(before, values, moved, pins, first, end, start, histogram):
-    while moved != 0:
-        lane = moved & (~moved + np.uint64(1))
-        moved ^= lane
-        old, new = np.int64(0), np.int64(0)
-        for p in range(first, end):
-            old = old << 1 | np.int64((before[pins[p]] & lane) != 0)
-            new = new << 1 | np.int64((values[pins[p]] & lane) != 0)
-        histogram[start + (old << (end - first) | new)] += 1
-
-
-@numba.njit(cache=True)
-def _count_net(before, values, lanes, net, toggles):
-    changed = (before[net] ^ values[net]) & lanes
-    if changed != 0:
-        toggles[net, 0] += _ones(changed & values[net])
-        toggles[net, 1] += _ones(changed & before[net])
-
-
-@numba.njit(cache=True)
-def _ones(word):
-    """How many bits of a 64-bit word are set."""
-    word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    pairs = np.uint64(0x3333333333333333)
-    word = (word & pairs) + ((word >> np.uint64(2)) & pairs)
-    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return np.int64((word * np.uint64(0x0101010101010101)) >> np.uint64(56))

@@ -173,6 +173,8 @@ def to_verilog(netlist: Netlist) -> str:
     for name, port in netlist.ports.items():
         width = f"[{len(port.bits) - 1}:0] " if len(port.bits) > 1 else ""
         lines.append(f"  {port.direction} {width}{name};")
+    # inputs first: a net that is an input and an output takes its name from what drives it
+    for name, port in (*netlist.inputs.items(), *netlist.outputs.items()):
         for bit, net in _named_bits(name, port):
             if net in wire and port.direction == "output":
                 assigns.append(f"  assign {bit} = {wire[net]};")

@@ -15,7 +15,9 @@ Conventions, for every edge of every net and pin that the simulation (`hw.gatesi
 * clock: both edges of every cycle, for every flip-flop, are in both of the above.
 * leakage: average over states as the library gives it; power times the clock period.
 
-Activity is without delays: each net moves at most once per cycle, so glitches are not counted.
+Activity is without delays, each net moving once per cycle at most, or, with ``glitches``, with each
+cell's mean delay: then every edge of every net counts, and of a cell every edge that its function
+makes, also one too short to get out.
 """
 
 from collections.abc import Mapping
@@ -25,6 +27,7 @@ import numpy as np
 
 from macsmith.hw.cell import Cell
 from macsmith.hw.clocking import clock_tree
+from macsmith.hw.delays import FS, net_delays
 from macsmith.hw.gatesim import Activity, run
 from macsmith.hw.synth import Synthesis
 from macsmith.hw.timing import net_loads
@@ -41,10 +44,11 @@ class Energy:
     """Energy per product entered, in pJ; `dynamic_pj` = `internal_pj` + `switching_pj`.
 
     `clock_pj` is the part of it that the clock's nets and the flip-flops' clock pins take (not the
-    flip-flops' outputs). `leakage_pj` is `leakage_nw` times the clock period. `power_mw` is what
-    one product per cycle of `clock_ps` draws, leakage included. `products`, `cycles` and `streams`
-    say what was simulated. `by_cell` (internal) and `by_net` (switching) split `dynamic_pj` by
-    instance and net.
+    flip-flops' outputs). `glitch_pj` is the part of it that it has because cells take time; None
+    where that was not simulated. `leakage_pj` is `leakage_nw` times the clock period. `power_mw` is
+    what one product per cycle of `clock_ps` draws, leakage included. `products`, `cycles` and
+    `streams` say what was simulated. `by_cell` (internal) and `by_net` (switching) split
+    `dynamic_pj` by instance and net.
     """
 
     dynamic_pj: float
@@ -52,6 +56,7 @@ class Energy:
     internal_pj: float
     switching_pj: float
     clock_pj: float
+    glitch_pj: float | None
     leakage_nw: float
     power_mw: float
     toggles: float  # edges of all nets, clock included, per product
@@ -75,43 +80,52 @@ def energy(
     products: int | None = None,
     clock: str = "clk",
     parts: Mapping[str, int] | None = None,
+    glitches: bool = False,
 ) -> Energy:
     """Simulate the netlist on `stimulus` (see `hw.gatesim.run`) and add up what it draws.
 
+    With `glitches` cells take time: each its mean delay (`hw.delays`).
+
     `products` is how many products were entered over all streams; by default the cycles with `en`
     high, or all cycles where the unit has no such port. `parts` is of outputs, as there.
-    ValueError: no library, no supply voltage, no product.
+    ValueError: no library, no supply voltage, no product; with `glitches`, no delays in the
+    library.
     """
     netlist, library = synthesis.netlist, synthesis.technology
     if netlist is None or library is None:
         raise ValueError(f"{synthesis.name}: energy needs a Liberty library, got none")
-    activity = run(netlist, library, stimulus, clock, parts)
     if library.voltage is None:
         raise ValueError(
             f"library {library.name}: energy needs a supply voltage, got no nom_voltage"
         )
+    activity = still = run(netlist, library, stimulus, clock, parts)
     if products is None:
-        enabled = np.broadcast_to(stimulus.get("en", 1), (activity.streams, activity.cycles))
+        enabled = np.broadcast_to(stimulus.get("en", 1), (still.streams, still.cycles))
         products = int(enabled.sum())
     if products < 1:
-        raise ValueError(f"{synthesis.name}: no product enters in {activity.cycles} cycles")
+        raise ValueError(f"{synthesis.name}: no product enters in {still.cycles} cycles")
+    if glitches:
+        arrival = round(FS * synthesis.boundary.input_arrival_ps)
+        late = net_delays(synthesis)
+        activity = run(netlist, library, stimulus, clock, parts, delays=late, arrival=arrival)
     tree = clock_tree(netlist, library, clock)
-    loads = net_loads(netlist, library, synthesis.boundary.output_load_ff)
-    slews = np.nan_to_num(synthesis.timing.slew_ps) if synthesis.timing else np.zeros_like(loads)
     scale = _FJ_TO_PJ / products
-    switching = activity.toggles * loads.mean(axis=1, keepdims=True) * (library.voltage**2 / 2)
-    by_net = switching.sum(axis=1) * scale
-    internal, clock_pins = _internal(synthesis, activity, loads, slews, tree.nets)
-    by_cell = internal * scale
+    by_cell, by_net, clock_pins = (
+        x * scale for x in _drawn(synthesis, activity, frozenset(tree.nets))
+    )
+    dynamic, glitch_pj = float(by_cell.sum() + by_net.sum()), None
+    if glitches:
+        quiet_cells, quiet_nets, _ = _drawn(synthesis, still, frozenset(tree.nets))
+        glitch_pj = dynamic - float(quiet_cells.sum() + quiet_nets.sum()) * scale
     leakage = sum(library.cell(cell).leakage * n for cell, n in netlist.cell_counts.items())
     leakage_pj = leakage * synthesis.clock_ps * _NW_PS_TO_PJ
-    dynamic = float(by_cell.sum() + by_net.sum())
     return Energy(
         dynamic_pj=dynamic,
         leakage_pj=leakage_pj,
         internal_pj=float(by_cell.sum()),
         switching_pj=float(by_net.sum()),
-        clock_pj=float(clock_pins.sum() * scale + by_net[sorted(tree.nets)].sum()),
+        clock_pj=float(clock_pins.sum() + by_net[sorted(tree.nets)].sum()),
+        glitch_pj=glitch_pj,
         leakage_nw=leakage,
         power_mw=(dynamic + leakage_pj) / synthesis.clock_ps * 1e3,  # pJ/ps = W
         toggles=float(activity.toggles.sum() / products),
@@ -122,6 +136,18 @@ def energy(
         by_net=dict(zip(netlist.net_names, by_net.tolist(), strict=True)),
         activity=activity,
     )
+
+
+def _drawn(
+    synthesis: Synthesis, activity: Activity, clocks: frozenset[int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Energy of the run in fJ: internal by instance, switching by net, and clock pins'."""
+    library = synthesis.technology
+    loads = net_loads(synthesis.netlist, library, synthesis.boundary.output_load_ff)
+    slews = np.nan_to_num(synthesis.timing.slew_ps) if synthesis.timing else np.zeros_like(loads)
+    switching = activity.toggles * loads.mean(axis=1, keepdims=True) * (library.voltage**2 / 2)
+    internal, clock_pins = _internal(synthesis, activity, loads, slews, clocks)
+    return internal, switching.sum(axis=1), clock_pins
 
 
 def _internal(
@@ -185,10 +211,10 @@ def _shares(cell: Cell, pins: tuple[str, ...], seen: np.ndarray) -> list[tuple]:
         caused = [arc for arc in pin.power if arc.related in edges and arc not in own]
         if not caused:
             continue
-        candidates = np.stack([moved[arc.related] for arc in caused])
+        candidates = possible = np.stack([moved[arc.related] for arc in caused])
         for env in (before, after):  # the last word is "after"
             held = [True if arc.when is None else arc.when.evaluate(env) for arc in caused]
-            holding = candidates & np.stack([np.broadcast_to(h, len(seen)) for h in held])
+            holding = possible & np.stack([np.broadcast_to(h, len(seen)) for h in held])
             candidates = np.where(holding.any(axis=0), holding, candidates)
         share = candidates / np.maximum(candidates.sum(axis=0), 1)
         for arc, part in zip(caused, share, strict=True):

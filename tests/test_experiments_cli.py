@@ -193,6 +193,24 @@ def test_doctor_knows_this_machine():
     assert all(item["detail"] for item in found.values())
 
 
+def test_libraries_are_listed(tmp_path):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "b.lib").write_text("library (b) {")
+    status, out, err = macsmith("pdk", "list", "--json", MACSMITH_PDK_PATH=str(tmp_path))
+    assert (status, err) == (0, "")
+    found = {row["name"]: row for row in json.loads(out)}
+    assert found["broken"]["problem"].startswith(str(tmp_path / "broken" / "b.lib"))
+    if "osu018" in found:
+        assert found["osu018"]["flip_flop"] == "DFFPOSX1"
+        assert found["osu018"]["full_adder"] == "FAX1"
+        assert found["osu018"]["voltage"] == 1.8
+    status, out, _ = macsmith("pdk", "list", MACSMITH_PDK_PATH=str(tmp_path))
+    assert status == 0
+    assert "broken" in out
+    status, _, err = macsmith("pdk", "lists")
+    assert (status, err) == (2, "macsmith: unknown command 'lists'; the nearest is 'list'\n")
+
+
 def test_synth_without_a_library_counts_nand2():
     status, out, err = macsmith("synth", "mac", "--weights", "int8", "--pdk", "none", "--json")
     assert (status, err) == (0, "")

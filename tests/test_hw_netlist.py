@@ -1,11 +1,12 @@
 """`hw.netlist`: from Yosys's JSON, order, Verilog."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from technology import netlist, tiny
 
-from macsmith.hw.netlist import CONST0, CONST1, from_yosys, to_verilog
+from macsmith.hw.netlist import CONST0, CONST1, Port, from_yosys, to_verilog
 
 DOCUMENT = {
     "modules": {
@@ -52,6 +53,16 @@ def test_verilog_has_every_cell_once_and_no_signed():
     assert "assign y[3] = y[0];" in text
     assert len(re.findall(r"INV u0 \(\.A\(n\d+\), \.Y\(y\[0\]\)\);", text)) == 1
     assert len(re.findall(r"NAND2 u1 \(\.A\(a\[0\]\), \.B\(a\[1\]\), \.Y\(n\d+\)\);", text)) == 1
+
+
+def test_an_input_wired_to_an_output_drives_it():
+    """Also where the output is the first port."""
+    chain = netlist("a", "z", "INV A=a Y=z")
+    wired = Port("output", (CONST1, *chain.ports["a"].bits))
+    text = to_verilog(replace(chain, ports={"y": wired, **chain.ports}))
+    assert "INV u0 (.A(a), .Y(z));" in text
+    assert "assign y[0] = 1'b1;" in text
+    assert "assign y[1] = a;" in text
 
 
 def test_a_loop_is_refused(tmp_path):

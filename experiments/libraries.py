@@ -1,0 +1,92 @@
+"""`macsmith pdk list`: the technology libraries that are here, and what they are good for."""
+
+from dataclasses import asdict, dataclass
+
+from rich.table import Table
+
+from macsmith.hw import adder_cells, pdk
+from macsmith.hw.liberty import load
+
+__all__ = ["Listed", "examine", "table"]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One library; None or "" is what it lacks, and all of it where ``problem`` says why.
+
+    Attributes
+    ----------
+    name, folder : str
+    files, cells : int
+    voltage : float or None
+        V.
+    nand2_um2 : float or None
+        The unit of a NAND2 equivalent.
+    flip_flop, full_adder, half_adder : str
+        The smallest cells that synthesis may use.
+    delays : bool
+    sha256 : dict
+        By file.
+    """
+
+    name: str
+    folder: str
+    files: int
+    cells: int = 0
+    voltage: float | None = None
+    nand2_um2: float | None = None
+    flip_flop: str = ""
+    full_adder: str = ""
+    half_adder: str = ""
+    delays: bool = False
+    sha256: dict[str, str] | None = None
+    problem: str = ""
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+
+def examine() -> list[Listed]:
+    """Every library of the search path (`hw.pdk`), loaded."""
+    return [_examine(one) for one in pdk.available()]
+
+
+def table(found: list[Listed]) -> Table:
+    """For a person."""
+    heads = "library", "cells", "V", "NAND2", "flip-flop", "full adder", "half adder", "where"
+    shown = Table(*heads)
+    for one in found:
+        if one.problem:
+            shown.add_row(one.name, *[""] * 6, one.problem)
+            continue
+        shown.add_row(
+            one.name,
+            str(one.cells),
+            "" if one.voltage is None else f"{one.voltage:g}",
+            "" if one.nand2_um2 is None else f"{one.nand2_um2:g} um2",
+            one.flip_flop + ("" if one.delays else " (no delays)"),
+            one.full_adder,
+            one.half_adder,
+            f"{one.folder} ({one.files} file{'' if one.files == 1 else 's'})",
+        )
+    return shown
+
+
+def _examine(one: pdk.Pdk) -> Listed:
+    place = {"name": one.name, "folder": str(one.files[0].parent), "files": len(one.files)}
+    try:
+        library = load(one.files, one.name, one.dont_use)
+        adders = adder_cells.find(library)
+        return Listed(
+            **place,
+            cells=len(library.names),
+            voltage=library.voltage,
+            nand2_um2=library.nand2.area,
+            flip_flop=library.flip_flop.name if library.flip_flop else "",
+            full_adder=adders.full.cell if adders else "",
+            half_adder=adders.half.cell if adders and adders.half else "",
+            delays=library.has_delays,
+            sha256=library.sha256,
+        )
+    except ValueError as error:
+        return Listed(**place, problem=str(error))
