@@ -106,8 +106,9 @@ def _measure(point: Point, technology: Pdk, file: Path) -> dict[str, Any]:
             "energy_per_mac_pj": spent,
             "problem": "",
         }  # fmt: skip
-    write_atomically(file, json_text(row))
-    return row
+    text = json_text(row)
+    write_atomically(file, text)
+    return json.loads(text)  # as a later run will read it
 
 
 def _kept(file: Path) -> dict[str, Any] | None:
