@@ -12,7 +12,8 @@ import typer
 from typer.exceptions import TyperException
 
 from macsmith.experiments import (
-    cli_pdk,  # noqa: F401  registers its commands, as the next ones do
+    cli_explore,  # noqa: F401  registers its commands, as the next ones do
+    cli_pdk,  # noqa: F401
     cli_proofs,  # noqa: F401
     cli_styles,  # noqa: F401
     cli_units,  # noqa: F401

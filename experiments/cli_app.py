@@ -21,7 +21,7 @@ __all__ = [
 #: From a format to what it costs, as a newcomer meets them.
 ORDER = (
     "formats", "verilog", "datasheet", "verify", "prove", "mutants", "synth", "styles", "codemap",
-    "quantize", "eval", "reproduce", "pdk", "doctor",
+    "explore", "quantize", "eval", "reproduce", "pdk", "doctor",
 )  # fmt: skip
 
 

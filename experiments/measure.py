@@ -109,6 +109,7 @@ def measure(
     *,
     pdk: str | None = None,
     liberty: Iterable[Path] | None = None,
+    technology: pdks.Pdk | None = None,
     clock_ps: float | None = None,
     operands: str | Operands = "layer",
     booth: bool = False,
@@ -118,19 +119,19 @@ def measure(
 ) -> Measurement:
     """Synthesise, time, simulate and check one unit.
 
-    ``pdk`` is a library's name, ``liberty`` files; without either the first of PREFERRED that is
-    here, and without any library generic gates. ``clock_ps`` defaults to the library's usual one.
-    ``operands`` is one of `operands.KINDS`, a file's name, or the streams themselves. ``booth`` has
-    Yosys make products Booth multipliers, and ``adders`` says what adders become
-    (`hw.recipes.ADDERS`). With ``glitches`` cells take time in the simulation. ``options`` are the
-    unit's own, without the style. ValueError on bad input.
+    ``pdk`` is a library's name, ``liberty`` files, ``technology`` the library itself; without any
+    of them the first of PREFERRED that is here, and without any library generic gates.
+    ``clock_ps`` defaults to the library's usual one. ``operands`` is one of `operands.KINDS`, a
+    file's name, or the streams themselves. ``booth`` has Yosys make products Booth multipliers, and
+    ``adders`` says what adders become (`hw.recipes.ADDERS`). With ``glitches`` cells take time in
+    the simulation. ``options`` are the unit's own, without the style. ValueError on bad input.
     """
     kind = get_unit(unit)
     component_options = kind.complete({**(options or {}), "style": style})
     component = kind.make(spec, **component_options)
     if isinstance(operands, str):
         require_known(operands)
-    technology = choose_library(pdk, liberty)
+    technology = technology or choose_library(pdk, liberty)
     clock_ps = clock_of(technology, clock_ps)
     synthesis = synthesize(
         component, technology, clock_ps=clock_ps, name=unit, booth=booth, adders=adders

@@ -1,0 +1,142 @@
+"""Measure the points of an exploration: in parallel, resumable, each kept as soon as it is done.
+
+Every point has a file, named by a hash of all that decides its result: the point, the library's
+content, the sources of RTL and simulation, and the versions of what synthesises. So a run that was
+stopped goes on where it was, and nothing stale is ever taken for a result.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from macsmith.experiments.explore.grid import Point
+from macsmith.experiments.store import json_text, provenance
+from macsmith.hw.export import write_atomically
+from macsmith.hw.liberty import load
+from macsmith.hw.pdk import Pdk
+
+__all__ = ["run"]
+
+_VERSIONS = ("amaranth", "pyosys", "numba", "numpy", "torch", "transformers")
+_ROOT = Path(__file__).parents[2]
+#: Folders and files whose text may change a result.
+_SOURCES = (
+    "hw", "sim", "quant", "experiments/explore/grid.py", "experiments/gates.py",
+    "experiments/measure.py", "experiments/operands.py", "experiments/units.py",
+)  # fmt: skip
+
+
+def run(
+    points: Sequence[Point],
+    technology: Pdk,
+    folder: Path,
+    *,
+    jobs: int | None = None,
+    progress: Callable[[int, int, str], None] = lambda done, total, label: None,
+) -> list[dict[str, Any]]:
+    """A row for each point, in their order; what ``folder`` has already is not measured again.
+
+    A row has the fields of the point, `macs` a cycle, `operand_bits` for one product, those of
+    `measure.Measurement`, and `area_per_mac_um2` and `energy_per_mac_pj` (leakage included). One
+    that cannot be measured has `problem` instead. ``progress`` is called after each point.
+    """
+    if not points:
+        raise ValueError("nothing to explore: there is no point")
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"jobs must be a positive number, not {jobs}")
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / f"{key}.json" for key in _keys(points, technology)]
+    rows = [_kept(file) for file in files]
+    left = [k for k, row in enumerate(rows) if row is None]
+    done = len(points) - len(left)
+    progress(done, len(points), "from before" if done else "")
+    for k, row in _measured(left, points, technology, files, jobs):
+        rows[k] = row
+        done += 1
+        progress(done, len(points), points[k].label)
+    return rows
+
+
+def _measured(
+    left: Sequence[int], points: Sequence[Point], technology: Pdk, files: Sequence[Path],
+    jobs: int | None,
+) -> Iterable[tuple[int, dict]]:  # fmt: skip
+    jobs = min(jobs or len(os.sched_getaffinity(0)), len(left))
+    if jobs <= 1:
+        yield from ((k, _measure(points[k], technology, files[k])) for k in left)
+        return
+    # Forked: formats and styles that a user's module has registered are there too.
+    with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:
+        running = {pool.submit(_measure, points[k], technology, files[k]): k for k in left}
+        try:
+            yield from ((running[one], one.result()) for one in as_completed(running))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _measure(point: Point, technology: Pdk, file: Path) -> dict[str, Any]:
+    from macsmith.experiments.measure import measure
+
+    own = {**point.as_dict(), "macs": point.macs, "operand_bits": point.operand_bits}
+    try:
+        found = measure(
+            point.unit, point.spec, point.style, technology=technology, clock_ps=point.clock_ps,
+            operands=point.operands, booth=point.booth, adders=point.adders,
+            options=point.options,
+        ).as_dict()  # fmt: skip
+    except ValueError as error:
+        row = own | {"problem": str(error)}
+    else:
+        del found["provenance"]  # once for all
+        spent = None
+        if found["dynamic_pj"] is not None:
+            spent = found["dynamic_pj"] + found["leakage_pj"] / point.macs
+        row = found | own | {
+            "acc_width": found["acc_width"],  # bits, also where they are "enough"
+            "enough": point.acc_width != found["acc_width"],
+            "operands": point.operands,
+            "source": found["operands"],
+            "area_per_mac_um2": found["area_um2"] / point.macs,
+            "energy_per_mac_pj": spent,
+            "problem": "",
+        }  # fmt: skip
+    text = json_text(row)
+    write_atomically(file, text)
+    return json.loads(text)  # as a later run will read it
+
+
+def _kept(file: Path) -> dict[str, Any] | None:
+    """A row from before; None where there is none, or it cannot be read."""
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _keys(points: Sequence[Point], technology: Pdk) -> list[str]:
+    versions = provenance()["versions"]
+    base = {
+        "library": load(technology.files, technology.name, technology.dont_use).sha256,
+        "dont_use": technology.dont_use,
+        "sources": _sources(),
+        "versions": {name: versions.get(name) for name in _VERSIONS},
+    }
+    texts = (json_text(base | {"point": point.as_dict()}) for point in points)
+    return [hashlib.sha256(text.encode()).hexdigest()[:24] for text in texts]
+
+
+@cache
+def _sources() -> str:
+    """Hash of every source file that a result may hang on."""
+    seen = hashlib.sha256()
+    for name in _SOURCES:
+        place = _ROOT / name
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            seen.update(str(path.relative_to(_ROOT)).encode() + b"\0" + path.read_bytes())
+    return seen.hexdigest()

@@ -1,0 +1,118 @@
+"""`macsmith explore`: the whole of it, from a library's name to rows, fronts and the ladder."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from macsmith.experiments.explore import campaign, findings, grid
+from macsmith.experiments.measure import choose_library, clock_of
+from macsmith.experiments.store import provenance
+
+__all__ = ["GRIDS", "Exploration", "explore"]
+
+GRIDS = {"quick": grid.QUICK, "default": grid.DEFAULT, "full": grid.FULL}
+_SHOWN = 12  # rows of a front
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """What was found in one library.
+
+    Attributes
+    ----------
+    library, grid : str
+    clock_ps : float
+        Of the ladder, and of the fronts.
+    rows : list of dict
+        See `campaign.run`.
+    ladder : list of dict
+        See `findings.ladder`.
+    """
+
+    library: str
+    grid: str
+    clock_ps: float
+    rows: list[dict[str, Any]] = field(repr=False)
+    ladder: list[dict[str, Any]] = field(repr=False)
+
+    @property
+    def fronts(self) -> dict[str, list[dict[str, Any]]]:
+        """By weight format: rows that no other one betters in area and energy per product."""
+        able = [
+            row
+            for row in self.rows
+            if row["clock_ps"] == self.clock_ps and row["operands"] == "layer"
+        ]
+        names = dict.fromkeys(row["weights"] for row in able)
+        return {n: findings.front(row for row in able if row["weights"] == n) for n in names}
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "library": self.library,
+            "grid": self.grid,
+            "clock_ps": self.clock_ps,
+            "rows": self.rows,
+            "ladder": self.ladder,
+            "provenance": provenance(),
+        }
+
+    def lines(self) -> list[str]:
+        """For a person: what does not count, the fronts, the ladder."""
+        counted = sum(map(findings.counts, self.rows))
+        lines = [
+            f"{self.library}, grid {self.grid}: {len(self.rows)} points, {counted} of them meet "
+            "their clock and compute what golden does",
+            *(f"{row['problem']}: {_name(row)}" for row in self.rows if row["problem"]),
+            "",
+            f"best at {self.clock_ps:g} ps, area and energy per product on operands of a layer",
+        ]
+        for weights, front in self.fronts.items():
+            lines += [
+                f"  {weights:9} {row[findings.AREA]:8.2f} um2 {row[findings.ENERGY]:9.5f} pJ  "
+                f"{_name(row)}"
+                for row in front[:_SHOWN]
+            ]
+        lines += ["", "INT8 over dINT4: area, energy; dINT4 over INT4: area, energy"]
+        for rung in self.ladder:
+            names = ("area_ratio", "energy_ratio", "int4_area_ratio", "int4_energy_ratio")
+            ratios = " ".join("   -" if rung[n] is None else f"{rung[n]:.2f}" for n in names)
+            lines.append(f"  {rung['name']:13} {ratios}  {rung['text']}")
+        return lines
+
+
+def explore(
+    pdk: str | None,
+    which: str = "default",
+    *,
+    clock_ps: float | None = None,
+    output: Path = Path("results/explore"),
+    jobs: int | None = None,
+    progress: Callable[[int, int, str], None] = lambda done, total, label: None,
+) -> Exploration:
+    """Measure a grid (a name of GRIDS) in a library, going on where a stopped run was.
+
+    ``clock_ps`` defaults to the library's usual one; the grid's clocks are multiples of it. Rows
+    are kept in ``output``. ValueError on bad input, and where there is no library.
+    """
+    if which not in GRIDS:
+        raise ValueError(f"the grid must be one of {', '.join(GRIDS)}, not {which!r}")
+    technology = choose_library(pdk)
+    if technology is None:
+        raise ValueError("an exploration needs a library: see `macsmith pdk list`")
+    clock_ps = clock_of(technology, clock_ps)
+    points = grid.points(GRIDS[which], clock_ps)
+    rows = campaign.run(points, technology, output / technology.name, jobs=jobs, progress=progress)
+    ladder = findings.ladder(rows, clock_ps)
+    return Exploration(technology.name, which, clock_ps, rows, ladder)
+
+
+def _name(row: dict[str, Any]) -> str:
+    lanes = f", {row['lanes']} lanes" if row["lanes"] > 1 else ""
+    outputs = f", {row['outputs']} outputs" if row["outputs"] > 1 else ""
+    pipeline = f", pipeline {row['pipeline']}" if row["pipeline"] else ""
+    booth = " (Booth)" if row["booth"] else ""
+    return (
+        f"{row['unit']} {row['style']}{booth}, {row['acc_width'] or 'enough'} bits"
+        f"{lanes}{outputs}{pipeline}, {row['adders']}"
+    )

@@ -1,0 +1,125 @@
+"""What the points of an exploration say together: fronts, best against best, and the ladder.
+
+A row counts where it meets its clock and its netlist computes what golden does. Areas and energies
+are per product (of one MAC a cycle), so that units of several lanes and outputs compare.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from macsmith.experiments.hardware import DEPTH
+
+__all__ = ["AREA", "ENERGY", "RUNGS", "Rung", "best", "counts", "front", "ladder"]
+
+AREA, ENERGY = "area_per_mac_um2", "energy_per_mac_pj"
+WIDE, NARROW = "int8", "dint4"  # weights; what the ladder compares, with INT8 activations
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One set of assumptions: rows that meet them may be chosen, the best of each format is."""
+
+    name: str
+    text: str
+    takes: Callable[[Row], bool] = field(repr=False)
+
+
+def _mac(row: Row) -> bool:
+    return row["unit"] == "mac" and not row["pipeline"]
+
+
+def _plain(row: Row) -> bool:
+    return _mac(row) and row["style"] == "plain" and row["adders"] == "gates" and not row["enough"]
+
+
+def _layer(row: Row) -> bool:
+    return row["operands"] == "layer" and not row["booth"]
+
+
+RUNGS = (
+    Rung(
+        "plain",
+        "the paper's likely conditions: plain RTL, equal 32-bit accumulators, uniform operands",
+        lambda row: _plain(row) and not row["booth"] and row["operands"] == "uniform",
+    ),
+    Rung(
+        "operands",
+        "the same on operands of a real layer",
+        lambda row: _plain(row) and _layer(row),
+    ),
+    Rung(
+        "booth",
+        "the same, products as Booth multipliers by Yosys",
+        lambda row: _plain(row) and row["booth"] and row["operands"] == "layer",
+    ),
+    Rung(
+        "styles",
+        "the best microarchitecture for each format",
+        lambda row: _mac(row) and _layer(row) and not row["enough"],
+    ),
+    Rung(
+        "accumulators",
+        f"the same, accumulators just wide enough for {DEPTH:,} products",
+        lambda row: _mac(row) and _layer(row) and row["enough"],
+    ),
+    Rung(
+        "best",
+        "the same, and the best number of lanes or outputs that share an accumulator or a "
+        "recoding, and of pipeline stages",
+        lambda row: _layer(row) and row["enough"],
+    ),
+)
+
+
+def counts(row: Row) -> bool:
+    """Whether a row's figures may be compared."""
+    return not row["problem"] and row["met"] is not False and row["netlist_equal"] is not False
+
+
+def best(rows: Iterable[Row], weights: str, key: str) -> Row | None:
+    """The row of a weight format with the least ``key``; None without one."""
+    mine = [row for row in rows if row["weights"] == weights and row[key] is not None]
+    return min(mine, key=lambda row: row[key], default=None)
+
+
+def ladder(rows: Iterable[Row], clock_ps: float) -> list[dict[str, Any]]:
+    """Per rung INT8 over dINT4 at a clock, and which rows were chosen.
+
+    A ratio is None where a format has no row that counts; `area_of` and `energy_of` describe the
+    rows chosen, INT8's first. `int4_area_ratio` and `int4_energy_ratio` are dINT4 over INT4.
+    """
+    able = [row for row in rows if counts(row) and row["clock_ps"] == clock_ps]
+    found = []
+    for rung in RUNGS:
+        mine = [row for row in able if rung.takes(row)]
+        step: dict[str, Any] = {"name": rung.name, "text": rung.text, "points": len(mine)}
+        for what, key in (("area", AREA), ("energy", ENERGY)):
+            wide, narrow, int4 = (best(mine, name, key) for name in (WIDE, NARROW, "int4"))
+            step[f"{what}_ratio"] = _ratio(wide, narrow, key)
+            step[f"int4_{what}_ratio"] = _ratio(narrow, int4, key)
+            step[f"{what}_of"] = [_described(row, key) for row in (wide, narrow, int4) if row]
+        found.append(step)
+    return found
+
+
+def front(rows: Iterable[Row], keys: Sequence[str] = (AREA, ENERGY)) -> list[Row]:
+    """Rows that count and that no other one equals or betters in every key, by the first key."""
+    able = [row for row in rows if counts(row) and all(row[key] is not None for key in keys)]
+    able.sort(key=lambda row: tuple(row[key] for key in keys))
+    kept: list[Row] = []
+    for row in able:
+        if not any(all(other[key] <= row[key] for key in keys) for other in kept):
+            kept.append(row)
+    return kept
+
+
+def _ratio(over: Row | None, under: Row | None, key: str) -> float | None:
+    return over[key] / under[key] if over and under and under[key] else None
+
+
+def _described(row: Row, key: str) -> dict[str, Any]:
+    names = ("unit", "style", "weights", "acc_width", "lanes", "outputs", "pipeline", "adders")
+    return {name: row[name] for name in names} | {key: row[key], "delay_ps": row["delay_ps"]}

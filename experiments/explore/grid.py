@@ -1,0 +1,169 @@
+"""The points of an exploration: a declared grid of units, and what of it has to be measured.
+
+Accumulators are as wide as asked, or just wide enough for DEPTH products. Pure declarations: how a
+point is measured is `campaign`'s, what the points say together `findings`'.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any
+
+from macsmith.experiments.hardware import DEPTH
+from macsmith.experiments.units import get_unit
+from macsmith.hw.recipes import ADDERS
+from macsmith.sim.spec import MacSpec
+
+__all__ = ["DEFAULT", "ENOUGH", "FULL", "QUICK", "Family", "Point", "points"]
+
+ENOUGH = 0  # as an accumulator's width: just wide enough for DEPTH products
+_WIDEST = 62
+
+
+@dataclass(frozen=True)
+class Point:
+    """One synthesis: everything that decides its result but the library and the code.
+
+    Attributes
+    ----------
+    unit, style, weights, activations : str
+    acc_width : int
+        Bits, or ENOUGH.
+    lanes, pipeline, outputs : int
+        Of units that have them; else 1, 0 and 1.
+    clock_ps : float
+    adders : str
+        One of `hw.recipes.ADDERS`.
+    booth : bool
+        Products as Booth multipliers by Yosys, of the plain style.
+    operands : str
+        Of the energy; one of `operands.KINDS`.
+    """
+
+    unit: str
+    style: str
+    weights: str
+    activations: str
+    acc_width: int
+    lanes: int
+    pipeline: int
+    outputs: int
+    clock_ps: float
+    adders: str
+    booth: bool
+    operands: str
+
+    @property
+    def spec(self) -> MacSpec:
+        """What it computes; an accumulator that is wide enough never wraps."""
+        if self.acc_width != ENOUGH:
+            return MacSpec(self.weights, self.activations, self.acc_width, "wrap", self.lanes)
+        wide = MacSpec(self.weights, self.activations, _WIDEST, "exact", self.lanes)
+        return MacSpec(self.weights, self.activations, wide.depth_width(DEPTH), "exact", self.lanes)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The unit's own, as far as it has them."""
+        mine = {"pipeline": self.pipeline, "outputs": self.outputs}
+        return {k: v for k, v in mine.items() if k in get_unit(self.unit).options}
+
+    @property
+    def macs(self) -> int:
+        """Products a cycle."""
+        return self.lanes * self.outputs
+
+    @property
+    def operand_bits(self) -> float:
+        """Bits of weights and activations that come in for one product; outputs share those."""
+        spec = self.spec
+        return spec.weights.width + spec.activations.width / self.outputs
+
+    @property
+    def label(self) -> str:
+        acc = "enough bits" if self.acc_width == ENOUGH else f"{self.acc_width} bits"
+        words = [f"{self.unit} {self.weights} {self.style}{' (Booth)' if self.booth else ''}", acc]
+        words += [f"{self.lanes} lanes"] if self.lanes > 1 else []
+        words += [f"{self.outputs} outputs"] if self.outputs > 1 else []
+        words += [f"pipeline {self.pipeline}"] if self.pipeline else []
+        return ", ".join([*words, self.adders, f"{self.clock_ps:g} ps", self.operands])
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Family:
+    """Points that differ in every way: the product of all fields. Styles that cannot serve a format
+    are left out; no ``styles`` are all that can."""
+
+    unit: str
+    weights: tuple[str, ...]
+    styles: tuple[str, ...] = ()
+    acc_widths: tuple[int, ...] = (32, ENOUGH)
+    lanes: tuple[int, ...] = (1,)
+    pipelines: tuple[int, ...] = (0,)
+    outputs: tuple[int, ...] = (1,)
+    clocks: tuple[float, ...] = (1.0,)
+    adders: tuple[str, ...] = ADDERS
+    booth: tuple[bool, ...] = (False,)
+    operands: tuple[str, ...] = ("layer",)
+    activations: tuple[str, ...] = ("int8",)
+
+    def points(self, clock_ps: float) -> Iterator[Point]:
+        """In a fixed order; `clocks` are multiples of ``clock_ps``."""
+        unit = get_unit(self.unit)
+        for weights, activations, acc, lanes, pipeline, outputs in product(
+            self.weights, self.activations, self.acc_widths, self.lanes, self.pipelines,
+            self.outputs,
+        ):  # fmt: skip
+            given = weights, activations, acc, lanes, pipeline, outputs
+            served = unit.style_names(Point(self.unit, "", *given, clock_ps, "", False, "").spec)
+            for style in served if not self.styles else [s for s in self.styles if s in served]:
+                for clock, adders, booth, operands in product(
+                    self.clocks, self.adders, self.booth, self.operands
+                ):
+                    yield Point(self.unit, style, *given, clock * clock_ps, adders, booth, operands)
+
+
+_MAIN = ("int8", "int4", "dint4")
+_OTHERS = ("dint4_sm", "dint4z", "int4z", "dint3", "int3")
+_PLAIN = ("plain",)
+#: The paper's likely condition, on either kind of operands, and Yosys' own Booth multipliers.
+_REFERENCE = Family("mac", _MAIN, _PLAIN, adders=("gates",), booth=(False, True),
+                    operands=("uniform", "layer"))  # fmt: skip
+_BEST = ("fused-booth4", "fused-dadda", "fused-digits", "fused-signmag")
+_WIDE = ("fused-booth4", "fused-booth8", "fused-dadda", "fused-digits", "carrysave-dadda",
+         "carrysave-digits")  # fmt: skip
+
+QUICK = (
+    Family("mac", ("int8", "dint4"), _PLAIN, (32,), adders=("gates",),
+           operands=("uniform", "layer")),
+    Family("mac", ("int8", "int4", "dint4"), ("fused-booth4", "fused-digits"), adders=("cells",)),
+)  # fmt: skip
+DEFAULT = (
+    _REFERENCE,
+    Family("mac", _OTHERS, _PLAIN, adders=("gates",)),
+    Family("mac", _MAIN, adders=("cells", "ripple")),
+    Family("mac", _OTHERS, _BEST, adders=("cells",)),
+    Family("mac", _MAIN, _BEST, pipelines=(1,), clocks=(0.75, 1.0, 1.5), adders=("cells",)),
+    Family("mac", _MAIN, (*_PLAIN, *_BEST), clocks=(0.75, 1.5), adders=("cells",)),
+    Family("dot", _MAIN, _WIDE, lanes=(2, 4, 8, 16), adders=("cells",)),
+    Family("dot", _MAIN, _PLAIN, lanes=(4, 16), adders=("gates",)),
+    Family("shared", _MAIN, ("fused-booth4", "fused-picked", "fused-digits"), outputs=(4, 16),
+           adders=("cells",)),
+)  # fmt: skip
+_EVERY = (*_MAIN, *_OTHERS)
+FULL = (
+    Family("mac", _EVERY, pipelines=(0, 1, 2), clocks=(0.75, 1.0, 1.5), booth=(False, True),
+           operands=("uniform", "layer")),
+    Family("dot", _EVERY, lanes=(2, 4, 8, 16, 32), pipelines=(0, 1), clocks=(0.75, 1.0, 1.5)),
+    Family("shared", _EVERY, outputs=(2, 4, 8, 16), clocks=(0.75, 1.0, 1.5)),
+)  # fmt: skip
+
+
+def points(families: Sequence[Family], clock_ps: float) -> list[Point]:
+    """Every point of some families, once, in their order."""
+    found: dict[Point, None] = {}
+    for family in families:
+        found |= dict.fromkeys(family.points(clock_ps))
+    return list(found)

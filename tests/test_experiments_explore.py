@@ -1,0 +1,166 @@
+"""`macsmith explore`: the grid, what is kept of a run, and what the rows say together."""
+
+import json
+
+import pytest
+from technology import needs_osu018
+
+from macsmith.experiments.explore import campaign, findings, grid
+from macsmith.experiments.explore.exploration import explore
+from macsmith.experiments.explore.grid import ENOUGH, Family, Point, points
+from macsmith.experiments.units import get_unit
+from macsmith.hw import pdk
+
+FEW = (
+    Family("multiplier", ("int2",), ("plain", "booth4"), (12,), adders=("gates",)),
+    Family("mac", ("int2",), ("plain",), (12, ENOUGH), adders=("gates",), operands=("uniform",)),
+)
+
+
+def row(weights="int8", area=1.0, energy=1.0, **fields):
+    base = {
+        "unit": "mac", "style": "plain", "weights": weights, "acc_width": 32, "enough": False,
+        "lanes": 1, "outputs": 1, "pipeline": 0, "clock_ps": 1000.0, "adders": "gates",
+        "booth": False, "operands": "layer", "met": True, "netlist_equal": True, "problem": "",
+        "delay_ps": 900.0, findings.AREA: area, findings.ENERGY: energy,
+    }  # fmt: skip
+    return base | fields
+
+
+@pytest.mark.parametrize("families", [grid.QUICK, grid.DEFAULT])
+def test_points_can_all_be_built(families):
+    found = points(families, 1000)
+    assert len(found) == len(set(found)) <= 1500
+    for point in found:
+        assert point.style in get_unit(point.unit).style_names(point.spec), point
+        assert point.macs == point.lanes * point.outputs
+    assert {p.unit for p in points(grid.DEFAULT, 1)} == {"mac", "dot", "shared"}
+
+
+def test_an_accumulator_that_is_wide_enough():
+    """4,096 products of dINT4 are at most 4,096 x 14 x 128 = 7,340,032 half steps: 24 bits."""
+    (point,) = points((Family("mac", ("dint4",), ("plain",), (ENOUGH,), adders=("gates",)),), 1)
+    assert (point.spec.acc_width, point.spec.overflow) == (24, "exact")
+    assert point.operand_bits == 12
+    (shared,) = points(
+        (Family("shared", ("dint4",), ("plain",), (32,), outputs=(4,), adders=("gates",)),), 1
+    )
+    assert (shared.operand_bits, shared.macs) == (6, 4)
+
+
+@needs_osu018
+def test_a_run_goes_on_where_it_was(tmp_path, monkeypatch):
+    library, chosen = pdk.find("osu018"), points(FEW, 20_000)
+    assert len(chosen) == 4
+    first = campaign.run(chosen[:2], library, tmp_path, jobs=1)
+    calls = []
+    measure = campaign._measure
+    monkeypatch.setattr(campaign, "_measure", lambda *a: calls.append(a[0]) or measure(*a))
+    seen = []
+    rows = campaign.run(chosen, library, tmp_path, jobs=1, progress=lambda *a: seen.append(a))
+    assert calls == chosen[2:]
+    assert rows[:2] == first
+    assert seen[0] == (2, 4, "from before")
+    assert seen[-1] == (4, 4, chosen[3].label)
+    assert json.loads(json.dumps(rows)) == rows
+    for point, one in zip(chosen, rows, strict=True):
+        assert one["netlist_equal"]
+        assert one["area_per_mac_um2"] == one["area_um2"] > 0
+        assert one["energy_per_mac_pj"] > one["dynamic_pj"] > 0
+        assert (one["unit"], one["style"]) == (point.unit, point.style)
+    assert [one["enough"] for one in rows[2:]] == [False, True]
+    # A file that was cut off is measured again, and nothing else.
+    files = sorted(tmp_path.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    assert len(files) == 4
+    files[0].write_text(files[0].read_text()[:100])
+    calls.clear()
+    assert campaign.run(chosen, library, tmp_path, jobs=1) == rows
+    assert len(calls) == 1
+
+
+@needs_osu018
+def test_what_decides_a_result_decides_its_file(monkeypatch):
+    library, chosen = pdk.find("osu018"), points(FEW, 20_000)
+    keys = campaign._keys(chosen, library)
+    assert len(set(keys)) == 4
+    assert campaign._keys(points(FEW, 10_000), library) != keys
+    monkeypatch.setattr(campaign, "_sources", lambda: "edited")
+    assert not set(campaign._keys(chosen, library)) & set(keys)
+
+
+@needs_osu018
+def test_two_processes_find_the_same(tmp_path):
+    library, chosen = pdk.find("osu018"), points(FEW, 20_000)
+    one = campaign.run(chosen, library, tmp_path / "one", jobs=1)
+    assert campaign.run(chosen, library, tmp_path / "two", jobs=2) == one
+
+
+@needs_osu018
+def test_a_point_that_cannot_be_measured_is_said(tmp_path):
+    point = Point("mac", "fused-nibble", "int2", "int8", 16, 1, 0, 1, 20e3, "gates", False, "layer")
+    (found,) = campaign.run([point], pdk.find("osu018"), tmp_path)
+    assert found["problem"].startswith("mac style 'fused-nibble' cannot serve this: ")
+    assert not findings.counts(found)
+
+
+def test_the_best_counts_only_if_it_meets_its_clock():
+    rows = [
+        row(area=90, energy=3),
+        row(area=80, energy=4),
+        row(area=10, energy=1, met=False),
+        row(area=10, energy=1, netlist_equal=False),
+        row(area=10, energy=1, problem="no"),
+        row(area=10, energy=1, clock_ps=2000.0),
+        row("dint4", 40, 2),
+        row("int4", 32, 1),
+    ]
+    rungs = {rung["name"]: rung for rung in findings.ladder(rows, 1000.0)}
+    assert next(iter(rungs)) == "plain"
+    assert list(rungs)[-1] == "best"
+    found = rungs["operands"]
+    assert (found["area_ratio"], found["energy_ratio"]) == (2.0, 1.5)
+    assert (found["int4_area_ratio"], found["int4_energy_ratio"]) == (1.25, 2.0)
+    assert [one["area_per_mac_um2"] for one in found["area_of"]] == [80, 40, 32]
+    assert rungs["plain"]["area_ratio"] is None  # nothing on uniform operands
+    assert rungs["booth"]["points"] == 0
+
+
+def test_each_rung_takes_its_own_rows():
+    rows = {
+        "plain": row(operands="uniform"),
+        "operands": row(),
+        "booth": row(booth=True),
+        "styles": row(style="fused-dadda", adders="cells"),
+        "accumulators": row(style="fused-dadda", adders="cells", enough=True),
+        "best": row(unit="dot", lanes=16, style="fused-dadda", adders="cells", enough=True),
+    }
+    takes = {
+        rung.name: [n for n, one in rows.items() if rung.takes(one)] for rung in findings.RUNGS
+    }
+    assert takes == {
+        "plain": ["plain"],
+        "operands": ["operands"],
+        "booth": ["booth"],
+        "styles": ["operands", "styles"],
+        "accumulators": ["accumulators"],
+        "best": ["accumulators", "best"],
+    }
+
+
+def test_a_front_has_no_row_that_another_betters():
+    rows = [row(area=3, energy=1), row(area=1, energy=3), row(area=2, energy=2)]
+    rows += [row(area=2, energy=2.5), row(area=3, energy=1, style="x"), row(area=0, energy=None)]
+    rows += [row(area=0, energy=0, met=False)]
+    found = [(one[findings.AREA], one[findings.ENERGY]) for one in findings.front(rows)]
+    assert found == [(1, 3), (2, 2), (3, 1)]
+
+
+def test_bad_input_is_said(tmp_path):
+    with pytest.raises(ValueError, match=r"^the grid must be one of quick, default, full, not 'x'"):
+        explore("osu018", "x", output=tmp_path)
+    with pytest.raises(ValueError, match=r"^an exploration needs a library: see"):
+        explore("none", output=tmp_path)
+    with pytest.raises(ValueError, match=r"^nothing to explore: there is no point"):
+        campaign.run([], None, tmp_path)
+    with pytest.raises(ValueError, match=r"^jobs must be a positive number, not 0"):
+        campaign.run([1], None, tmp_path, jobs=0)
