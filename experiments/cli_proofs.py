@@ -39,7 +39,7 @@ def prove(
         list[str] | None, typer.Option("--style", help="style; several; all without")
     ] = None,
     every: Annotated[
-        bool, typer.Option("--all", help="the whole list above; other options then choose styles")
+        bool, typer.Option("--all", help="the whole list above; --style chooses among its styles")
     ] = False,
     limit: Annotated[
         float | None,
