@@ -8,8 +8,16 @@ import pytest
 from technology import library
 from tools import needs
 
+from macsmith.experiments.units import UNITS
 from macsmith.experiments.verify import faults_mapped, mutants, mutants_mapped, mutants_rtl
-from macsmith.experiments.verify.mutants import LEVELS, SUBJECTS, Mutant, MutantReport, run
+from macsmith.experiments.verify.mutants import (
+    LEVELS,
+    SUBJECTS,
+    Mutant,
+    MutantReport,
+    run,
+    subjects_of,
+)
 from macsmith.experiments.verify.mutants_subjects import Subject, swapped
 from macsmith.experiments.verify.mutants_verdict import Verdict
 from macsmith.hw.export import to_verilog
@@ -138,7 +146,7 @@ def test_a_survivor_or_nothing_killed_is_a_failure():
 
     def report(*words):
         verdicts = {m.name: Verdict(w) for m, w in zip((one, other), words, strict=True)}
-        return MutantReport((one, other), verdicts, "osu018", {})
+        return MutantReport((one, other), verdicts, "osu018", {"RTL": 1.0, "netlist": 1.0})
 
     assert report("killed", "killed").ok
     for words in (("killed", "survived"), ("killed", "equivalent"), ("equivalent", "equivalent")):
@@ -147,5 +155,15 @@ def test_a_survivor_or_nothing_killed_is_a_failure():
 
 
 def test_count_is_checked():
-    with pytest.raises(ValueError, match=r"^count must be 1 or more, not 0"):
+    with pytest.raises(ValueError, match=r"^count must be 1 up to 10000, not 0"):
         run(0)
+
+
+def test_subjects_of_a_unit():
+    assert {s.unit for s in subjects_of(None)} == set(UNITS) - {"gemm", "float_mac"}
+    for unit in UNITS:
+        assert {s.unit for s in subjects_of(unit)} == {unit}
+    flows = [dict(s.options).get("dataflow") for s in subjects_of("array")]
+    assert flows == [None, "weight"]
+    with pytest.raises(ValueError, match=r"^unknown unit 'macc'"):
+        subjects_of("macc")
