@@ -39,15 +39,15 @@ FULL = Config((
 
 @dataclass(frozen=True)
 class Job:
-    """One unit in one library under one condition; ``library`` None is generic gates."""
+    """One unit in one library under one condition; ``pdk`` None is generic gates."""
 
-    library: str | None
+    pdk: str | None
     condition: str
     weights: str
 
     @property
     def label(self) -> str:
-        return f"{self.library or 'generic gates'} {self.weights} x int8, {self.condition}"
+        return f"{self.pdk or 'generic gates'} {self.weights} x int8, {self.condition}"
 
     def run(self) -> dict:
         from macsmith.experiments.measure import measure
@@ -55,7 +55,7 @@ class Job:
         found = measure(
             "mac",
             spec_for(self.weights, self.condition),
-            pdk=self.library or "none",
+            pdk=self.pdk or "none",
             booth=self.condition == "booth",
         )
         row = found.as_dict()

@@ -72,14 +72,18 @@ class Measurement:
 
     def lines(self) -> list[str]:
         s, e = self.synthesis, self.energy
-        where = f"{s.library} at {s.clock_ps:g} ps" if s.library else "no library"
+        where = f"{s.technology.name} at {s.clock_ps:g} ps" if s.technology else "no library"
         area = f"{s.area_um2:.2f} um2, " if s.area_um2 is not None else ""
         lines = [
             f"{self.unit} {self.spec.weights.name} x {self.spec.activations.name}, "
             f"{self.style}{' (Booth)' if s.booth else ''}, "
             f"{self.spec.acc_width} bits {self.spec.overflow}, {where}",
             f"area    {area}{s.area_nand2:.0f} NAND2 equivalents"
-            + ("" if s.library else " (transistors / 4: no Liberty library, see `macsmith doctor`)")
+            + (
+                ""
+                if s.technology
+                else " (transistors / 4: no Liberty library, see `macsmith doctor`)"
+            )
             + f", {s.cells} cells, {s.flops} flip-flops",
         ]
         if s.delay_ps is not None:

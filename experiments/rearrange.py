@@ -19,14 +19,14 @@ class Rearranged:
     """A search, and where its best format was written ("" if nowhere)."""
 
     found: Search
-    library: str | None
+    pdk: str | None
     clock_ps: float
     file: str
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "style": self.found.style,
-            "library": self.library,
+            "library": self.pdk,
             "clock_ps": self.clock_ps,
             "tried": self.found.tried,
             "rounds": self.found.rounds,
@@ -36,8 +36,8 @@ class Rearranged:
         }
 
     def lines(self) -> list[str]:
-        found, where = self.found, self.library or "generic gates"
-        unit = "um2" if self.library else "NAND2 equivalents"
+        found, where = self.found, self.pdk or "generic gates"
+        unit = "um2" if self.pdk else "NAND2 equivalents"
         lines = [
             f"{found.tried} maps of {found.own.fmt.name} for the {found.style} multiplier, "
             f"{found.rounds} rounds, {where} at {self.clock_ps:g} ps",

@@ -45,7 +45,7 @@ class StyleTable:
     """Rows by unit, style and format, and the conditions that all have in common."""
 
     rows: tuple[Row, ...]
-    library: str | None
+    pdk: str | None
     clock_ps: float
     activations: str
     acc_width: int
@@ -56,17 +56,18 @@ class StyleTable:
     provenance: Mapping[str, Any] = field(repr=False)
 
     def as_dict(self) -> dict:
-        return asdict(self)
+        found = asdict(self)
+        return {"library": found.pop("pdk")} | found
 
     def lines(self) -> list[str]:
         """A Markdown table for each unit, formats side by side."""
-        where = f"{self.library} at {self.clock_ps:g} ps" if self.library else "generic gates"
+        where = f"{self.pdk} at {self.clock_ps:g} ps" if self.pdk else "generic gates"
         lines = []
         for unit in dict.fromkeys(row.unit for row in self.rows):
             mine = [row for row in self.rows if row.unit == unit]
             formats = list(dict.fromkeys(row.weights for row in mine))
             found = {(row.style, row.weights): row for row in mine}
-            measure = "um2" if self.library else "NAND2"
+            measure = "um2" if self.pdk else "NAND2"
             lines += [
                 f"{unit}, {where}{self._conditions(unit)}: {measure}, ps",
                 "",

@@ -35,7 +35,7 @@ _ENTRY = re.compile(r"-> \w+ +\S+ (\d\.\d\d) +(\S+)")
 def slacks_ps(synthesis: Synthesis, folder, clock_ps: float) -> dict[str, float]:
     """Slack of the worst path of each path group; skips the test where `sta` is missing."""
     commands = _constrained(synthesis, folder, clock_ps)
-    found = _sta([*commands, "report_checks -path_delay max -digits 4"], folder)
+    found = run_sta([*commands, "report_checks -path_delay max -digits 4"], folder)
     slacks = {group: float(slack) for group, slack in _SLACK.findall(found)}
     assert slacks, found
     return slacks
@@ -58,7 +58,7 @@ def edge_energies_fj(synthesis: Synthesis, folder) -> tuple[dict, dict]:
         commands += ["sta::set_debug power 2", "set_power_activity -global -activity 1"]
         for instance in synthesis.netlist.instances:
             commands.append(f"report_power -instances [get_cells {instance.name}] -digits 6")
-        found = _sta(commands, folder)
+        found = run_sta(commands, folder)
         for _, watts, instance in _POWER.findall(found):
             nets[instance] = float(watts) * synthesis.clock_ps * 1e3  # W ps = 1000 fJ
         for instance, pin, lines in _ENTRIES.findall(found):
@@ -134,7 +134,8 @@ def _library(liberty: LibertyText, cells: set[str], edges: tuple) -> str:
     return _PIN_OR_FUNCTION.sub(itself, _INTERNAL_POWER.sub(one_edge, text))
 
 
-def _sta(commands: list[str], folder) -> str:
+def run_sta(commands: list[str], folder) -> str:
+    """What OpenSTA says to these commands, run in `folder`; skips the test where it is missing."""
     if shutil.which("sta") is None:
         pytest.skip("OpenSTA (sta) is not installed")
     (folder / "run.tcl").write_text("\n".join(commands) + "\n")

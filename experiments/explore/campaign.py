@@ -42,9 +42,10 @@ def run(
 ) -> list[dict[str, Any]]:
     """A row for each point, in their order; what ``folder`` has already is not measured again.
 
-    A row has the fields of the point, `macs` a cycle, `operand_bits` for one product, those of
-    `measure.Measurement`, and `area_per_mac_um2` and `energy_per_mac_pj` (leakage included). One
-    that cannot be measured has `problem` instead. ``progress`` is called after each point.
+    A row has `label`, the fields of the point, `macs` a cycle, `operand_bits` for one product,
+    those of `measure.Measurement`, and `area_per_mac_um2` and `energy_per_mac_pj` (leakage
+    included). One that cannot be measured has `problem` instead. ``progress`` is called after each
+    point.
     """
     if not points:
         raise ValueError("nothing to explore: there is no point")
@@ -83,7 +84,8 @@ def _measured(
 def _measure(point: Point, technology: Pdk, file: Path) -> dict[str, Any]:
     from macsmith.experiments.measure import measure
 
-    own = {**point.as_dict(), "macs": point.macs, "operand_bits": point.operand_bits}
+    own = {"label": point.label, **point.as_dict(), "macs": point.macs}
+    own["operand_bits"] = point.operand_bits
     try:
         found = measure(
             point.unit, point.spec, point.style, technology=technology, clock_ps=point.clock_ps,

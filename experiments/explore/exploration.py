@@ -21,7 +21,7 @@ class Exploration:
 
     Attributes
     ----------
-    library, grid : str
+    pdk, grid : str
     clock_ps : float
         Of the ladder, and of the fronts.
     rows : list of dict
@@ -30,7 +30,7 @@ class Exploration:
         See `findings.ladder`.
     """
 
-    library: str
+    pdk: str
     grid: str
     clock_ps: float
     rows: list[dict[str, Any]] = field(repr=False)
@@ -49,7 +49,7 @@ class Exploration:
 
     def as_dict(self) -> dict[str, Any]:
         return {
-            "library": self.library,
+            "library": self.pdk,
             "grid": self.grid,
             "clock_ps": self.clock_ps,
             "rows": self.rows,
@@ -61,16 +61,16 @@ class Exploration:
         """For a person: what does not count, the fronts, the ladder."""
         counted = sum(map(findings.counts, self.rows))
         lines = [
-            f"{self.library}, grid {self.grid}: {len(self.rows)} points, {counted} of them meet "
+            f"{self.pdk}, grid {self.grid}: {len(self.rows)} points, {counted} of them meet "
             "their clock and compute what golden does",
-            *(f"{row['problem']}: {_name(row)}" for row in self.rows if row["problem"]),
+            *(f"{row['problem']}: {row['label']}" for row in self.rows if row["problem"]),
             "",
             f"best at {self.clock_ps:g} ps, area and energy per product on operands of a layer",
         ]
         for weights, front in self.fronts.items():
             lines += [
                 f"  {weights:9} {row[findings.AREA]:8.2f} um2 {row[findings.ENERGY]:9.5f} pJ  "
-                f"{_name(row)}"
+                f"{row['label']}"
                 for row in front[:_SHOWN]
             ]
         lines += ["", "INT8 over dINT4: area, energy; dINT4 over INT4: area, energy"]
@@ -105,14 +105,3 @@ def explore(
     rows = campaign.run(points, technology, output / technology.name, jobs=jobs, progress=progress)
     ladder = findings.ladder(rows, clock_ps)
     return Exploration(technology.name, which, clock_ps, rows, ladder)
-
-
-def _name(row: dict[str, Any]) -> str:
-    lanes = f", {row['lanes']} lanes" if row["lanes"] > 1 else ""
-    outputs = f", {row['outputs']} outputs" if row["outputs"] > 1 else ""
-    pipeline = f", pipeline {row['pipeline']}" if row["pipeline"] else ""
-    booth = " (Booth)" if row["booth"] else ""
-    return (
-        f"{row['unit']} {row['style']}{booth}, {row['acc_width'] or 'enough'} bits"
-        f"{lanes}{outputs}{pipeline}, {row['adders']}"
-    )

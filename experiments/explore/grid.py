@@ -80,7 +80,8 @@ class Point:
 
     @property
     def label(self) -> str:
-        acc = "enough bits" if self.acc_width == ENOUGH else f"{self.acc_width} bits"
+        """For a person."""
+        acc = f"{self.spec.acc_width} bits{' (enough)' if self.acc_width == ENOUGH else ''}"
         words = [f"{self.unit} {self.weights} {self.style}{' (Booth)' if self.booth else ''}", acc]
         words += [f"{self.lanes} lanes"] if self.lanes > 1 else []
         words += [f"{self.outputs} outputs"] if self.outputs > 1 else []

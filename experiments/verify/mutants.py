@@ -31,7 +31,7 @@ class MutantReport:
 
     mutants: tuple[Mutant, ...]
     verdicts: Mapping[str, Verdict]
-    library: str
+    pdk: str
     seconds: Mapping[str, float]
 
     @property
@@ -66,7 +66,7 @@ class MutantReport:
             }
             for mutant in self.mutants
         ]
-        return {"ok": self.ok, "library": self.library, "seconds": self.seconds, "mutants": rows}
+        return {"ok": self.ok, "library": self.pdk, "seconds": self.seconds, "mutants": rows}
 
     def lines(self) -> list[str]:
         """For a person."""
@@ -83,7 +83,7 @@ class MutantReport:
         total = Counter(verdict.word for verdict in self.verdicts.values())
         times = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in self.seconds.items())
         lines.append(
-            f"{len(self.mutants)} mutants (netlists in {self.library}): {total['killed']} killed, "
+            f"{len(self.mutants)} mutants (netlists in {self.pdk}): {total['killed']} killed, "
             f"{total['equivalent']} proven equivalent, {total['survived']} survived; {times}"
         )
         return lines + [
