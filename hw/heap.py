@@ -83,10 +83,14 @@ class Heap:
         ``number`` is ``width`` bits of two's complement. Signal ``name`` in ``m`` is the row that
         is added: the number or its complement, to which a 1 at its lowest bit belongs.
         """
-        row = Signal(signed(width), name=name)
-        m.d.comb += row.eq(number ^ negative.replicate(width))
-        self.add(row, shift)
+        self.add_row(m, name, width, number ^ negative.replicate(width), shift)
         self.add_bit(negative, shift)
+
+    def add_row(self, m: Module, name: str, width: int, number: Value, shift: int = 0) -> None:
+        """Add ``number * 2**shift``, ``width`` bits of two's complement, as signal ``name``."""
+        row = Signal(signed(width), name=name)
+        m.d.comb += row.eq(number)
+        self.add(row, shift)
 
     def rows(self, width: int) -> tuple[Value, Value]:
         """Two unsigned numbers of ``width`` bits whose sum modulo ``2**width`` is the heap's."""

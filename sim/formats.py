@@ -192,6 +192,7 @@ def dint_format(
     special: float = 0.5,
     zero_pointed: bool = False,
     sign_magnitude: bool = False,
+    radix4: bool = False,
     name: str = "",
     **more,
 ) -> Format:
@@ -201,9 +202,12 @@ def dint_format(
                       two codes is +special, the other -special
     zero_pointed      codes 0..p, p = 2**width - 3, are q - z; then +special, then -special (Eq. 5)
     sign_magnitude    the largest magnitude means special; minus zero is a second zero
+    radix4            symmetric's levels, 4 bits: the lower two bits are -2..1, the upper two 0, 1,
+                      2, -1 times 4, so that no carry goes from digit to digit; the sums 8 and 9,
+                      which are no levels, mean +special and -special
 
     ``special`` is 1/2, 1/4 or 1/8 (c/s of the paper's Table 9). The paper has only the zero-pointed
-    form and leaves its bit patterns open; the other two forms and all patterns are ours.
+    form and leaves its bit patterns open; the other forms and all patterns are ours.
 
     >>> dint_format(3).levels
     (0, 2, 4, 6, 1, -1, -4, -2)
@@ -214,11 +218,13 @@ def dint_format(
     shifts = {0.5: 1, 0.25: 2, 0.125: 3}
     if special not in shifts:
         raise ValueError(f"dINT's special value must be 1/2, 1/4 or 1/8 of a step, not {special!r}")
-    if zero_pointed and sign_magnitude:
-        raise ValueError("dINT is zero-pointed or sign and magnitude, not both")
+    if zero_pointed + sign_magnitude + radix4 > 1:
+        raise ValueError("dINT is zero-pointed, or sign and magnitude, or of radix 4: one of them")
+    if radix4 and width != 4:
+        raise ValueError(f"dINT of radix 4 has 4 bits, not {width}")
     frac = shifts[special]
     top = 2 ** (width - 1) - 1
-    suffix = "z" if zero_pointed else "_sm" if sign_magnitude else ""
+    suffix = "z" if zero_pointed else "_sm" if sign_magnitude else "_r4" if radix4 else ""
     name = name or f"dint{width}{suffix}" + (f"_c{2**frac}" if frac > 1 else "")
     affine = frozenset()
     if zero_pointed:
@@ -228,6 +234,9 @@ def dint_format(
     elif sign_magnitude:
         magnitudes = (*(k << frac for k in range(top)), 1)
         levels = (*magnitudes, *(-level for level in magnitudes))
+    elif radix4:
+        sums = [4 * high + low for high in (0, 1, 2, -1) for low in _twos_complement(2)]
+        levels = tuple({8: +1, 9: -1}.get(total, total << frac) for total in sums)
     else:
         integers = tuple(k << frac for k in _twos_complement(width))
         levels = (*integers[: top + 1], +1, -1, *integers[top + 3 :])

@@ -5,11 +5,14 @@ import json
 import pytest
 from technology import needs_osu018
 
-from macsmith.experiments.explore import campaign, findings, grid
+from macsmith.experiments.explore import arrays, campaign, findings, grid
 from macsmith.experiments.explore.exploration import explore
 from macsmith.experiments.explore.grid import ENOUGH, Family, Point, points
 from macsmith.experiments.units import get_unit
 from macsmith.hw import pdk
+from macsmith.hw.array import SystolicArray
+from macsmith.hw.synth import synthesize
+from macsmith.sim.spec import MacSpec
 
 FEW = (
     Family("multiplier", ("int2",), ("plain", "booth4"), (12,), adders=("gates",)),
@@ -33,8 +36,8 @@ def test_points_can_all_be_built(families):
     assert len(found) == len(set(found)) <= 1500
     for point in found:
         assert point.style in get_unit(point.unit).style_names(point.spec), point
-        assert point.macs == point.lanes * point.outputs
-    assert {p.unit for p in points(grid.DEFAULT, 1)} == {"mac", "dot", "shared"}
+        assert point.macs == point.lanes * point.outputs * point.rows * point.cols
+    assert {p.unit for p in points(grid.DEFAULT, 1)} == {"mac", "dot", "shared", "array"}
 
 
 def test_an_accumulator_that_is_wide_enough():
@@ -46,6 +49,25 @@ def test_an_accumulator_that_is_wide_enough():
         (Family("shared", ("dint4",), ("plain",), (32,), outputs=(4,), adders=("gates",)),), 1
     )
     assert (shared.operand_bits, shared.macs) == (6, 4)
+    sizes = ((16, 8, "output"), (16, 8, "weight"))
+    both = points((Family("array", ("dint4",), ("plain",), (32,), arrays=sizes),), 1)
+    assert [one.operand_bits for one in both[::3]] == [4 / 16 + 8 / 8, 8 / 8]
+    assert {one.macs for one in both} == {128}
+
+
+@needs_osu018
+@pytest.mark.parametrize("dataflow", ["output", "weight"])
+def test_a_large_array_is_what_small_ones_say(dataflow):
+    """One that is synthesised whole has the flip-flops within 1 %, and the area within 3 %."""
+    library, size = pdk.find("osu018"), (5, 6)
+    spec, options = MacSpec("int2", "int2", 8), {"dataflow": dataflow, "decode": "edge"}
+    found = arrays.measure_array(spec, "plain", *size, library, 20e3, "gates", options)
+    whole = SystolicArray(spec, *size, style="plain", **options)
+    synthesis = synthesize(whole, library, clock_ps=20e3)
+    assert found["flops"] == pytest.approx(synthesis.flops, rel=0.01)
+    assert found["area_um2"] == pytest.approx(synthesis.area_um2, rel=0.03)
+    assert found["met"]
+    assert found["delay_ps"] == pytest.approx(synthesis.delay_ps, rel=0.3)
 
 
 @needs_osu018

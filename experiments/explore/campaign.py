@@ -27,8 +27,9 @@ _VERSIONS = ("amaranth", "pyosys", "numba", "numpy", "torch", "transformers")
 _ROOT = Path(__file__).parents[2]
 #: Folders and files whose text may change a result.
 _SOURCES = (
-    "hw", "sim", "quant", "experiments/explore/grid.py", "experiments/gates.py",
-    "experiments/measure.py", "experiments/operands.py", "experiments/units.py",
+    "hw", "sim", "quant", "experiments/explore/arrays.py", "experiments/explore/grid.py",
+    "experiments/gates.py", "experiments/measure.py", "experiments/operands.py",
+    "experiments/units.py",
 )  # fmt: skip
 
 
@@ -82,20 +83,27 @@ def _measured(
 
 
 def _measure(point: Point, technology: Pdk, file: Path) -> dict[str, Any]:
+    from macsmith.experiments.explore.arrays import measure_array
     from macsmith.experiments.measure import measure
 
     own = {"label": point.label, **point.as_dict(), "macs": point.macs}
     own["operand_bits"] = point.operand_bits
     try:
-        found = measure(
-            point.unit, point.spec, point.style, technology=technology, clock_ps=point.clock_ps,
-            operands=point.operands, booth=point.booth, adders=point.adders,
-            options=point.options,
-        ).as_dict()  # fmt: skip
+        if point.dataflow:
+            found = {"operands": ""} | measure_array(
+                point.spec, point.style, point.rows, point.cols, technology, point.clock_ps,
+                point.adders, point.options,
+            )  # fmt: skip
+        else:
+            found = measure(
+                point.unit, point.spec, point.style, technology=technology,
+                clock_ps=point.clock_ps, operands=point.operands, booth=point.booth,
+                adders=point.adders, options=point.options,
+            ).as_dict()  # fmt: skip
     except ValueError as error:
         row = own | {"problem": str(error)}
     else:
-        del found["provenance"]  # once for all
+        found.pop("provenance", None)  # once for all
         spent = None
         if found["dynamic_pj"] is not None:
             spent = found["dynamic_pj"] + found["leakage_pj"] / point.macs

@@ -4,7 +4,7 @@ A row counts where it meets its clock and its netlist computes what golden does.
 are per product (of one MAC a cycle), so that units of several lanes and outputs compare.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,8 @@ from macsmith.experiments.hardware import DEPTH
 __all__ = ["AREA", "ENERGY", "RUNGS", "Rung", "best", "counts", "front", "ladder"]
 
 AREA, ENERGY = "area_per_mac_um2", "energy_per_mac_pj"
-WIDE, NARROW = "int8", "dint4"  # weights; what the ladder compares, with INT8 activations
+#: Weights that the ladder compares, with INT8 activations; dINT4 in any coding of its levels.
+WIDE, NARROW, PLAIN4 = ("int8",), ("dint4", "dint4_sm", "dint4_r4"), ("int4",)
 
 Row = dict[str, Any]
 
@@ -67,8 +68,8 @@ RUNGS = (
     ),
     Rung(
         "best",
-        "the same, and the best number of lanes or outputs that share an accumulator or a "
-        "recoding, and of pipeline stages",
+        "the same, of any unit: lanes that share an accumulator, outputs that share a recoding, "
+        "pipeline stages",
         lambda row: _layer(row) and row["enough"],
     ),
 )
@@ -79,9 +80,9 @@ def counts(row: Row) -> bool:
     return not row["problem"] and row["met"] is not False and row["netlist_equal"] is not False
 
 
-def best(rows: Iterable[Row], weights: str, key: str) -> Row | None:
-    """The row of a weight format with the least ``key``; None without one."""
-    mine = [row for row in rows if row["weights"] == weights and row[key] is not None]
+def best(rows: Iterable[Row], weights: Collection[str], key: str) -> Row | None:
+    """The row of one of the weight formats with the least ``key``; None without one."""
+    mine = [row for row in rows if row["weights"] in weights and row[key] is not None]
     return min(mine, key=lambda row: row[key], default=None)
 
 
@@ -97,7 +98,7 @@ def ladder(rows: Iterable[Row], clock_ps: float) -> list[dict[str, Any]]:
         mine = [row for row in able if rung.takes(row)]
         step: dict[str, Any] = {"name": rung.name, "text": rung.text, "points": len(mine)}
         for what, key in (("area", AREA), ("energy", ENERGY)):
-            wide, narrow, int4 = (best(mine, name, key) for name in (WIDE, NARROW, "int4"))
+            wide, narrow, int4 = (best(mine, names, key) for names in (WIDE, NARROW, PLAIN4))
             step[f"{what}_ratio"] = _ratio(wide, narrow, key)
             step[f"int4_{what}_ratio"] = _ratio(narrow, int4, key)
             step[f"{what}_of"] = [_described(row, key) for row in (wide, narrow, int4) if row]

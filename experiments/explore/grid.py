@@ -38,6 +38,10 @@ class Point:
         Products as Booth multipliers by Yosys, of the plain style.
     operands : str
         Of the energy; one of `operands.KINDS`.
+    rows, cols : int
+        Of an array; else 1.
+    dataflow : str
+        Of an array, which decodes at its edge; else "".
     """
 
     unit: str
@@ -52,6 +56,9 @@ class Point:
     adders: str
     booth: bool
     operands: str
+    rows: int = 1
+    cols: int = 1
+    dataflow: str = ""
 
     @property
     def spec(self) -> MacSpec:
@@ -63,20 +70,26 @@ class Point:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The unit's own, as far as it has them."""
+        """The unit's own, as far as it has them, but an array's size."""
+        if self.dataflow:
+            return {"dataflow": self.dataflow, "decode": "edge"}
         mine = {"pipeline": self.pipeline, "outputs": self.outputs}
         return {k: v for k, v in mine.items() if k in get_unit(self.unit).options}
 
     @property
     def macs(self) -> int:
         """Products a cycle."""
-        return self.lanes * self.outputs
+        return self.lanes * self.outputs * self.rows * self.cols
 
     @property
     def operand_bits(self) -> float:
-        """Bits of weights and activations that come in for one product; outputs share those."""
+        """Bits of weights and activations that come in for one product.
+
+        Outputs and columns share activations, and rows weights; stationary weights do not come in.
+        """
         spec = self.spec
-        return spec.weights.width + spec.activations.width / self.outputs
+        weights = 0 if self.dataflow == "weight" else spec.weights.width / self.rows
+        return weights + spec.activations.width / (self.outputs * self.cols)
 
     @property
     def label(self) -> str:
@@ -86,6 +99,7 @@ class Point:
         words += [f"{self.lanes} lanes"] if self.lanes > 1 else []
         words += [f"{self.outputs} outputs"] if self.outputs > 1 else []
         words += [f"pipeline {self.pipeline}"] if self.pipeline else []
+        words += [f"{self.rows} x {self.cols}, {self.dataflow}"] if self.dataflow else []
         return ", ".join([*words, self.adders, f"{self.clock_ps:g} ps", self.operands])
 
     def as_dict(self) -> dict[str, Any]:
@@ -109,13 +123,14 @@ class Family:
     booth: tuple[bool, ...] = (False,)
     operands: tuple[str, ...] = ("layer",)
     activations: tuple[str, ...] = ("int8",)
+    arrays: tuple[tuple[int, int, str], ...] = ((1, 1, ""),)
 
     def points(self, clock_ps: float) -> Iterator[Point]:
         """In a fixed order; `clocks` are multiples of ``clock_ps``."""
         unit = get_unit(self.unit)
-        for weights, activations, acc, lanes, pipeline, outputs in product(
+        for weights, activations, acc, lanes, pipeline, outputs, array in product(
             self.weights, self.activations, self.acc_widths, self.lanes, self.pipelines,
-            self.outputs,
+            self.outputs, self.arrays,
         ):  # fmt: skip
             given = weights, activations, acc, lanes, pipeline, outputs
             served = unit.style_names(Point(self.unit, "", *given, clock_ps, "", False, "").spec)
@@ -123,42 +138,59 @@ class Family:
                 for clock, adders, booth, operands in product(
                     self.clocks, self.adders, self.booth, self.operands
                 ):
-                    yield Point(self.unit, style, *given, clock * clock_ps, adders, booth, operands)
+                    how = clock * clock_ps, adders, booth, operands
+                    yield Point(self.unit, style, *given, *how, *array)
 
 
 _MAIN = ("int8", "int4", "dint4")
-_OTHERS = ("dint4_sm", "dint4z", "int4z", "dint3", "int3")
+_CODINGS = ("dint4_sm", "dint4_r4")
+_OTHERS = ("dint4z", "int4z", "dint3", "int3", "fp4_e2m1")
 _PLAIN = ("plain",)
 #: The paper's likely condition, on either kind of operands, and Yosys' own Booth multipliers.
-_REFERENCE = Family("mac", _MAIN, _PLAIN, adders=("gates",), booth=(False, True),
+_REFERENCE = Family("mac", (*_MAIN, *_CODINGS), _PLAIN, adders=("gates",), booth=(False, True),
                     operands=("uniform", "layer"))  # fmt: skip
-_BEST = ("fused-booth4", "fused-dadda", "fused-digits", "fused-signmag")
-_WIDE = ("fused-booth4", "fused-booth8", "fused-dadda", "fused-digits", "carrysave-dadda",
-         "carrysave-digits")  # fmt: skip
+_BEST = ("fused-booth4", "fused-radix4", "fused-dadda", "fused-digits", "fused-signmag")
+_SUMS = ("fused", "carrysave", "segment2", "segment3")
+_WIDE = tuple(f"{s}-{m}" for s in _SUMS for m in ("booth4", "radix4", "dadda", "digits"))
+_SIZES = ((16, 16, "output"), (16, 16, "weight"))
 
 QUICK = (
     Family("mac", ("int8", "dint4"), _PLAIN, (32,), adders=("gates",),
            operands=("uniform", "layer")),
     Family("mac", ("int8", "int4", "dint4"), ("fused-booth4", "fused-digits"), adders=("cells",)),
+    Family("dot", ("int8",), ("segment3-booth4",), (ENOUGH,), lanes=(16,), adders=("cells",)),
+    Family("dot", ("int4", "dint4_sm", "dint4_r4"), ("segment3-digits",), (ENOUGH,), lanes=(16,),
+           adders=("cells",)),
 )  # fmt: skip
 DEFAULT = (
+    *QUICK,
     _REFERENCE,
     Family("mac", _OTHERS, _PLAIN, adders=("gates",)),
-    Family("mac", _MAIN, adders=("cells", "ripple")),
+    Family("mac", _MAIN, adders=("cells",)),
+    Family("mac", (*_MAIN, *_CODINGS), _BEST, adders=("cells", "ripple")),
     Family("mac", _OTHERS, _BEST, adders=("cells",)),
     Family("mac", _MAIN, _BEST, pipelines=(1,), clocks=(0.75, 1.0, 1.5), adders=("cells",)),
     Family("mac", _MAIN, (*_PLAIN, *_BEST), clocks=(0.75, 1.5), adders=("cells",)),
-    Family("dot", _MAIN, _WIDE, lanes=(2, 4, 8, 16), adders=("cells",)),
+    Family("dot", (*_MAIN, *_CODINGS), _WIDE, (ENOUGH,), lanes=(4, 16), adders=("cells",)),
+    Family("dot", ("int8",), ("carrysave-signmag", "carrysave-booth8", "carrysave-nibble"),
+           (ENOUGH,), lanes=(16,), adders=("cells",)),
+    Family("dot", (*_MAIN, *_CODINGS), ("segment3-booth4", "segment3-digits"), (ENOUGH,),
+           lanes=(16,), pipelines=(1,), adders=("cells",)),
     Family("dot", _MAIN, _PLAIN, lanes=(4, 16), adders=("gates",)),
-    Family("shared", _MAIN, ("fused-booth4", "fused-picked", "fused-digits"), outputs=(4, 16),
-           adders=("cells",)),
+    Family("shared", _MAIN, ("fused-booth4", "fused-radix4", "fused-picked", "fused-digits"),
+           outputs=(4, 16), adders=("cells",)),
+    Family("array", ("int8",), ("fused-booth4", "fused-radix4"), (ENOUGH,), adders=("cells",),
+           arrays=_SIZES),
+    Family("array", ("int4", "dint4", "dint4_sm"), ("fused-digits",), (ENOUGH,), adders=("cells",),
+           arrays=_SIZES),
 )  # fmt: skip
-_EVERY = (*_MAIN, *_OTHERS)
+_EVERY = (*_MAIN, *_CODINGS, *_OTHERS)
 FULL = (
     Family("mac", _EVERY, pipelines=(0, 1, 2), clocks=(0.75, 1.0, 1.5), booth=(False, True),
            operands=("uniform", "layer")),
     Family("dot", _EVERY, lanes=(2, 4, 8, 16, 32), pipelines=(0, 1), clocks=(0.75, 1.0, 1.5)),
     Family("shared", _EVERY, outputs=(2, 4, 8, 16), clocks=(0.75, 1.0, 1.5)),
+    Family("array", _EVERY, (), (ENOUGH,), clocks=(0.75, 1.0, 1.5), arrays=_SIZES),
 )  # fmt: skip
 
 

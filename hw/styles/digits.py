@@ -1,108 +1,21 @@
 """Digit multiplier: each weight is a sum of few signed powers of two, read off its code.
 
 Booth's digits belong to integers. A format is any table of levels, and often needs no more rows
-than its integers would: dINT4's levels 0, 1, 2, 4, 6, .. 14 are sums of one of {0, 1, 2, 4} and one
-of {0, 8, 16} with signs, where INT4 needs one of {0, 1, 2} and one of {0, 4, 8}. So
-the special codes are one more choice in a row's multiplexer, and dINT4 costs nearly what INT4
-costs.
+than its integers would: dINT4's levels 0, 1, -1, 2, -2, 4, .. 14 are sums of one of {0, 2, -2, -4}
+and one of {0, -1, 8, -8, 16}, where INT4 needs one of {0, 1, -1, 2} and one of {0, 4, -4, 8, -8}.
+So the special codes are one more choice in a row's multiplexer (1 is 2 - 1), and dINT4 costs nearly
+what INT4 costs. A choice of its own for a negative multiple is cheaper than a sign for the whole
+row, which takes an exclusive or for each bit.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
-from itertools import combinations, pairwise, product
+from amaranth import Cat, Signal, signed
 
-from amaranth import Signal, signed
-
-from macsmith.hw.bits import look_up, selected
+from macsmith.hw.bits import extended, look_up, selected
+from macsmith.hw.digit_plan import MOST_BITS, MOST_ROWS, plan
 from macsmith.hw.multiplier import MULTIPLIERS, Scheme
 from macsmith.sim.formats import Format
 
-__all__ = ["Digits", "Plan", "plan"]
-
-MOST_ROWS = 3  # beyond, Booth's fixed digits are as good and the search is long
-MOST_BITS = 10  # of a level
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How levels are made of rows.
-
-    Attributes
-    ----------
-    rows : tuple of tuples
-        Per row the exponents e of the ``2**e`` that it may choose, ascending.
-    digits : dict
-        Per level and row the signed power of two that is chosen, or 0.
-    """
-
-    rows: tuple[tuple[int, ...], ...]
-    digits: dict[int, tuple[int, ...]]
-
-    @property
-    def width(self) -> int:
-        """Bits of a recoded weight: per row one for each choice, and the sign above them."""
-        return sum(len(row) + 1 for row in self.rows)
-
-    def word(self, level: int) -> int:
-        """The recoded weight of ``level``."""
-        bits = []
-        for exponents, digit in zip(self.rows, self.digits[level], strict=True):
-            bits += [abs(digit) == 2**e for e in exponents]
-            bits.append(digit < 0)
-        return sum(bit << k for k, bit in enumerate(bits))
-
-
-@lru_cache(maxsize=256)
-def plan(levels: frozenset[int]) -> Plan | None:
-    """The cheapest plan found for a set of levels; None if MOST_ROWS rows do not make them all.
-
-    Each row has a window of exponents; two rows may overlap. What a row does not need is taken
-    from it. Fewest rows win, then fewest choices.
-    """
-    top = max(map(abs, levels)).bit_length()
-    if top > MOST_BITS:
-        return None
-    for count in range(1, MOST_ROWS + 1):
-        found = [_pruned(rows, levels) for rows in _windows(count, top) if _digits(rows, levels)]
-        if found:
-            rows = min(found, key=lambda rows: (sum(map(len, rows)), rows))
-            return Plan(rows, _digits(rows, levels))
-    return None
-
-
-def _windows(count: int, top: int) -> Iterator[tuple[tuple[int, ...], ...]]:
-    """Rows of exponents, 0 .. top together."""
-    if count == 2:
-        for first, second in product(range(top + 1), range(1, top + 1)):
-            if second <= first + 1:
-                yield tuple(range(first + 1)), tuple(range(second, top + 1))
-        return
-    for cuts in combinations(range(1, top + 1), count - 1):
-        yield tuple(tuple(range(a, b)) for a, b in pairwise((0, *cuts, top + 1)))
-
-
-def _pruned(rows, levels):
-    """``rows`` without the choices that no level needs, the largest tried first."""
-    for i, row in enumerate(rows):
-        for e in reversed(row):
-            fewer = (*rows[:i], tuple(x for x in rows[i] if x != e), *rows[i + 1 :])
-            if _digits(fewer, levels):
-                rows = fewer
-    return tuple(row for row in rows if row)
-
-
-def _digits(rows, levels) -> dict[int, tuple[int, ...]] | None:
-    """Digits of each level, as few as possible and of the level's sign if possible; or None."""
-    choices = [[0, *(sign * 2**e for e in row for sign in (1, -1))] for row in rows]
-    best: dict[int, tuple] = {}
-    for digits in product(*choices):
-        level = sum(digits)
-        if level in levels:
-            opposed = sum(digit * level < 0 for digit in digits)
-            rank = (sum(map(bool, digits)), opposed, digits)
-            best[level] = min(best.get(level, rank), rank)
-    return {level: rank[-1] for level, rank in best.items()} if len(best) == len(levels) else None
+__all__ = ["Digits"]
 
 
 def _levels(fmt: Format) -> frozenset[int]:
@@ -129,8 +42,10 @@ def _refuses(spec) -> str:
 class Digits(Scheme):
     """A row for each signed power of two that the weight's level is a sum of, by table.
 
-    ``recode`` gives per row one bit for each of its choices, the lowest power first, and a sign;
-    there is no decoder before it. Zero-pointed: the table is of the distance from the zero point.
+    ``recode`` gives per row one bit for each of its choices, in ascending order, and where the row
+    has one a sign above them (`hw.digit_plan`); there is no decoder before it. A negative choice is
+    the complement of the shifted activation, and a 1 at the row's lowest bit. Zero-pointed: the
+    table is of the distance from the zero point.
     """
 
     def __init__(self, spec):
@@ -157,10 +72,21 @@ class Digits(Scheme):
         return choices
 
     def rows(self, m, heap, weight, activation, name):
-        for i, exponents in enumerate(self.plan.rows):
-            *bits, negative = weight[: len(exponents) + 1]
-            weight = weight[len(exponents) + 1 :]
-            low, width = exponents[0], len(activation) + exponents[-1] - exponents[0]
-            multiples = (activation.shift_left(e - low) for e in exponents)
-            number = selected(zip(bits, multiples, strict=True), width)
-            heap.add_signed(m, f"{name}_{i}", width, number, negative, low)
+        for i, row in enumerate(self.plan.rows):
+            bits, weight = weight[: row.width], weight[row.width :]
+            width = len(activation) + max(map(abs, row.choices)).bit_length() - 1 - row.low
+            multiples = [_multiple(activation, x, row.low, width) for x in row.choices]
+            number = selected(zip(bits, multiples, strict=False), width)
+            if row.signed:
+                heap.add_signed(m, f"{name}_{i}", width, number, bits[-1], row.low)
+                continue
+            heap.add_row(m, f"{name}_{i}", width, number, row.low)
+            negative = [bit for bit, x in zip(bits, row.choices, strict=True) if x < 0]
+            if negative:
+                heap.add_bit(Cat(negative).any(), row.low)
+
+
+def _multiple(activation, choice: int, low: int, width: int):
+    """``activation * choice / 2**low`` of ``width`` bits; of a negative choice less 1."""
+    multiple = extended(activation.shift_left(abs(choice).bit_length() - 1 - low), width)
+    return ~multiple if choice < 0 else multiple
