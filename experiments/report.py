@@ -7,6 +7,7 @@ from typing import Any
 
 from macsmith.experiments import plots
 from macsmith.experiments.claims import AREA_RATIO, CLAIMS, POWER_RATIO, PREFERRED, STATUSES
+from macsmith.experiments.explore import view as exploration
 from macsmith.experiments.store import json_text
 from macsmith.experiments.tables import format_row, values_text
 from macsmith.hw.export import write_files
@@ -20,7 +21,7 @@ PLAIN_NOTE = (
     "the whole accumulator. dINT4's product is a bit narrower than its factors and stays apart. "
     "The Booth rows have no such handicap."
 )
-FILES = ("report.html", "report.md", "report.json", "pareto.png")
+FILES = ("report.html", "report.md", "report.json", "pareto.png", exploration.PICTURE)
 COLOURS = dict(zip(STATUSES, ("bad", "half", "good"), strict=True))
 
 
@@ -67,15 +68,20 @@ def judge(results: dict[str, Any], chosen: list[str]) -> list[dict[str, Any]]:
 
 
 def write(report: Report, folder: Path) -> None:
-    """Write report.html, report.md, report.json and, where there is one, pareto.png.
+    """Write report.html, report.md, report.json and, where there are any, the pictures.
 
     All of them appear, or none; OSError if the folder cannot be written.
     """
     import jinja2
 
     folder.mkdir(parents=True, exist_ok=True)
-    picture = _picture(report.results)
-    view = _view(report) | {"picture": base64.b64encode(picture).decode() if picture else None}
+    explored = report.results.get("exploration")
+    pictures = {
+        "pareto.png": _picture(report.results),
+        exploration.PICTURE: exploration.picture(explored) if explored else None,
+    }
+    coded = {name: base64.b64encode(p).decode() if p else None for name, p in pictures.items()}
+    view = _view(report) | {"picture": coded["pareto.png"], "cloud": coded[exploration.PICTURE]}
     env = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=jinja2.select_autoescape(("html.j2",)),
@@ -87,8 +93,7 @@ def write(report: Report, folder: Path) -> None:
         folder / name: env.get_template(f"{name}.j2").render(view)
         for name in ("report.md", "report.html")
     }
-    if picture:
-        contents[folder / "pareto.png"] = picture
+    contents |= {folder / name: png for name, png in pictures.items() if png}
     contents[folder / "report.json"] = json_text(report.as_dict())
     write_files(contents)
 
@@ -106,6 +111,9 @@ def _view(report: Report) -> dict[str, Any]:
         "definition": results.get("definition"),
         "catalogue": [format_row(fmt) | {"text": values_text(fmt)} for fmt in FORMATS.values()],
         "hardware": _hardware(results.get("hardware")),
+        "exploration": exploration.view(results["exploration"])
+        if results.get("exploration")
+        else None,
         "accuracy": _accuracy(results.get("accuracy")),
         "equality": results.get("equality"),
         "paper": {"area": AREA_RATIO, "power": POWER_RATIO},

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from macsmith.experiments import accuracy, claims, equality, hardware
+from macsmith.experiments.explore import exploration
 from macsmith.experiments.report import FILES, Report, judge, write
 from macsmith.experiments.store import provenance
 
@@ -39,7 +40,7 @@ def reproduce(chosen: list[str], *, quick: bool, output: Path, quiet: bool = Fal
     _require_writable(output)
     start = time.perf_counter()
     needed = {need for name in names for need in claims.CLAIMS[name].needs}
-    steps = [step for step in _steps(quick) if step.experiment in needed]
+    steps = [step for step in _steps(quick, output) if step.experiment in needed]
     found = _run(steps, quiet)
     results = _collect(steps, found, quick)
     report = Report(
@@ -52,10 +53,11 @@ def reproduce(chosen: list[str], *, quick: bool, output: Path, quiet: bool = Fal
     return report
 
 
-def _steps(quick: bool) -> list[Step]:
+def _steps(quick: bool, output: Path) -> list[Step]:
     parts = {
         "definition": [_Definition()],
         "hardware": hardware.jobs(hardware.QUICK if quick else hardware.FULL),
+        "exploration": [exploration.Job(output / "explore")],
         "accuracy": [
             *accuracy.baseline_jobs(accuracy.FULL),
             *accuracy.jobs(accuracy.QUICK if quick else accuracy.FULL),
@@ -96,6 +98,8 @@ def _collect(steps: list[Step], found: list[Any], quick: bool) -> dict[str, Any]
         results["definition"] = by["definition"][0]
     if rows := by.get("hardware"):
         results["hardware"] = {"rows": rows, "ratios": hardware.ratios(rows)}
+    if "exploration" in by:
+        results["exploration"] = by["exploration"][0]
     if parts := by.get("accuracy"):
         grams = {part["model"]: part for part in parts if "bigram" in part}
         rows = [part for part in parts if "bigram" not in part]

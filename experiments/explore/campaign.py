@@ -8,6 +8,7 @@ stopped goes on where it was, and nothing stale is ever taken for a result.
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
@@ -21,7 +22,7 @@ from macsmith.hw.export import write_atomically
 from macsmith.hw.liberty import load
 from macsmith.hw.pdk import Pdk
 
-__all__ = ["run"]
+__all__ = ["kept", "run"]
 
 _VERSIONS = ("amaranth", "pyosys", "numba", "numpy", "torch", "transformers")
 _ROOT = Path(__file__).parents[2]
@@ -65,6 +66,12 @@ def run(
     return rows
 
 
+def kept(points: Sequence[Point], technology: Pdk, folder: Path) -> list[dict[str, Any]]:
+    """The rows of those points that ``folder`` has, in their order."""
+    rows = (_kept(folder / f"{key}.json") for key in _keys(points, technology))
+    return [row for row in rows if row is not None]
+
+
 def _measured(
     left: Sequence[int], points: Sequence[Point], technology: Pdk, files: Sequence[Path],
     jobs: int | None,
@@ -73,8 +80,10 @@ def _measured(
     if jobs <= 1:
         yield from ((k, _measure(points[k], technology, files[k])) for k in left)
         return
-    # Forked: formats and styles that a user's module has registered are there too.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:
+    # Forked: formats and styles that a user's module has registered are there too. But a fork of a
+    # process in which torch has threads waits for them for ever.
+    context = get_context("spawn" if "torch" in sys.modules else "fork")
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
         running = {pool.submit(_measure, points[k], technology, files[k]): k for k in left}
         try:
             yield from ((running[one], one.result()) for one in as_completed(running))

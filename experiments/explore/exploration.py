@@ -9,7 +9,7 @@ from macsmith.experiments.explore import campaign, findings, grid
 from macsmith.experiments.measure import choose_library, clock_of
 from macsmith.experiments.store import provenance
 
-__all__ = ["GRIDS", "Exploration", "explore"]
+__all__ = ["GRIDS", "Exploration", "Job", "explore"]
 
 GRIDS = {"quick": grid.QUICK, "default": grid.DEFAULT, "full": grid.FULL}
 _SHOWN = 12  # rows of a front
@@ -39,13 +39,7 @@ class Exploration:
     @property
     def fronts(self) -> dict[str, list[dict[str, Any]]]:
         """By weight format: rows that no other one betters in area and energy per product."""
-        able = [
-            row
-            for row in self.rows
-            if row["clock_ps"] == self.clock_ps and row["operands"] == "layer"
-        ]
-        names = dict.fromkeys(row["weights"] for row in able)
-        return {n: findings.front(row for row in able if row["weights"] == n) for n in names}
+        return {n: findings.front(rows) for n, rows in self._comparable().items()}
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -56,6 +50,36 @@ class Exploration:
             "ladder": self.ladder,
             "provenance": provenance(),
         }
+
+    def summary(self) -> dict[str, Any]:
+        """What a report shows: ladder, structures, and of each row what a picture needs."""
+        keys = ("label", "weights", "unit", "lanes", findings.AREA, findings.ENERGY)
+        return {
+            "library": self.pdk,
+            "grid": self.grid,
+            "clock_ps": self.clock_ps,
+            "measured": len(self.rows),
+            "counted": sum(map(findings.counts, self.rows)),
+            "ladder": self.ladder,
+            "structures": findings.structures(self.rows, self.clock_ps),
+            "clouds": {
+                weights: [{key: row[key] for key in keys} for row in rows]
+                for weights, rows in self._comparable().items()
+            },
+        }
+
+    def _comparable(self) -> dict[str, list[dict[str, Any]]]:
+        """By weight format the rows that count at the clock and on operands of a layer."""
+        able = [
+            row
+            for row in self.rows
+            if findings.counts(row)
+            and row["clock_ps"] == self.clock_ps
+            and row["operands"] == "layer"
+            and row[findings.ENERGY] is not None
+        ]
+        names = dict.fromkeys(row["weights"] for row in able)
+        return {n: [row for row in able if row["weights"] == n] for n in names}
 
     def lines(self) -> list[str]:
         """For a person: what does not count, the fronts, the ladder."""
@@ -105,3 +129,27 @@ def explore(
     rows = campaign.run(points, technology, output / technology.name, jobs=jobs, progress=progress)
     ladder = findings.ladder(rows, clock_ps)
     return Exploration(technology.name, which, clock_ps, rows, ladder)
+
+
+@dataclass(frozen=True)
+class Job:
+    """The exploration of a report: the quick grid, and what ``folder`` has of the default one."""
+
+    folder: Path
+
+    @property
+    def label(self) -> str:
+        return "best structures, INT8 against dINT4"
+
+    def run(self) -> dict[str, Any] | None:
+        """What a report shows; None where there is no library."""
+        technology = choose_library(None)
+        if technology is None:
+            return None
+        found = explore(technology.name, "quick", output=self.folder)
+        points = grid.points(GRIDS["default"], found.clock_ps)
+        rows = campaign.kept(points, technology, self.folder / technology.name)
+        if len(rows) > len(found.rows):
+            ladder = findings.ladder(rows, found.clock_ps)
+            found = Exploration(found.pdk, "default", found.clock_ps, rows, ladder)
+        return found.summary() | {"points": len(points)}

@@ -10,7 +10,9 @@ from typing import Any
 
 from macsmith.experiments.hardware import DEPTH
 
-__all__ = ["AREA", "ENERGY", "RUNGS", "Rung", "best", "counts", "front", "ladder"]
+__all__ = [
+    "AREA", "ENERGY", "RUNGS", "Rung", "best", "counts", "front", "ladder", "structures",
+]  # fmt: skip
 
 AREA, ENERGY = "area_per_mac_um2", "energy_per_mac_pj"
 #: Weights that the ladder compares, with INT8 activations; dINT4 in any coding of its levels.
@@ -104,6 +106,41 @@ def ladder(rows: Iterable[Row], clock_ps: float) -> list[dict[str, Any]]:
             step[f"{what}_of"] = [_described(row, key) for row in (wide, narrow, int4) if row]
         found.append(step)
     return found
+
+
+def structures(rows: Iterable[Row], clock_ps: float) -> list[dict[str, Any]]:
+    """Area and energy of a product by structure and format of weights, each in its best style.
+
+    Accumulators are just wide enough, operands a layer's. `area` and `energy` may be of different
+    styles, `area_style` and `energy_style`; None where nothing counts.
+    """
+    able = [
+        row
+        for row in rows
+        if counts(row) and row["clock_ps"] == clock_ps and row["enough"] and _layer(row)
+    ]
+    by: dict[tuple[str, str], list[Row]] = {}
+    for row in able:
+        by.setdefault((_structure(row), row["weights"]), []).append(row)
+    found = []
+    for (structure, weights), mine in by.items():
+        line: dict[str, Any] = {"structure": structure, "weights": weights}
+        for what, key in (("area", AREA), ("energy", ENERGY)):
+            row = best(mine, (weights,), key)
+            line[what] = row[key] if row else None
+            line[f"{what}_style"] = row["style"] if row else None
+        found.append(line)
+    return found
+
+
+def _structure(row: Row) -> str:
+    """What a person would call it."""
+    pipeline = f", {row['pipeline']} pipeline stage" if row["pipeline"] else ""
+    if row["unit"] == "array":
+        return f"array {row['rows']} x {row['cols']}, {row['dataflow']}-stationary"
+    if row["unit"] == "shared":
+        return f"shared multiples, {row['outputs']} outputs{pipeline}"
+    return (f"dot product of {row['lanes']}" if row["lanes"] > 1 else "MAC") + pipeline
 
 
 def front(rows: Iterable[Row], keys: Sequence[str] = (AREA, ENERGY)) -> list[Row]:
