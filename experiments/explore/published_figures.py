@@ -95,7 +95,7 @@ FP16_MAC = Part("float_mac", periods=SLOW, options=(("fmt", "fp16"),))
 
 EVOAPPROX = (
     "EvoApproxLib, github.com/ehw-fit/evoapproxlib: heads of the files of circuits without error, "
-    "FreePDK45: mul8u_1JFF (Mrazek et al., DATE 2017), mul8s_1KV6 (Mrazek et al., IEEE TVLSI "
+    "PDK45: mul8u_1JFF (Mrazek et al., DATE 2017), mul8s_1KV6 (Mrazek et al., IEEE TVLSI "
     "26(11), 2018), mul8x4u_2DB, mul8x3u_003, mul8x2u_0C8 (Mrazek et al., IEEE JETCAS 10(4), 2020)"
 )
 #: um2 and mW by bits of the other factor, which has 8.
