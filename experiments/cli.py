@@ -15,6 +15,7 @@ from macsmith.experiments import (
     cli_explore,  # noqa: F401  registers its commands, as the next ones do
     cli_pdk,  # noqa: F401
     cli_proofs,  # noqa: F401
+    cli_published,  # noqa: F401
     cli_styles,  # noqa: F401
     cli_units,  # noqa: F401
     console,

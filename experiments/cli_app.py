@@ -21,7 +21,7 @@ __all__ = [
 #: From a format to what it costs, as a newcomer meets them.
 ORDER = (
     "formats", "verilog", "datasheet", "verify", "prove", "mutants", "synth", "styles", "codemap",
-    "explore", "quantize", "eval", "reproduce", "pdk", "doctor",
+    "explore", "published", "quantize", "eval", "reproduce", "pdk", "doctor",
 )  # fmt: skip
 
 

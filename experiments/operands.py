@@ -20,8 +20,8 @@ from macsmith.sim.codec import code_dtype
 from macsmith.sim.spec import MacSpec
 
 __all__ = [
-    "KINDS", "LAYER", "MODEL", "Operands", "from_layer", "get", "layer_codes", "require_known",
-    "uniform",
+    "KINDS", "LAYER", "MODEL", "Operands", "from_layer", "get", "layer_codes", "layer_input",
+    "require_known", "uniform",
 ]  # fmt: skip
 
 KINDS = ("layer", "uniform")
@@ -128,7 +128,7 @@ def layer_codes(spec: MacSpec, model: str = MODEL) -> Any:
     from macsmith.quant.linear import QuantLinear, quantize_weight
     from macsmith.quant.recipe import Activations, Weights
 
-    linear, x = _layer_input(model)
+    linear, x = layer_input(model)
     affine = spec.activations.is_twos_complement
     layer = QuantLinear(
         *quantize_weight(linear.weight, spec, Weights(format=spec.weights.name)),
@@ -140,7 +140,7 @@ def layer_codes(spec: MacSpec, model: str = MODEL) -> Any:
 
 
 @lru_cache(maxsize=2)
-def _layer_input(model: str) -> Any:
+def layer_input(model: str) -> Any:
     """The float layer and its input, float32 [tokens, K]."""
     import torch
 
