@@ -104,12 +104,14 @@ class OutputModel(Model):
             self.beat(0, int(k == lanes + 1), *step)
 
     def after_reset(self) -> None:
-        """Sums on top of what a reset leaves: nothing, no part of a group, and nothing that was
-        under way."""
+        """Sums on top of what a reset leaves: nothing, and nothing that was under way."""
         self.tile(2, go_on=True)
+        self.recent.add(self.fresh[0])
+
+    def from_reset(self) -> None:
+        """The same, to where it shows that a reset leaves no part of a group either."""
         if group_of(self.spec) > 1 and self.limits:
             self.to_the_limits(0, first=0, places=())
-        self.recent.add(self.fresh[0])
 
     def random(self, k: int) -> None:
         self.tile(1 + (k * 5) % (2 * self.rows + 3))

@@ -72,6 +72,8 @@ class WeightModel(Model):
     def after_reset(self) -> None:
         """Nothing: what a weight is after a reset is not said."""
 
+    from_reset = after_reset
+
     @property
     def limits(self) -> list[str]:
         """Every element's overflow, with none after it in its column."""

@@ -12,7 +12,6 @@ from macsmith.experiments.verify.handshake import Pace, StreamAgent, paces, plac
 __all__ = ["drive_array"]
 
 MODELS = {"output": OutputModel, "weight": WeightModel}
-MANY = 200  # beats, more than pass before a reset
 
 
 def drive_array(instance: Instance) -> StreamAgent:
@@ -47,10 +46,16 @@ def drive_array(instance: Instance) -> StreamAgent:
         for j in range(4):
             model.random(j)
         reset_run(Pace(dict.fromkeys(ports, 0.8)), 3 + 5 * k + rng.randrange(5))
-    for k in range(2):  # one of them finds each element within a group
-        model.tile(MANY)
-        reset_run(Pace(), model.rows + model.cols + 12 + k)
     cycles = 2 * (model.rows + model.cols) + 8
+    for after in range(1, cycles):
+        model.tile(2)
+        model.tile(model.rows)
+        reset_run(Pace(name=f"reset after {after} cycles"), after)
+    for k in range(2):  # one of them finds each element within a group
+        model.tile(cycles + 2)
+        reset_run(Pace(name=f"reset within a tile, {k}"), cycles + k)
+        model.from_reset()
+        run(Pace())
     for pace in places(ports, cycles):
         model.tile(2)
         model.tile(model.rows)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.coverage import Cover
 
-__all__ = ["Pace", "Run", "StreamAgent", "paces", "places"]
+__all__ = ["PATIENCE", "PAUSE", "SPARE", "Pace", "Run", "StreamAgent", "paces", "places"]
 
 PATIENCE = 400  # cycles without a beat anywhere, after which a unit is stuck
 #: Cycles after the last run in which nothing more may come, and after the others, where a beat too
@@ -30,7 +30,7 @@ class Pace:
     holds : mapping of str to range
         By port, cycles of the run in which it does neither.
     name : str
-        Bin that is hit when the run is complete; "" is none.
+        Bin that is hit at the run's end; "" is none.
     """
 
     speed: Mapping[str, float] = field(default_factory=dict)
@@ -166,6 +166,8 @@ class StreamAgent:
         run, seen = self.runs[self._index], self.instance.split_results(bits)
         if self._reset:
             self.cover.hit("reset under way")
+            if run.pace.name:
+                self.cover.hit(run.pace.name)
             self._next_run()
             return
         moved = [self._source(run, port, seen) for port in self.sources]
