@@ -177,7 +177,7 @@ module {name};
   task fail(input [8*40-1:0] what);
     begin
       if (wrong == 0)
-        $display("FAIL: part %0d, cycle %0d, result %0d: %0s", part, cycle, checked, what);
+        $display("FAIL: cycle %0d of part %0d, result %0d: %0s", cycle, part, checked, what);
       wrong = wrong + 1;
     end
   endtask
