@@ -62,7 +62,9 @@ def _parts(runs: Iterable[Run], queues: dict[str, list[int]]) -> list[_Part]:
         for port, beats in {**run.sources, **run.sinks}.items():
             queues[port] += beats
         ends = {port: len(queue) for port, queue in queues.items()}
-        part = _Part(ends, run.reset_after or 0, not (run.pace.speed or run.pace.holds))
+        part = _Part(
+            ends, run.reset_after or 0, not (run.pace.speed or run.pace.holds or run.pace.patient)
+        )
         if parts and not part.reset_after and replace(parts[-1], ends=ends) == part:
             parts.pop()
         parts.append(part)

@@ -29,12 +29,16 @@ class Pace:
         By port, in which share of the cycles it offers or takes one; 1 where none is given.
     holds : mapping of str to range
         By port, cycles of the run in which it does neither.
+    patient : tuple of str
+        Sinks that take a beat only after it has waited for a cycle, so that ``valid`` must come
+        without ``ready``.
     name : str
         Bin that is hit at the run's end; "" is none.
     """
 
     speed: Mapping[str, float] = field(default_factory=dict)
     holds: Mapping[str, range] = field(default_factory=dict)
+    patient: tuple[str, ...] = ()
     name: str = ""
 
 
@@ -59,10 +63,10 @@ class Run:
 
 
 def paces(rng: random.Random, ports: Sequence[str], count: int) -> list[Pace]:
-    """Full speed, each port alone slow, and ``count`` random mixtures."""
+    """Full speed, each port alone slow, a patient ``o``, and ``count`` random mixtures."""
     slow = [Pace({port: 0.3}) for port in ports]
     mixed = [Pace({port: rng.choice((1, 0.7, 0.4, 0.15)) for port in ports}) for _ in range(count)]
-    return [Pace(), *slow, *mixed]
+    return [Pace(), *slow, Pace(patient=("o",), name="o is ready only for what is there"), *mixed]
 
 
 def places(ports: Sequence[str], cycles: int, length: int = 3) -> list[Pace]:
@@ -156,7 +160,8 @@ class StreamAgent:
                 queue[at] if self._offered[port] else rng.getrandbits(widths[f"{port}__payload"])
             )
         for port in self.sinks:
-            self._ready[port] = not self._held(run, port)
+            patient = port in run.pace.patient and not self._waiting[port]
+            self._ready[port] = not (patient or self._held(run, port))
             values[f"{port}__ready"] = int(self._ready[port])
         return self.instance.pack(**values)
 
