@@ -80,7 +80,7 @@ class Directions:
         return (product > 0) - (product < 0)
 
     def _nearest(self, twice: int) -> _End:
-        return min(self._activations, key=lambda one: abs(2 * one.level - twice))
+        return min(self._activations, key=lambda one: (abs(2 * one.level - twice), -abs(one.level)))
 
 
 def _ends(operands: list[_End]) -> tuple[_End, _End]:

@@ -94,10 +94,9 @@ class OutputModel(Model):
             for step in [forth] * lanes + [back] * lanes:
                 self.beat(0, 1, *step)
             for place in places:
-                near = [back] * (place - 1) + [half] + [still] * (lanes - place)
-                for step in [forth] * lanes + near:
+                for step in [forth] * lanes + [half] + [still] * (lanes - 1):
                     self.beat(0, 0, *step)
-                for step in [forth] * place + [back] * (lanes - place):
+                for step in [still] * (place - 1) + [forth] + [back] * (lanes - place):
                     self.beat(0, 1, *step)
         for k in range(lanes + 2):
             step = self.rng.choice((forth, back, half, (self.codes(), *self.weights())))
