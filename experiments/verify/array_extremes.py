@@ -150,6 +150,14 @@ def _begun(place: int) -> str:
     return f"a sum begun after {place} of a group is back"
 
 
+def _returns(spec: MacSpec) -> bool:
+    """Whether one product can take another back: there is a 0 to stand still with, and no end of
+    what changes its sign is more than twice as far from 0 as the other."""
+    ranges = (spec.activations.level_range, spec.weights.level_range)
+    low, high = next(((a, b) for a, b in ranges if a < 0 < b), (0, 1))
+    return 0 in spec.activations.levels and max(-low, high) <= 2 * min(-low, high)
+
+
 def at_limit_bins(spec: MacSpec, signs: list[int]) -> list[str]:
     """Of `ElementSum.shown`, what a sum that can overflow these ways must have shown."""
     bins, lanes = [SIGNS[sign] for sign in signs], group_of(spec)
@@ -159,7 +167,7 @@ def at_limit_bins(spec: MacSpec, signs: list[int]) -> list[str]:
         bins += [f"{SIGNS[sign]} by a whole group" for sign in signs]
     if len(signs_of(spec)) == 2:
         bins += [f"back from {SIGNS[sign]}" for sign in signs]
-        if lanes > 1 and signs:
+        if lanes > 1 and signs and _returns(spec):
             bins += [_left(SIGNS[sign], place) for sign in signs for place in range(1, lanes)]
             bins += [_RESET, *(_begun(place) for place in range(lanes))]
     return bins

@@ -76,8 +76,9 @@ class WeightModel(Model):
 
     @property
     def limits(self) -> list[str]:
-        """Every element's overflow, with none after it in its column."""
-        names = [SIGNS[sign] for sign in signs_of(self.spec)]
+        """Each element's overflow, with none after it in its column, if rows can stand still."""
+        still = 0 in self.spec.activations.levels
+        names = [SIGNS[sign] for sign in signs_of(self.spec) if still]
         return [f"element {r},{c}: {name}" for r, c in self.entered for name in names]
 
     def extremes(self) -> None:

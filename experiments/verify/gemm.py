@@ -133,7 +133,7 @@ class _Bench:
         other ones; with random multipliers elsewhere."""
         rng, spec, numbers = self.rng, self.spec, self.numbers
         w, a, z = self.loud
-        quiet = (numbers.out_range[1] + 1) // 4
+        quiet = (numbers.out_range[1] + 1) // 4 - 1  # so that no result is clamped
         made = []
         for shift in range(numbers.max_shift + 1):
             fitting = self.scale(shift)
