@@ -73,7 +73,8 @@ def _normalised(drive: Driver) -> None:
     fmt, rng = drive.fmt, drive.rng
     minus = 1 << (fmt.width - 1)
     for pair in drive.subnormals():
-        drive.cycle(*(drive.of_bits(bits, great=True) for bits in pair), clear=1)
+        for low in (None, 0, -1):  # the last two: the shortest product and the longest
+            drive.cycle(*(drive.of_bits(bits, low, great=True) for bits in pair), clear=1)
         w, a = map(drive.of_bits, pair)
         drive.cycle(w, a, clear=1)
         drive.cycle(w ^ minus, a ^ rng.getrandbits(2))  # nearly the same, taken away

@@ -131,10 +131,11 @@ class Driver:
         pairs = itertools.product(bits, bits)
         return [pair for pair in pairs if min(pair) <= self.fmt.fraction_bits]
 
-    def of_bits(self, bits: int, great: bool = False) -> int:
-        """A random code of a significand of so many bits, its top bit set: a subnormal number, or
-        a normal one near 1 or, if ``great``, near the greatest."""
-        fraction, low = self.fmt.fraction_bits, self.rng.getrandbits(bits - 1)
+    def of_bits(self, bits: int, low: int | None = None, great: bool = False) -> int:
+        """A code of a significand of so many bits, its top bit set and random ones, or ``low``,
+        below: a subnormal number, or a normal one near 1 or, if ``great``, near the greatest."""
+        fraction, mask = self.fmt.fraction_bits, 2 ** (bits - 1) - 1
+        low = self.rng.getrandbits(bits - 1) if low is None else low & mask
         sign = self.rng.getrandbits(1) << (self.fmt.width - 1)
         if bits <= fraction:
             return sign | 1 << (bits - 1) | low
