@@ -11,7 +11,7 @@ from macsmith.experiments.verify.stimulus import Stream
 from macsmith.experiments.verify.sums import STROBES
 from macsmith.sim.floating import FLOAT32, FloatFormat, get_float, multiply_add
 
-__all__ = ["LOST", "Driver", "classes"]
+__all__ = ["LOST", "SUMS", "Driver", "classes", "sum_class"]
 
 SUMS = ("+0", "-0", "subnormal", "normal", "+inf", "-inf", "NaN")
 #: Binades that may cancel, by what has the greater exponent: of a sum, which ends at its last bit,
