@@ -1,22 +1,20 @@
 """Self-checking testbench, in plain Verilog-2001, of a unit whose ports are valid/ready streams.
 
-Sources offer beats and sinks take them in cycles that a shift register picks, the same ones in
-every run. Whatever is in a sink is compared with the beat that is due, also while it waits.
+The beats are those of the unit's bench, in parts: a part ends with a reset that drops what is under
+way, or when all of it is through. Of some parts a beat is offered and taken in every cycle, of the
+others in cycles that a shift register picks, the same ones in every run. Whatever is in a sink is
+compared with the beat that is due, also while it waits.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from macsmith.experiments.verify.agent import make_agent
-from macsmith.experiments.verify.bench import RESET_CYCLES, Effort, Instance
+from macsmith.experiments.verify.bench import FULL, RESET_CYCLES, Instance
+from macsmith.experiments.verify.handshake import PATIENCE, PAUSE, SPARE, Run
 
 __all__ = ["ENDING", "make_stream_testbench"]
 
-#: Cycles after which a reset drops what is under way and all begins again: this many, then three
-#: times as many, and so on.
-RESTART, RESTARTS = 9, 4
-QUIET = 400  # cycles without a beat anywhere, after which a unit is stuck
-SPARE = 40  # cycles at the end in which nothing more may come
 #: Of every testbench, after the message of a failure: its status, or that all is well.
 ENDING = """\
       $finish_and_return(1);
@@ -26,29 +24,51 @@ ENDING = """\
   end
 endmodule
 """
-_EFFORT = Effort(random=200, exhaustive=64, sample=64, runs=2)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """``ends`` are the beats up to its end, by port; ``reset_after`` is 0 where it goes on until
+    all is through; ``fast`` is a beat in every cycle."""
+
+    ends: Mapping[str, int]
+    reset_after: int
+    fast: bool
 
 
 def make_stream_testbench(name: str, instance: Instance, vectors: str) -> tuple[str, str, int]:
-    """(Verilog, vectors, beats compared); ``vectors`` is also the name of their file.
-
-    The beats are those of the unit's bench, up to its first reset under way. They are begun several
-    times, and dropped by a reset, before they are sent to the end.
-    """
-    agent = make_agent(replace(instance, effort=_EFFORT))
+    """(Verilog, vectors, beats that must come out); ``vectors`` is also the name of their file."""
+    agent = make_agent(replace(instance, effort=FULL))
     queues: dict[str, list[int]] = {port: [] for port in (*agent.sources, *agent.sinks)}
-    for run in agent.runs:
-        if run.reset_after is not None:
-            break
-        for port, beats in {**run.sources, **run.sinks}.items():
-            queues[port] += beats
-    due = sum(len(queues[port]) for port in agent.sinks)
+    parts = _parts(agent.runs, queues)
+    due, start = 0, dict.fromkeys(queues, 0)
+    for part in parts:
+        if not part.reset_after:
+            due += sum(part.ends[port] - start[port] for port in agent.sinks)
+        start = part.ends
     if not due:
         raise AssertionError(f"{instance.module}: nothing to check")
     width = max(instance.widths[f"{port}__payload"] for port in queues)
     digits = -(-width // 4)
     text = "".join(f"{word:0{digits}x}\n" for queue in queues.values() for word in queue)
-    return _verilog(name, instance, agent.sources, agent.sinks, queues, width, vectors), text, due
+    ports = agent.sources, agent.sinks
+    return _verilog(name, instance, *ports, queues, parts, due, width, vectors), text, due
+
+
+def _parts(runs: Iterable[Run], queues: dict[str, list[int]]) -> list[_Part]:
+    """The runs, whose beats are added to the queues; of one pace they are joined, up to a reset."""
+    parts: list[_Part] = []
+    for run in runs:
+        for port, beats in {**run.sources, **run.sinks}.items():
+            queues[port] += beats
+        ends = {port: len(queue) for port, queue in queues.items()}
+        part = _Part(
+            ends, run.reset_after or 0, not (run.pace.speed or run.pace.holds or run.pace.patient)
+        )
+        if parts and not part.reset_after and replace(parts[-1], ends=ends) == part:
+            parts.pop()
+        parts.append(part)
+    return parts
 
 
 def _verilog(
@@ -57,6 +77,8 @@ def _verilog(
     sources: Sequence[str],
     sinks: Sequence[str],
     queues: dict[str, list[int]],
+    parts: Sequence[_Part],
+    due: int,
     width: int,
     vectors: str,
 ) -> str:
@@ -69,10 +91,9 @@ def _verilog(
     pins = [".clk(clk)", ".rst(rst)"]
     declared, checks, moves, offers = [], [], [], []
     for k, port in enumerate(names):
-        parts = ("valid", "ready", "payload")
-        pins += [f".{port}__{part}({port}_{part})" for part in parts]
-        declared.append(f"  integer {port}_at;")
-        last = first[port] + len(queues[port])
+        members = ("valid", "ready", "payload")
+        pins += [f".{port}__{member}({port}_{member})" for member in members]
+        declared.append(f"  integer {port}_at, {port}_end;")
         word = f"words[{port}_at]"
         if port in sources:
             declared += [
@@ -83,7 +104,7 @@ def _verilog(
                 f" {port}_valid ? {port}_word : {{{size[port]}{{noise[{k}]}}}};",
             ]
             offers.append(
-                f"      if ({port}_at < {last} && noise[{3 + k}] | noise[{8 + k}])"
+                f"      if ({port}_at < {port}_end && (fast | noise[{3 + k}] | noise[{8 + k}]))"
                 f" {port}_valid = 1;"
             )
             checks.append(f'      if (^{port}_ready === 1\'bx) fail("{port}.ready is undefined");')
@@ -99,11 +120,11 @@ def _verilog(
             f"  wire [{size[port] - 1}:0] {port}_payload;",
             f"  wire [{size[port] - 1}:0] {port}_word = {word};",
         ]
-        offers.append(f"      {port}_ready = noise[{5 + k}] | noise[{11 + k}];")
+        offers.append(f"      {port}_ready = fast | noise[{5 + k}] | noise[{11 + k}];")
         checks += [
             f'      if ({port}_valid === 1\'bx) fail("{port}.valid is undefined");',
             f'      if ({port}_waits && {port}_valid !== 1\'b1) fail("{port}.valid went away");',
-            f"      if ({port}_valid === 1'b1 && {port}_at >= {last})"
+            f"      if ({port}_valid === 1'b1 && {port}_at >= {port}_end)"
             f' fail("{port} has a beat too many");',
             f"      else if ({port}_valid === 1'b1 && {port}_payload !== {port}_word)"
             f' fail("{port} has the wrong beat");',
@@ -114,35 +135,51 @@ def _verilog(
             f"        {port}_at = {port}_at + 1; checked = checked + 1; quiet = 0;",
             "      end",
         ]
-    start = [f"      {port}_at = {first[port]};" for port in names]
-    start += [f"      {port}_valid = 0;" for port in sources]
-    start += [f"      {port}_ready = 0; {port}_waits = 0;" for port in sinks]
-    through = " && ".join(f"{port}_at >= {first[port] + len(queues[port])}" for port in names)
-    due = sum(len(queues[port]) for port in sinks)
+    start = [f"    {port}_at = {first[port]};" for port in names]
+    start += [f"    {port}_end = {first[port]};" for port in names]
+    begin = [f"      {port}_at = {port}_end;" for port in names]
+    begin += [f"      {port}_valid = 0;" for port in sources]
+    begin += [f"      {port}_ready = 0; {port}_waits = 0;" for port in sinks]
+    undefined = [f"    {port}_valid = 1'bx;" for port in sources]
+    undefined += [f"    {port}_ready = 1'bx;" for port in sinks]
+    through = " && ".join(f"{port}_at >= {port}_end" for port in names)
+    cases = []
+    for k, part in enumerate(parts):
+        ends = " ".join(f"{port}_end = {first[port] + part.ends[port]};" for port in names)
+        cases.append(
+            f"        {k}: begin fast = {int(part.fast)}; reset_after = {part.reset_after};"
+            f" {ends} end"
+        )
     lines = "\n".join
     return f"""\
-// Self-checking testbench of {instance.module}: {due} beats out, all of {vectors}.
+// Self-checking testbench of {instance.module}: {due} beats out, of {vectors}.
 // iverilog -g2001 -o sim {name}.v {instance.module}.v && vvp -n sim
 module {name};
   reg [{width - 1}:0] words [0:{base}];
-  reg clk, rst;
+  reg clk, rst, fast;
   reg [15:0] noise;
-  integer cycle, quiet, idle, checked, wrong, restarts, restart_at;
+  integer part, cycle, reset_after, quiet, idle, checked, before, wrong;
 {lines(declared)}
 
   {instance.module} dut({", ".join(pins)});
 
-  task restart;
+  // The next part: beats up to the ends, until a reset or until all of it is through.
+  task next_part;
     begin
-{lines(start)}
-      cycle = 0; quiet = 0; idle = 0; checked = 0;
+      part = part + 1;
+{lines(begin)}
+      cycle = 0; quiet = 0; idle = 0; before = checked;
+      case (part)
+{lines(cases)}
+        default: ;
+      endcase
     end
   endtask
 
   task fail(input [8*40-1:0] what);
     begin
       if (wrong == 0)
-        $display("FAIL: cycle %0d, result %0d: %0s", cycle, checked, what);
+        $display("FAIL: cycle %0d of part %0d, result %0d: %0s", cycle, part, checked, what);
       wrong = wrong + 1;
     end
   endtask
@@ -153,15 +190,16 @@ module {name};
     clk = 0;
     rst = 1;
     noise = 16'hace1;
-    wrong = 0; restarts = 0; restart_at = {RESTART};
-    restart;
+    wrong = 0; checked = 0; part = -1;
+{lines(start)}
+{lines(undefined)}
     for (cycle = 0; cycle < {RESET_CYCLES}; cycle = cycle + 1) begin
       #5 clk = 1;
       #5 clk = 0;
     end
     rst = 0;
-    cycle = 0;
-    while (idle < {SPARE} && quiet < {QUIET} && wrong == 0) begin
+    next_part;
+    while (part < {len(parts)} && quiet < {PATIENCE} && wrong == 0) begin
       noise = {{noise[14:0], noise[15] ^ noise[13] ^ noise[12] ^ noise[10]}};
 {lines(offers)}
       #5;
@@ -172,17 +210,16 @@ module {name};
       clk = 1;
       #5 clk = 0;
       cycle = cycle + 1;
-      if (restarts < {RESTARTS} && cycle == restart_at) begin
+      if (reset_after != 0 && cycle == reset_after) begin
         rst = 1;
         #5 clk = 1;
         #5 clk = 0;
         rst = 0;
-        restarts = restarts + 1;
-        restart_at = 3 * restart_at;
-        restart;
-      end
+        checked = before;
+        next_part;
+      end else if (reset_after == 0 && idle == (part == {len(parts) - 1} ? {SPARE} : {PAUSE}))
+        next_part;
     end
-    if (wrong == 0 && restarts != {RESTARTS}) fail("too few beats to be reset under way");
     if (wrong == 0 && checked != {due}) fail("stuck, or a beat is missing");
     if (wrong != 0) begin
       $display("FAIL: %0d of {due} results were seen", checked);

@@ -163,7 +163,7 @@ def test_subjects_of_a_unit():
     assert {s.unit for s in subjects_of(None)} == set(UNITS) - {"gemm", "float_mac"}
     for unit in UNITS:
         assert {s.unit for s in subjects_of(unit)} == {unit}
-    flows = [dict(s.options).get("dataflow") for s in subjects_of("array")]
-    assert flows == [None, "weight"]
+    arrays = [(s.spec.lanes, dict(s.options).get("dataflow")) for s in subjects_of("array")]
+    assert arrays == [(1, None), (3, None), (1, "weight")]
     with pytest.raises(ValueError, match=r"^unknown unit 'macc'"):
         subjects_of("macc")

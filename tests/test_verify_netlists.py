@@ -7,7 +7,7 @@ from technology import needs_osu018
 from tools import needs
 
 from macsmith.experiments.units import get_unit
-from macsmith.experiments.verify import floats, gates_check, many, netlists, requantizing
+from macsmith.experiments.verify import floats_driver, gates_check, many, netlists, requantizing
 from macsmith.experiments.verify.floats_many import many_floats
 from macsmith.experiments.verify.runner import Case, describe
 from macsmith.experiments.verify.suite import all_cases
@@ -104,8 +104,8 @@ def test_many_floats(fmt):
     assert drawn.en.sum() == 2**14
     sums = rows_of_golden(drawn)
     exponents = sums >> 23 & 255
-    seen = {floats.sum_class(code) for code in sums.ravel().tolist()}
-    assert seen == set(floats.SUMS) - ({"-0", "subnormal"} if fmt == "fp16" else set())
+    seen = {floats_driver.sum_class(code) for code in sums.ravel().tolist()}
+    assert seen == set(floats_driver.SUMS) - ({"-0", "subnormal"} if fmt == "fp16" else set())
     assert (exponents < 255).mean() > 0.6
     fell = (exponents[:, 1:] < exponents[:, :-1] - 2) & ~drawn.ports["clear"][:, 1:]
     assert (fell & ~drawn.rst[:, 1:] & (sums[:, 1:] > 0)).sum() > 50  # cancelled

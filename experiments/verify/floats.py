@@ -3,172 +3,18 @@
 import itertools
 import random
 
-from macsmith.experiments.units import get_unit
-from macsmith.experiments.verify.coverage import Cover
+from macsmith.experiments.verify.floats_driver import LOST, Driver
 from macsmith.experiments.verify.stimulus import Stream
-from macsmith.experiments.verify.sums import STROBES
-from macsmith.sim.floating import FLOAT32, FloatFormat, get_float, multiply_add
+from macsmith.sim.floating import FLOAT32
 
-__all__ = ["classes", "drive_float_mac"]
+__all__ = ["drive_float_mac"]
 
-SUMS = ("+0", "-0", "subnormal", "normal", "+inf", "-inf", "NaN")
-#: Binades that a sum may lose to a product of the other sign: all but the last of its bits.
-LOST = range(1, FLOAT32.fraction_bits)
-#: What may happen to a sum that is finite and to which a finite product is added.
-EVENTS = ("cancels to 0", "cancels a binade or more", "overflows to infinity", "product vanishes")
-
-
-def classes(fmt: FloatFormat) -> dict[str, list[int]]:
-    """Codes by class: the ends of each, and a number like 1."""
-    fraction, sign = fmt.fraction_bits, 1 << (fmt.width - 1)
-    one = fmt.bias << fraction
-    positive = {
-        "0": [0],
-        "subnormal": [1, 2**fraction - 1],
-        "normal": [2**fraction, one, one + 1, fmt.infinity - 1],
-        "inf": [fmt.infinity],
-    }
-    negative = {f"-{name}": [sign | code for code in codes] for name, codes in positive.items()}
-    return positive | negative | {"NaN": [fmt.infinity + 1, fmt.nan, sign | fmt.nan]}
-
-
-def sum_class(code: int) -> str:
-    exponent, fraction = code >> 23 & 255, code & (2**23 - 1)
-    sign = "-" if code >> 31 else "+"
-    if exponent == 255:
-        return "NaN" if fraction else f"{sign}inf"
-    if exponent == 0:
-        return "subnormal" if fraction else f"{sign}0"
-    return "normal"
-
-
-class _Driver:
-    """Appends cycles to a stream, with golden's accumulator after each."""
-
-    def __init__(self, stream: Stream, rng: random.Random):
-        self.stream, self.rng = stream, rng
-        one = stream.instance
-        self.fmt = get_float(get_unit("float_mac").subject_of(one.spec, one.options))
-        self.classes = classes(self.fmt)
-        self.acc, self.cleared = 0, False
-        # Products below float32's normal numbers; only a product that rounds to -0 makes a sum -0.
-        self.can_vanish = can_vanish = 2 * self.fmt.bias > FLOAT32.bias
-        sums = [name for name in SUMS if name not in ("subnormal", "-0") or can_vanish]
-        pairs = itertools.product(self.classes, self.classes)
-        stream.cover = Cover([
-            *STROBES,
-            *(f"w {w} x a {a}" for w, a in pairs),
-            *(f"{name} on a sum {before}" for name in self.classes for before in sums),
-            *(f"sum {name}" for name in sums),
-            *(event for event in EVENTS if event != "overflows to infinity" or can_vanish),
-            *(f"{k} binades cancel" for k in LOST),
-            *(
-                f"{sign}{1 << k:#x}"
-                for k in range(FLOAT32.fraction_bits)
-                if can_vanish
-                for sign in "+-"
-            ),
-            *(_significands(i, j) for i, j in self.subnormals()),
-        ])
-
-    def subnormals(self) -> list[tuple[int, int]]:
-        """Bits of two significands, of which at least one is subnormal."""
-        bits = range(1, self.fmt.fraction_bits + 2)
-        pairs = itertools.product(bits, bits)
-        return [pair for pair in pairs if min(pair) <= self.fmt.fraction_bits]
-
-    def of_bits(self, bits: int) -> int:
-        """A random code of a significand of so many bits, its top bit set: a subnormal number, or
-        a normal one near 1."""
-        fraction, low = self.fmt.fraction_bits, self.rng.getrandbits(bits - 1)
-        sign = self.rng.getrandbits(1) << (self.fmt.width - 1)
-        if bits <= fraction:
-            return sign | 1 << (bits - 1) | low
-        return sign | (self.fmt.bias + self.rng.randrange(-3, 4)) << fraction | low
-
-    def operand(self) -> int:
-        """A random code; of every third, with an exponent near that of 1, so that sums meet."""
-        code = self.rng.getrandbits(self.fmt.width)
-        if self.rng.random() < 0.7:
-            exponent = self.fmt.bias + self.rng.randrange(-5, 5)
-            code &= ~((2**self.fmt.exponent_bits - 1) << self.fmt.fraction_bits)
-            code |= exponent << self.fmt.fraction_bits
-        return code
-
-    def bits(self, code: int) -> int:
-        """Of a number's significand; 0 of 0, of infinity and of NaN."""
-        _, exponent, fraction = self.fmt.fields(code)
-        if exponent == self.fmt.max_exponent:
-            return 0
-        return self.fmt.fraction_bits + 1 if exponent else fraction.bit_length()
-
-    def name(self, code: int) -> str:
-        sign, exponent, fraction = self.fmt.fields(code)
-        prefix = "-" if sign else ""
-        if exponent == 2**self.fmt.exponent_bits - 1:
-            return "NaN" if fraction else f"{prefix}inf"
-        return prefix + ("normal" if exponent else "subnormal" if fraction else "0")
-
-    def cycle(
-        self, w: int | None = None, a: int | None = None, *, en: int = 1, clear: int = 0,
-        rst: int = 0,
-    ) -> None:  # fmt: skip
-        w = self.operand() if w is None else w
-        a = self.operand() if a is None else a
-        hit = self.stream.cover.hit
-        if rst:
-            hit("reset")
-            if en:
-                hit("reset with en")
-            self.acc = 0
-        elif en:
-            if clear:
-                hit("clear")
-                if self.cleared:
-                    hit("clear twice in a row")
-            self.cleared = bool(clear)
-            before = 0 if clear else self.acc
-            self.acc = multiply_add(before, w, a, self.fmt)
-            hit(f"w {self.name(w)} x a {self.name(a)}")
-            hit(f"{self.name(w)} on a sum {sum_class(before)}")
-            hit(f"sum {sum_class(self.acc)}")
-            self.stream.cover.mark([f"{'+-'[self.acc >> 31]}{self.acc & 0x7FFFFFFF:#x}"])
-            self.event(before, w, a)
-            bits = [self.bits(x) for x in (w, a)]
-            if all(bits) and min(bits) <= self.fmt.fraction_bits:
-                hit(_significands(*bits))
-        else:
-            hit("stall")
-            if clear:
-                hit("clear without en")
-        one = self.stream.instance
-        self.stream.add(
-            one.pack_results(acc=self.acc), entered=bool(en and not rst), reset=bool(rst),
-            rst=rst, en=en, clear=clear, w=w, a=a,
-        )  # fmt: skip
-
-    def event(self, before: int, w: int, a: int) -> None:
-        finite = (sum_class(before) in ("normal", "subnormal")) and not any(
-            self.name(x).lstrip("-") in ("inf", "NaN", "0") for x in (w, a)
-        )
-        if not finite:
-            return
-        hit, after = self.stream.cover.hit, sum_class(self.acc)
-        if after in ("+0", "-0"):
-            hit("cancels to 0")
-        elif after in ("+inf", "-inf"):
-            hit("overflows to infinity")
-        elif self.acc == before:
-            hit("product vanishes")
-        elif (lost := (before >> 23 & 255) - (self.acc >> 23 & 255)) > 0:
-            hit("cancels a binade or more")
-            if lost in LOST:
-                hit(f"{lost} binades cancel")
+CLEARED = 16  # sums of each sign that zeros of each sign take the place of
 
 
 def drive_float_mac(stream: Stream, rng: random.Random) -> None:
     """Reset; all classes crossed on all sums; strobes; cancellation; random sums."""
-    drive = _Driver(stream, rng)
+    drive = Driver(stream, rng)
     for _ in range(2):
         drive.cycle(rst=1)
     _crossed(drive)
@@ -179,6 +25,8 @@ def drive_float_mac(stream: Stream, rng: random.Random) -> None:
         _cancelled(drive)
     for _ in range(2):
         _normalised(drive)
+    _apart(drive)
+    _cleared(drive)
     for _ in range(4 * stream.instance.effort.random):
         en, clear, rst = (int(rng.random() < p) for p in (0.8, 0.05, 0.01))
         drive.cycle(en=en, clear=clear, rst=rst)
@@ -186,7 +34,7 @@ def drive_float_mac(stream: Stream, rng: random.Random) -> None:
         drive.cycle(0, 0, en=0)
 
 
-def _crossed(drive: _Driver) -> None:
+def _crossed(drive: Driver) -> None:
     """Every two classes with a new sum, and on top of a sum of every class."""
     fmt, codes = drive.fmt, drive.classes
     one, minus = fmt.bias << fmt.fraction_bits, 1 << (fmt.width - 1)
@@ -204,7 +52,7 @@ def _crossed(drive: _Driver) -> None:
             drive.cycle(code, other)
 
 
-def _cancelled(drive: _Driver) -> None:
+def _cancelled(drive: Driver) -> None:
     """The same product added and taken away, with something small or nothing in between."""
     minus = 1 << (drive.fmt.width - 1)
     w, a = drive.operand(), drive.operand()
@@ -220,16 +68,18 @@ def _cancelled(drive: _Driver) -> None:
     drive.cycle(1, 1)
 
 
-def _normalised(drive: _Driver) -> None:
+def _normalised(drive: Driver) -> None:
     """Products of every two lengths of significands, and sums that lose every number of bits."""
     fmt, rng = drive.fmt, drive.rng
     minus = 1 << (fmt.width - 1)
     for pair in drive.subnormals():
+        for low in (None, 0, -1):  # the last two: the shortest product and the longest
+            drive.cycle(*(drive.of_bits(bits, low, great=True) for bits in pair), clear=1)
         w, a = map(drive.of_bits, pair)
         drive.cycle(w, a, clear=1)
         drive.cycle(w ^ minus, a ^ rng.getrandbits(2))  # nearly the same, taken away
         drive.cycle(*map(drive.of_bits, pair))
-    for k in LOST:
+    for k in LOST["sum"]:
         for rest in (0, 1, rng.getrandbits(fmt.fraction_bits)):
             # 1 + what is k binades below it, the product of two powers of two and a rest; less 1
             high, low = fmt.bias - k // 2, fmt.bias - (k - k // 2)
@@ -237,6 +87,12 @@ def _normalised(drive: _Driver) -> None:
             drive.cycle(one ^ sign, one, clear=1)
             drive.cycle(sign ^ (high << fmt.fraction_bits | rest), low << fmt.fraction_bits)
             drive.cycle(one ^ sign ^ minus, one)
+    for k, sign in itertools.product(LOST["product"], (0, minus)):
+        # what is k binades below 1, less 1; and 1
+        one, (w, a) = fmt.bias << fmt.fraction_bits, drive.power(-k)
+        drive.cycle(w ^ sign, a, clear=1)
+        drive.cycle(one ^ sign ^ minus, one)
+        drive.cycle(one ^ sign, one)
     for bit in range(FLOAT32.fraction_bits) if drive.can_vanish else ():
         # a power of two below float32's normal numbers, as a product and as what is left of a sum
         exponent = 2 * fmt.bias + 1 - FLOAT32.bias - FLOAT32.fraction_bits + bit
@@ -247,5 +103,28 @@ def _normalised(drive: _Driver) -> None:
             drive.cycle(high ^ sign ^ minus, low)
 
 
-def _significands(i: int, j: int) -> str:
-    return f"a significand of {i} bits by one of {j}"
+def _apart(drive: Driver) -> None:
+    """A power of two, less one so many binades below or above it."""
+    minus, (low, bottom, top) = 1 << (drive.fmt.width - 1), drive.reach
+    for (greater, binades), sign in itertools.product(drive.distances(), (0, minus)):
+        if greater == "sum":
+            before = drive.rng.randint(max(bottom, low + binades), top)
+            after = before - binades
+        else:
+            after = drive.rng.randint(bottom + binades, top)
+            before = after - binades
+        for exponent, clear in ((before, 1), (after, 0)):
+            w, a = drive.power(exponent)
+            drive.cycle(w ^ sign ^ (0 if clear else minus), a, clear=clear)
+
+
+def _cleared(drive: Driver) -> None:
+    """Zeros of both signs in place of sums of both signs."""
+    minus = 1 << (drive.fmt.width - 1)
+    for sign, zero in itertools.product((0, minus), repeat=2):
+        for _ in range(CLEARED):
+            w, a = (drive.operand() & ~minus for _ in range(2))
+            drive.cycle(w ^ sign, a, clear=1)
+            for _ in range(2):
+                drive.cycle()
+            drive.cycle(zero, drive.operand() & ~minus, clear=1)

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.bench import Instance
-from macsmith.experiments.verify.floats import classes
+from macsmith.experiments.verify.floats_driver import classes
 from macsmith.experiments.verify.many import MOST, Drawn, strobes
 from macsmith.sim import ndarray
 from macsmith.sim.floating import FloatFormat, get_float, multiply_add

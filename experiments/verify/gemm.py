@@ -13,7 +13,7 @@ from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.corners import drawn_zero_points
 from macsmith.experiments.verify.coverage import Cover
 from macsmith.experiments.verify.handshake import Pace, Run, StreamAgent, paces, places
-from macsmith.experiments.verify.sums import MacModel
+from macsmith.experiments.verify.sums import SIGNS, MacModel, extreme
 from macsmith.sim import engine
 from macsmith.sim.codec import code_dtype
 from macsmith.sim.formats import signed_width
@@ -112,6 +112,40 @@ class _Bench:
         zeros = [rng.choice((low, high, 0, rng.randint(low, high))) for _ in range(tokens)]
         return Schedule(spec, codes, made, self.rows, self.cols, zeros if self.corrects else None)
 
+    @property
+    def loud(self) -> tuple[int, int, int]:
+        """The ``(w, a, z)`` of the product that is furthest from 0."""
+        most = max(SIGNS, key=lambda sign: sign * self._level(*extreme(self.spec, sign)))
+        return extreme(self.spec, most)
+
+    def _level(self, w: int, a: int, z: int) -> int:
+        return self.spec.weights.levels_at(z)[w] * self.spec.activations.levels[a]
+
+    def scale(self, shift: int) -> range:
+        """Multipliers that bring the loudest product between a half and three quarters of the
+        way to the end of the range; empty where there are none."""
+        end, loud = self.numbers.out_range[1] + 1, abs(self._level(*self.loud))
+        low, high = (quarters * end * 2**shift // (4 * loud) for quarters in (2, 3))
+        return range(low + 1, min(high + 1, 2**self.numbers.multiplier_width))
+
+    def shifts(self) -> Schedule:
+        """A channel for each shift, with the loudest product in range where that can be, and
+        other ones; with random multipliers elsewhere."""
+        rng, spec, numbers = self.rng, self.spec, self.numbers
+        w, a, z = self.loud
+        quiet = (numbers.out_range[1] + 1) // 4 - 1  # so that no result is clamped
+        made = []
+        for shift in range(numbers.max_shift + 1):
+            fitting = self.scale(shift)
+            bits = rng.randrange(1, numbers.multiplier_width + 1)
+            multiplier = rng.choice(fitting) if fitting else rng.getrandbits(bits)
+            zero = z if spec.weights.zero_pointed else None
+            made.append(Channel([w], multiplier, shift, rng.randrange(-quiet, quiet), zero))
+        width = spec.activations.width
+        tokens = [[a], *([rng.getrandbits(width)] for _ in range(max(1, self.rows - 1)))]
+        zeros = [0] * len(tokens) if self.corrects else None
+        return Schedule(spec, tokens, made, self.rows, self.cols, zeros)
+
     def run(self, schedule: Schedule, pace: Pace, reset_after: int | None = None) -> None:
         found = list(results(schedule, self.numbers))
         sinks, per_tile = [], self.rows * self.cols // self.exits
@@ -139,6 +173,10 @@ class _Bench:
         low, high = self.numbers.out_range
         of = {low: "clamped below", high: "clamped above"}
         self.events |= {of.get(y, "in between") for _, y in found}
+        for row in schedule.collect([y for _, y in found]):
+            for channel, y in zip(schedule.channels, row, strict=True):
+                if low < y < high and 2 * abs(y - channel.zero) > high:
+                    self.events.add(_in_range(channel.shift))
         depth, rows = schedule.depth, self.rows
         self.events |= {SHAPES[0]} if depth == 1 else set()
         self.events |= {SHAPES[1]} if depth < rows else set()
@@ -155,11 +193,18 @@ class _Bench:
             (SHAPES[3], self.rows > 1),
             (SHAPES[4], self.cols > 1),
         ]
-        return [*OUTCOMES, *(name for name, can in possible if can)]
+        shifts = (s for s in range(self.numbers.max_shift + 1) if self.scale(s))
+        return [*OUTCOMES, *(name for name, can in possible if can), *map(_in_range, shifts)]
+
+
+def _in_range(shift: int) -> str:
+    """A bin: a result so far from its zero point that the product's upper bits are in it."""
+    return f"shift {shift} into the range"
 
 
 def drive_gemm(instance: Instance) -> StreamAgent:
-    """Layers of many sizes at many paces, stalls at every place, resets, and a real layer."""
+    """Layers of many sizes at many paces, every shift, stalls at every place, resets, and a real
+    layer."""
     rng = random.Random(f"{instance.unit} {instance.spec} {instance.inputs}")
     bench = _Bench(instance, rng)
     rows, cols, deepest = bench.rows, bench.cols, bench.deepest
@@ -169,6 +214,8 @@ def drive_gemm(instance: Instance) -> StreamAgent:
         for depth in (depths[k % 4], depths[(k + 1) % 4]):
             size = rows + 1 + k % rows, cols + 1 + k % cols
             bench.run(bench.layer(*size, depth), pace)
+    for _ in range(2):
+        bench.run(bench.shifts(), Pace())
     for k in range(4):
         layer = bench.layer(2 * rows, cols, min(3, deepest))
         bench.run(layer, Pace(dict.fromkeys(ports, 0.8)), reset_after=4 + 7 * k + rng.randrange(5))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.coverage import Cover
 
-__all__ = ["Pace", "Run", "StreamAgent", "paces", "places"]
+__all__ = ["PATIENCE", "PAUSE", "SPARE", "Pace", "Run", "StreamAgent", "paces", "places"]
 
 PATIENCE = 400  # cycles without a beat anywhere, after which a unit is stuck
 #: Cycles after the last run in which nothing more may come, and after the others, where a beat too
@@ -29,12 +29,16 @@ class Pace:
         By port, in which share of the cycles it offers or takes one; 1 where none is given.
     holds : mapping of str to range
         By port, cycles of the run in which it does neither.
+    patient : tuple of str
+        Sinks that take a beat only after it has waited for a cycle, so that ``valid`` must come
+        without ``ready``.
     name : str
-        Bin that is hit when the run is complete; "" is none.
+        Bin that is hit at the run's end; "" is none.
     """
 
     speed: Mapping[str, float] = field(default_factory=dict)
     holds: Mapping[str, range] = field(default_factory=dict)
+    patient: tuple[str, ...] = ()
     name: str = ""
 
 
@@ -59,10 +63,10 @@ class Run:
 
 
 def paces(rng: random.Random, ports: Sequence[str], count: int) -> list[Pace]:
-    """Full speed, each port alone slow, and ``count`` random mixtures."""
+    """Full speed, each port alone slow, a patient ``o``, and ``count`` random mixtures."""
     slow = [Pace({port: 0.3}) for port in ports]
     mixed = [Pace({port: rng.choice((1, 0.7, 0.4, 0.15)) for port in ports}) for _ in range(count)]
-    return [Pace(), *slow, *mixed]
+    return [Pace(), *slow, Pace(patient=("o",), name="o is ready only for what is there"), *mixed]
 
 
 def places(ports: Sequence[str], cycles: int, length: int = 3) -> list[Pace]:
@@ -156,7 +160,8 @@ class StreamAgent:
                 queue[at] if self._offered[port] else rng.getrandbits(widths[f"{port}__payload"])
             )
         for port in self.sinks:
-            self._ready[port] = not self._held(run, port)
+            patient = port in run.pace.patient and not self._waiting[port]
+            self._ready[port] = not (patient or self._held(run, port))
             values[f"{port}__ready"] = int(self._ready[port])
         return self.instance.pack(**values)
 
@@ -166,6 +171,8 @@ class StreamAgent:
         run, seen = self.runs[self._index], self.instance.split_results(bits)
         if self._reset:
             self.cover.hit("reset under way")
+            if run.pace.name:
+                self.cover.hit(run.pace.name)
             self._next_run()
             return
         moved = [self._source(run, port, seen) for port in self.sources]

@@ -72,9 +72,10 @@ SUBJECTS = (
     Subject("array", _WRAP, "fused-digits", (("rows", 2), ("cols", 2))),
 )
 #: Subjects only by their unit's name: not every fault of theirs that shows in no state which can be
-#: reached is proven harmless.
+#: reached, or only in when a beat is taken, is proven harmless.
 MORE = (
     Subject("gemm", _WRAP, options=(("rows", 2), ("cols", 2))),
+    Subject("array", replace(_CLAMP, lanes=3), options=(("rows", 2), ("cols", 2))),
     Subject("array", _CLAMP, options=(("rows", 2), ("cols", 2), ("dataflow", "weight"))),
     Subject("float_mac", _WRAP, options=(("fmt", "bf16"),)),
 )

@@ -1,0 +1,173 @@
+"""Extremes for a systolic array: a direction for each row and column, and what they must do to the
+sum of each element."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from macsmith.experiments.verify.corners import levels_at
+from macsmith.experiments.verify.sums import SIGNS, MacModel
+from macsmith.sim.spec import MacSpec
+
+__all__ = ["Directions", "ElementSum", "at_limit_bins", "group_of", "signs_of"]
+
+
+def signs_of(spec: MacSpec) -> list[int]:
+    """Signs that a product may have."""
+    return [sign for sign in SIGNS if any(sign * x > 0 for x in spec.product_range)]
+
+
+def group_of(spec: MacSpec) -> int:
+    """Products after which overflow applies for good: 1 where groups make no difference."""
+    return spec.lanes if spec.overflow == "saturate" else 1
+
+
+@dataclass(frozen=True)
+class _End:
+    """An operand, and its zero point, at an end of its format's levels."""
+
+    level: int
+    code: int
+    z: int = 0
+
+
+class Directions:
+    """Operands at the ends of their levels: those of neighbours in a row or a column differ.
+
+    An element's product has the sign of its row's direction times its column's. Where a format
+    has levels of one sign only, all of its operands are at the end that is further from 0.
+
+    Parameters
+    ----------
+    spec : MacSpec
+    rows, cols : int
+    """
+
+    def __init__(self, spec: MacSpec, rows: int, cols: int) -> None:
+        self.spec, self.rows, self.cols = spec, rows, cols
+        self._activations = [_End(u, code) for code, u in enumerate(spec.activations.levels)]
+        weights, points = spec.weights, spec.weights.zero_points
+        self._a_ends = _ends(self._activations)
+        self._w_ends = _ends([
+            _End(u, code, z) for z in (points[0], points[-1])
+            for code, u in enumerate(levels_at(weights, z))
+        ])  # fmt: skip
+        self.both = len({end.level > 0 for end in self._a_ends}) == 2
+
+    def codes(self, turn: int, numerator: int = 2) -> list[int]:
+        """An activation for each row: ``numerator`` halves of the way to its end."""
+        ends = [self._a_ends[(r + turn) % 2] for r in range(self.rows)]
+        return [self._nearest(numerator * end.level).code for end in ends]
+
+    def alone(self, row: int, turn: int) -> list[int]:
+        """An end in one row, and in the others what is nearest to 0 and not on that side of it."""
+        end = self._a_ends[turn % 2]
+        still = [one for one in self._activations if one.level * end.level <= 0]
+        quiet = min(still or self._activations, key=lambda one: abs(one.level)).code
+        return [end.code if r == row else quiet for r in range(self.rows)]
+
+    def weights(self, turn: int) -> tuple[list[int], list[int]]:
+        """A weight and a zero point for each column."""
+        ends = [self._w_ends[(c + turn) % 2] for c in range(self.cols)]
+        return [end.code for end in ends], [end.z for end in ends]
+
+    def back(self, row_turn: int, col_turn: int) -> tuple[int, int]:
+        """Directions in which every product has the other sign, if the formats have it."""
+        return (row_turn ^ 1, col_turn) if self.both else (row_turn, col_turn ^ 1)
+
+    def sign(self, turn: int, col: int, col_turn: int) -> int:
+        """Of the product in a column, of a row in the direction of row 0."""
+        product = self._a_ends[turn % 2].level * self._w_ends[(col + col_turn) % 2].level
+        return (product > 0) - (product < 0)
+
+    def _nearest(self, twice: int) -> _End:
+        return min(self._activations, key=lambda one: (abs(2 * one.level - twice), -abs(one.level)))
+
+
+def _ends(operands: list[_End]) -> tuple[_End, _End]:
+    """The greatest and the least; or twice the furthest from 0, where there is but one sign."""
+    least, greatest = (pick(operands, key=lambda one: one.level) for pick in (min, max))
+    if least.level < 0 < greatest.level:
+        return greatest, least
+    return (max(least, greatest, key=lambda one: abs(one.level)),) * 2
+
+
+class ElementSum(MacModel):
+    """An element's sum, and where it has been.
+
+    Attributes
+    ----------
+    origin : str
+        How the sum began.
+    """
+
+    def __init__(self, spec: MacSpec) -> None:
+        self.lanes = group_of(spec)
+        self.most = {sign: max(sign * x for x in spec.product_range) for sign in signs_of(spec)}
+        self.count = 0
+        super().__init__(spec)
+        self.origin = _RESET
+
+    def start(self) -> None:
+        self.origin = _begun(self.count % self.lanes)
+        self._clamped = 0
+        self._left: dict[int, int] = {}  # by places of this group, the sign of an overflow
+        super().start()
+
+    def product(self, w: int, a: int, z: int) -> int:
+        if self.count % self.lanes == 0:
+            self._clamped, self._left = self.overflowed, {}
+        elif self.overflowed:
+            self._left[self.count % self.lanes] = self.overflowed
+        return super().product(w, a, z)
+
+    def shown(self) -> Iterator[str]:
+        """What a look at the sum now tells about the overflow."""
+        sign, group = self.overflowed, self.group
+        if sign:
+            yield SIGNS[sign]
+            ends = self.spec.acc_range
+            whole = self.lanes * self.most.get(sign, 0)
+            if self.base == ends[sign > 0] and sign * group == whole and self.lanes > 1:
+                yield f"{SIGNS[sign]} by a whole group"
+            return
+        returned = []
+        if self._clamped * group < 0:
+            returned.append(f"back from {SIGNS[self._clamped]}")
+        returned += [_left(SIGNS[sign], place) for place, sign in self._left.items()]
+        yield from returned
+        if returned:
+            yield self.origin
+
+
+_RESET = "a sum on from a reset is back"
+
+
+def _left(what: str, place: int) -> str:
+    return f"{what} after {place} of a group, and back within it"
+
+
+def _begun(place: int) -> str:
+    return f"a sum begun after {place} of a group is back"
+
+
+def _returns(spec: MacSpec) -> bool:
+    """Whether one product can take another back: there is a 0 to stand still with, and no end of
+    what changes its sign is more than twice as far from 0 as the other."""
+    ranges = (spec.activations.level_range, spec.weights.level_range)
+    low, high = next(((a, b) for a, b in ranges if a < 0 < b), (0, 1))
+    return 0 in spec.activations.levels and max(-low, high) <= 2 * min(-low, high)
+
+
+def at_limit_bins(spec: MacSpec, signs: list[int]) -> list[str]:
+    """Of `ElementSum.shown`, what a sum that can overflow these ways must have shown."""
+    bins, lanes = [SIGNS[sign] for sign in signs], group_of(spec)
+    if spec.overflow != "saturate":
+        return bins
+    if lanes > 1:
+        bins += [f"{SIGNS[sign]} by a whole group" for sign in signs]
+    if len(signs_of(spec)) == 2:
+        bins += [f"back from {SIGNS[sign]}" for sign in signs]
+        if lanes > 1 and signs and _returns(spec):
+            bins += [_left(SIGNS[sign], place) for sign in signs for place in range(1, lanes)]
+            bins += [_RESET, *(_begun(place) for place in range(lanes))]
+    return bins
