@@ -72,6 +72,8 @@ def get_format(name: str | Format) -> Format:
     if str(name).endswith(".toml"):
         return load_format(name)
     if str(name) not in FORMATS:
+        if Path(name).is_dir():
+            raise ValueError(f"{name}: a folder, where a format's name or .toml file is wanted")
         hint = suggestion(name, FORMATS)
         raise ValueError(f"unknown format {str(name)!r}; {hint} (or give a .toml file)")
     return FORMATS[str(name)]

@@ -201,3 +201,8 @@ def test_bad_files(tmp_path, text, words):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(ValueError, match=r"none\.toml: cannot read this format: No such file"):
         get_format(str(tmp_path / "none.toml"))
+
+
+def test_a_folder_is_no_format(tmp_path):
+    with pytest.raises(ValueError, match=r": a folder, where a format's name or \.toml file is "):
+        get_format(str(tmp_path))
