@@ -11,7 +11,7 @@ __all__ = ["MOST_BITS", "MOST_ROWS", "Plan", "Row", "plan"]
 MOST_ROWS = 3  # beyond, Booth's fixed digits are as good and the search is long
 MOST_BITS = 10  # of a level
 _MOST_CHOICES = 4  # of a row; more cost more than another row
-_FEW = 5  # exponents up to which choices with signs of their own are searched
+_SMALL = 4  # bits of levels up to which choices with signs of their own are searched
 #: What a bit of a row costs, in tenths of a choice's gate, as areas on ASAP7: a choice, the sign of
 #: a row, the full adder that adds the bit. Other libraries are near: only the order matters.
 _CHOICE, _SIGN, _ADDER = 10, 24, 37
@@ -99,13 +99,14 @@ class Plan:
 def plan(levels: frozenset[int]) -> Plan | None:
     """The cheapest plan for a set of levels; None if MOST_ROWS rows do not make them all.
 
-    Fewest rows win, then the cost. Two rows may choose anything; three choose signs and
-    neighbouring powers of two, and what no level needs is taken from them afterwards.
+    Fewest rows win, then the cost. Up to two rows have four choices at most, with signs of their
+    own only if the levels are small; three choose signs and neighbouring powers of two, and what
+    no level needs is taken from them afterwards.
     """
     top = max(map(abs, levels)).bit_length()
     if top > MOST_BITS:
         return None
-    for count in range(1, MOST_ROWS + 1):
+    for count in range(max(map(_fewest, levels), default=1) or 1, MOST_ROWS + 1):
         pool = sorted(_pool(count, top), key=lambda row: (row.cost, row))
         if rows := _cheapest(pool, count, levels):
             rows = tuple(sorted(_pruned(rows, levels), key=lambda row: (row.low, row)))
@@ -123,7 +124,7 @@ def _pool(count: int, top: int) -> Iterator[Row]:
     either = sorted([*powers, *(-power for power in powers)])
     for size in range(1, _MOST_CHOICES + 1):
         yield from (Row(choices, True) for choices in combinations(powers, size))
-        if top < _FEW:
+        if top <= _SMALL:
             yield from (Row(choices, False) for choices in combinations(either, size))
 
 
@@ -174,6 +175,12 @@ def _digits(rows: tuple[Row, ...], levels: Collection[int]) -> dict[int, tuple[i
             rank = (sum(map(bool, digits)), sum(digit < 0 for digit in digits), digits)
             best[level] = min(best.get(level, rank), rank)
     return {level: rank[-1] for level, rank in best.items()} if len(best) == len(levels) else None
+
+
+def _fewest(level: int) -> int:
+    """The least number of signed powers of two that add up to a level: its digits in the form in
+    which no two neighbours are other than 0."""
+    return (3 * abs(level) ^ abs(level)).bit_count()
 
 
 def _exponent(choice: int) -> int:

@@ -2,7 +2,8 @@
 
 A cell's file is named by the library's content, by the code that reads Liberty and by the cell's
 name, so nothing stale is ever found. It starts with a hash of the rest: one that was cut off or
-changed is not there, and is written again. Where the folder cannot be written nothing is kept.
+changed is not there, and is written again. Where the folder cannot be written nothing is kept; what
+an older version left may be deleted at any time, as the whole folder may.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from macsmith.hw.cell import Cell
+from macsmith.hw.export import write_atomically
 
 __all__ = ["LEAST", "folder", "keep", "recall"]
 
@@ -35,7 +37,7 @@ def recall(content: str, name: str) -> Cell | None:
     """Cell ``name`` of the file whose content has this hash; None unless it was kept whole."""
     try:
         kept = _file(content, name).read_bytes()
-    except OSError:
+    except (OSError, RuntimeError):
         return None
     if _HASH(kept[_HEAD:]).digest() != kept[:_HEAD]:
         return None
@@ -45,12 +47,10 @@ def recall(content: str, name: str) -> Cell | None:
 def keep(content: str, name: str, cell: Cell) -> None:
     """Write a cell, whole or not at all."""
     packed = zlib.compress(pickle.dumps(cell, pickle.HIGHEST_PROTOCOL), 1)
-    file = _file(content, name)
-    own = file.with_suffix(f".{os.getpid()}")
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        own.write_bytes(_HASH(packed).digest() + packed)
-        own.replace(file)
+    with suppress(OSError, RuntimeError):  # the latter of a user without a home
+        file = _file(content, name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, _HASH(packed).digest() + packed)
 
 
 def _file(content: str, name: str) -> Path:

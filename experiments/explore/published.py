@@ -25,7 +25,10 @@ __all__ = ["Built", "Comparison", "Row", "compare"]
 
 NEAR = 0.1  # of theirs: what another library or tool may make of a quotient
 #: Those tried: the smallest on ASAP7, and what synthesis makes of a product alone.
-STYLES = {"multiplier": ("plain", "booth4", "dadda"), "mac": ("fused-booth4", "fused-dadda")}
+STYLES = {
+    "multiplier": ("plain", "booth4", "radix4", "dadda"),
+    "mac": ("fused-booth4", "fused-dadda"),
+}
 FLOAT_SUMS = 2  # per stream: golden takes 75 us for a float product
 
 

@@ -48,8 +48,9 @@ def _crossed(drive: Driver) -> None:
         drive.cycle(w, a, clear=1)
     for start, code in itertools.product(starts, every):
         for other in (one, one | minus, code, 0):
-            drive.cycle(*start, clear=1)
-            drive.cycle(code, other)
+            for pair in ((code, other), (other, code)):
+                drive.cycle(*start, clear=1)
+                drive.cycle(*pair)
 
 
 def _cancelled(drive: Driver) -> None:

@@ -75,7 +75,12 @@ class Driver:
         stream.cover = Cover([
             *STROBES,
             *(f"w {w} x a {a}" for w, a in pairs),
-            *(f"{name} on a sum {before}" for name in self.classes for before in sums),
+            *(
+                f"{port} {name} on a sum {before}"
+                for port in "wa"
+                for name in self.classes
+                for before in sums
+            ),
             *(f"sum {name}" for name in sums),
             *(event for event in EVENTS if event != "overflows to infinity" or can_vanish),
             *(_lost(greater, k) for greater, most in LOST.items() for k in most),
@@ -179,7 +184,8 @@ class Driver:
             cleared, before = (self.acc, 0) if clear else (0, self.acc)
             self.acc = multiply_add(before, w, a, self.fmt)
             hit(f"w {self.name(w)} x a {self.name(a)}")
-            hit(f"{self.name(w)} on a sum {sum_class(before)}")
+            for port, code in (("w", w), ("a", a)):
+                hit(f"{port} {self.name(code)} on a sum {sum_class(before)}")
             hit(f"sum {sum_class(self.acc)}")
             self.stream.cover.mark([f"{'+-'[self.acc >> 31]}{self.acc & 0x7FFFFFFF:#x}"])
             self.event(before, w, a)

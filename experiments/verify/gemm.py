@@ -216,10 +216,11 @@ def drive_gemm(instance: Instance) -> StreamAgent:
             bench.run(bench.layer(*size, depth), pace)
     for _ in range(2):
         bench.run(bench.shifts(), Pace())
-    for k in range(4):
-        layer = bench.layer(2 * rows, cols, min(3, deepest))
-        bench.run(layer, Pace(dict.fromkeys(ports, 0.8)), reset_after=4 + 7 * k + rng.randrange(5))
     cycles = 2 * (rows + cols) + rows * cols // bench.exits
+    for k in range(1, 2 * cycles):  # what is under way, wherever it is, must be dropped
+        layer = bench.layer(2 * rows, cols, min(3, deepest))
+        pace = Pace() if k % 2 else Pace(dict.fromkeys(ports, 0.8))
+        bench.run(layer, pace, reset_after=k)
     for pace in places(ports, cycles):
         bench.run(bench.layer(2 * rows, cols, min(2, deepest)), pace)
     cover = Cover(bench.bins())

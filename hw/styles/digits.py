@@ -2,7 +2,7 @@
 
 Booth's digits belong to integers. A format is any table of levels, and often needs no more rows
 than its integers would: dINT4's levels 0, 1, -1, 2, -2, 4, .. 14 are sums of one of {0, 2, -2, -4}
-and one of {0, -1, 8, -8, 16}, where INT4 needs one of {0, 1, -1, 2} and one of {0, 4, -4, 8, -8}.
+and one of {0, -1, 8, -8, 16}, where INT4 needs one of {0, 1, -1, -2} and one of {0, 4, -4, 8, -8}.
 So the special codes are one more choice in a row's multiplexer (1 is 2 - 1), and dINT4 costs nearly
 what INT4 costs. A choice of its own for a negative multiple is cheaper than a sign for the whole
 row, which takes an exclusive or for each bit.
@@ -33,9 +33,13 @@ def _distances(fmt: Format) -> range:
 
 def _refuses(spec) -> str:
     fmt = spec.weights
-    if fmt.level_width <= MOST_BITS + 1 and plan(_levels(fmt)):
-        return ""
-    return f"some levels of {fmt.name} need more than {MOST_ROWS} signed powers of two"
+    if fmt.level_width > MOST_BITS + 1:
+        return f"levels of {fmt.name} have more than {MOST_BITS} bits"
+    if any(fmt.levels[code] != code << fmt.frac_bits for code in fmt.affine):
+        return f"the codes of {fmt.name} that move with its zero point are no distances from it"
+    if plan(_levels(fmt)) is None:
+        return f"some levels of {fmt.name} need more than {MOST_ROWS} signed powers of two"
+    return ""
 
 
 @MULTIPLIERS.add("digits", refuses=_refuses)

@@ -38,8 +38,10 @@ def _segmented(length: int, multiplier: Style, m: Module, unit: SumUnit, x: Oper
     width = unit.spec.acc_width
     firsts = range(0, width, length)
     heap, x = entering(multiplier, m, unit, x)
-    sum_reg, carry_reg = Signal(width), Signal(len(firsts) - 1)
-    base, carried = Signal.like(sum_reg, name="base"), Signal.like(carry_reg, name="carried")
+    sum_reg = Signal(width)
+    carry_reg = Signal(len(firsts) - 1)
+    base = Signal.like(sum_reg)
+    carried = Signal.like(carry_reg)
     m.d.comb += [base.eq(only_if(~x.clear, sum_reg)), carried.eq(only_if(~x.clear, carry_reg))]
     heap.add(base)
     for first, bit in zip(firsts[1:], carried, strict=True):
