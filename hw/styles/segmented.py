@@ -1,6 +1,6 @@
 """Sums that save a carry every few bits: fewer registers than carry-save, nearly as fast."""
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Const, Module, Signal
 
 from macsmith.hw.bits import only_if
 from macsmith.hw.dot import DOTS
@@ -58,6 +58,5 @@ def _segmented(length: int, multiplier: Style, m: Module, unit: SumUnit, x: Oper
     with m.If(x.en):
         m.d.sync += [sum_reg.eq(Cat(sums)), carry_reg.eq(Cat(carries[:-1]))]
 
-    late = Signal(width)
-    m.d.comb += [late[first].eq(bit) for first, bit in zip(firsts[1:], carry_reg, strict=True)]
+    late = Cat(Cat(bit, Const(0, length - 1)) for bit in (Const(0, 1), *carry_reg))
     m.d.comb += unit.acc.eq(sum_reg + late)
