@@ -66,7 +66,6 @@ SUBJECTS = (
     Subject("mac", _WRAP, "gated-booth4"),
     Subject("mac", _WRAP, "separate-nibble", (("pipeline", 2),)),
     Subject("dot", replace(_WRAP, lanes=2), "fused-digits"),
-    Subject("dot", replace(_WRAP, lanes=2), "segment2-radix4"),
     Subject("shared", _WRAP, "fused-picked", (("outputs", 2),)),
     Subject("requantizer", MacSpec("int4", "int4", 9)),
     Subject("requantizer", MacSpec("int4", "int4", 9), options=(("pipeline", 2),)),
