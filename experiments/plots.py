@@ -3,7 +3,7 @@
 import io
 from typing import Any
 
-__all__ = ["pareto"]
+__all__ = ["marked", "pareto", "png"]
 
 MARKERS = "osD^vP*Xh<>p"
 PANELS = (("area_um2", "area of one MAC (um$^2$)"), ("energy_pj", "energy per product (pJ)"))
@@ -39,16 +39,27 @@ def pareto(points: list[dict[str, Any]], library: str, clock_ps: float) -> bytes
         axis.grid(alpha=0.25)
     axes[0].set_ylabel("perplexity / perplexity in FP32")
     lines = [plt.Line2D([], [], color=colours[m], label=m) for m in models]
-    lines += [
-        plt.Line2D([], [], color="grey", ls="", marker=MARKERS[i % len(MARKERS)], label=fmt)
-        for i, fmt in enumerate(formats)
-    ]
+    lines += [marked(fmt, MARKERS[i % len(MARKERS)]) for i, fmt in enumerate(formats)]
     figure.legend(handles=lines, loc="outside right upper", frameon=False, fontsize=9)
     figure.suptitle(
         f"8-bit activations, 32-bit accumulator, the smaller of plain and Booth multipliers, "
         f"{library} at {clock_ps:g} ps",
         fontsize=10,
     )
+    return png(figure)
+
+
+def marked(name: str, marker: str) -> Any:
+    """A legend's entry for a marker, whatever its colour."""
+    from matplotlib import pyplot as plt
+
+    return plt.Line2D([], [], color="grey", ls="", marker=marker, label=name)
+
+
+def png(figure: Any) -> bytes:
+    """The picture, which is closed; the same bytes for the same picture."""
+    from matplotlib import pyplot as plt
+
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
     plt.close(figure)

@@ -20,6 +20,8 @@ _SMALL, _MIDDLE, _LARGE = 2, 3, 4
 _CORNERS = tuple((r, c) for r in (_SMALL, _LARGE) for c in (_SMALL, _LARGE))
 #: Rows and columns of the arrays that are synthesised.
 SIZES = (*_CORNERS, (_MIDDLE, _SMALL), (_SMALL, _MIDDLE))
+#: Fields that are those of the slowest one.
+_SHARED = ("delay_ps", "met", "endpoint", "voltage", "library_sha256")
 
 
 def measure_array(
@@ -47,20 +49,13 @@ def measure_array(
     slowest = max(found.values(), key=lambda one: one.delay_ps or 0.0)
     area, flops, sequential = extrapolated(found, rows, cols)
     return {
+        **{name: value for name, value in slowest.as_dict().items() if name in _SHARED},
         "acc_width": spec.acc_width,
         "area_um2": area,
         "sequential_um2": sequential,
         "flops": flops,
-        "delay_ps": slowest.delay_ps,
-        "met": slowest.met,
-        "endpoint": slowest.endpoint,
         "recipe": ", ".join(sorted({one.recipe for one in found.values()})),
-        "voltage": slowest.voltage,
-        "library_sha256": slowest.library_sha256,
-        "dynamic_pj": None,
-        "leakage_pj": None,
-        "power_mw": None,
-        "netlist_equal": None,
+        **dict.fromkeys(("dynamic_pj", "leakage_pj", "power_mw", "netlist_equal")),
         "synthesised": [f"{r} x {c}" for r, c in SIZES],
     }
 

@@ -62,6 +62,10 @@ class Exploration:
             "counted": sum(map(findings.counts, self.rows)),
             "ladder": self.ladder,
             "structures": findings.structures(self.rows, self.clock_ps),
+            "fronts": {
+                weights: [(row[findings.AREA], row[findings.ENERGY]) for row in rows]
+                for weights, rows in self.fronts.items()
+            },
             "clouds": {
                 weights: [{key: row[key] for key in keys} for row in rows]
                 for weights, rows in self._comparable().items()

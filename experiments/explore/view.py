@@ -1,9 +1,9 @@
 """An exploration in a report: tables, the picture of all points, and what bounds the ratio."""
 
-import io
 from typing import Any
 
 from macsmith.experiments.explore.findings import AREA, ENERGY
+from macsmith.experiments.plots import marked, png
 
 __all__ = ["PICTURE", "picture", "view"]
 
@@ -54,7 +54,7 @@ def picture(found: dict[str, Any]) -> bytes | None:
             mine = [row for row in rows if row["unit"] == unit]
             axis.plot([row[AREA] for row in mine], [row[ENERGY] for row in mine], marker,
                       color=colour, ms=4.5, alpha=0.55, mew=0)  # fmt: skip
-        front = _front(rows)
+        front = found["fronts"][weights]
         axis.plot([x for x, _ in front], [y for _, y in front], color=colour, lw=1.4,
                   drawstyle="steps-post", label=weights)  # fmt: skip
     axis.set_xlabel("area of one product a cycle (um$^2$)")
@@ -63,26 +63,11 @@ def picture(found: dict[str, Any]) -> bytes | None:
     axis.set_ylim(bottom=0)
     axis.grid(alpha=0.25)
     handles = axis.get_legend_handles_labels()[0]
-    handles += [
-        plt.Line2D([], [], color="grey", ls="", marker=marker, label=unit)
-        for unit, marker in _MARKERS.items()
-    ]
+    handles += [marked(unit, marker) for unit, marker in _MARKERS.items()]
     figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=9)
     figure.suptitle(
         f"{found['measured']} points, activations INT8, operands of a layer, "
         f"{found['library']} at {found['clock_ps']:g} ps",
         fontsize=10,
     )
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
-    plt.close(figure)
-    return buffer.getvalue()
-
-
-def _front(rows: list[dict[str, Any]]) -> list[tuple[float, float]]:
-    """(area, energy), by area, of rows that no smaller one betters in energy."""
-    front: list[tuple[float, float]] = []
-    for point in sorted((row[AREA], row[ENERGY]) for row in rows):
-        if not front or point[1] < front[-1][1]:
-            front.append(point)
-    return front
+    return png(figure)

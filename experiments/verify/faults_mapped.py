@@ -18,8 +18,8 @@ class Faults:
     """Every fault that can be made in a netlist."""
 
     def __init__(self, netlist: Netlist, library: Library) -> None:
-        self.netlist, self.library = netlist, library
-        tree = clock_tree(self.netlist, self.library, "clk")
+        self.netlist, self.cells = netlist, library
+        tree = clock_tree(self.netlist, self.cells, "clk")
         clocks = tree.nets
         self.data = sorted(set(range(2, len(self.netlist.net_names))) - clocks)
         self.by_operator: dict[str, list[tuple[str, Callable]]] = {}
@@ -35,16 +35,16 @@ class Faults:
         place, make = rng.choice(self.by_operator[operator])
         place, netlist = make(place, rng)
         try:
-            netlist.combinational_order(self.library)
-            clock_tree(netlist, self.library, "clk")
+            netlist.combinational_order(self.cells)
+            clock_tree(netlist, self.cells, "clk")
         except ValueError:
             return None
         return operator, place, netlist
 
     def _at(self, index: int, instance: Instance, clocks: frozenset[int]) -> Iterator[tuple]:
-        cell = self.library.cell(instance.type)
+        cell = self.cells.cell(instance.type)
         where = f"{instance.name} ({instance.type})"
-        for other in _exchangeable(self.library, instance.type) if cell.combinational else ():
+        for other in _exchangeable(self.cells, instance.type) if cell.combinational else ():
             yield "other cell", f"{where} as {other}", self._same(index, type=other)
         pins = [p for p in cell.inputs if p in instance.pins and instance.pins[p] not in clocks]
         for k, one in enumerate(pins):
@@ -76,7 +76,7 @@ class Faults:
 
     def _with_inverter(self, netlist: Netlist, net: int) -> tuple[Netlist, int]:
         """The netlist with one more inverter; the net that it drives."""
-        cell, fresh = self.library.inverter, len(netlist.net_names)
+        cell, fresh = self.cells.inverter, len(netlist.net_names)
         (pin_in,), (pin_out,) = cell.inputs, cell.outputs
         inverter = Instance("fault", cell.name, {pin_in: net, pin_out: fresh})
         return replace(
@@ -101,7 +101,7 @@ class Faults:
     def _register(self, index: int, holds: bool, place: str, _: random.Random):
         """The flip-flop takes its own output, or what it takes is used instead of its output."""
         instance = self.netlist.instances[index]
-        cell = self.library.cell(instance.type)
+        cell = self.cells.cell(instance.type)
         (data,) = cell.ff.next_state.variables()
         out = next(pin for pin in cell.outputs if pin in instance.pins)
         function = cell.pins[out].function
@@ -115,7 +115,7 @@ class Faults:
             instances = list(netlist.instances)
             instances[index] = replace(instance, pins=instance.pins | {data: taken})
             return place, replace(netlist, instances=tuple(instances))
-        return place, _instead(netlist, self.library, instance.pins[out], taken)
+        return place, _instead(netlist, self.cells, instance.pins[out], taken)
 
 
 def _instead(netlist: Netlist, library: Library, net: int, other: int) -> Netlist:

@@ -34,13 +34,13 @@ class Circuit:
     """A subject as it is mapped, with what drives it and what it must answer."""
 
     def __init__(self, subject: Subject, library: Library) -> None:
-        self.subject, self.library = subject, library
+        self.subject, self.cells = subject, library
         self.component = subject.make()
         self.instance = subject.instance("top")
         self.netlist = self.map(self.component)
 
     def map(self, component) -> Netlist:
-        return synthesize(component, self.library, clock_ps=_CLOCK_PS, name="top").netlist
+        return synthesize(component, self.cells, clock_ps=_CLOCK_PS, name="top").netlist
 
     @cached_property
     def stream(self) -> Stream:
@@ -72,7 +72,7 @@ class Circuit:
     def _differs(self, netlist: Netlist, cycles: int) -> bool:
         operands, wanted = self._codes
         stimulus = {name: codes[..., :cycles] for name, codes in operands.items()}
-        shown = gatesim.run(netlist, self.library, stimulus).outputs
+        shown = gatesim.run(netlist, self.cells, stimulus).outputs
         return any(
             ((shown[name] ^ codes[..., :cycles]) & (2 ** self.instance.widths[name] - 1)).any()
             for name, codes in wanted.items()
@@ -123,7 +123,7 @@ def score(
 
 def _prove(mutant: Mutant, circuit: Circuit, limit_s: float) -> Verdict:
     try:
-        whole, faulty = (to_aig(one, circuit.library) for one in (circuit.netlist, mutant.circuit))
+        whole, faulty = (to_aig(one, circuit.cells) for one in (circuit.netlist, mutant.circuit))
         plain = to_aigs({"plain": mutant.subject.plain()}, {"plain": INNER["sums"]})["plain"]
     except ValueError as error:
         return Verdict("survived", str(error))
