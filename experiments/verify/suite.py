@@ -32,12 +32,12 @@ def _combinational(unit: Unit) -> Iterator[Case]:
 
 
 def _mac(unit: Unit) -> Iterator[Case]:
-    """A wide accumulator and a narrow one in every style; depths of pipeline, overflow and lanes
-    take turns, so that a style meets each of them with some format."""
+    """A narrow accumulator in every style, and with every other format a wide one; depths of
+    pipeline, overflow and lanes take turns, so that a style meets each of them with some format."""
     for k, name in enumerate(ALL_FORMATS):
-        wide = _wide(name)
-        yield from _styled(unit, wide, pipeline=k % 3)
-        lanes = (1, 3)[k % 2]
+        wide, lanes = _wide(name), (1, 3)[k % 2]
+        if lanes == 1:
+            yield from _styled(unit, wide, pipeline=k % 3)
         yield from _narrowed(unit, wide, lanes, pipeline=(k + 1) % 3)
     for k, (weights, activations) in enumerate(EXTRA):
         yield from _narrowed(unit, _wide(weights, activations), 1, pipeline=k % 3)

@@ -13,7 +13,10 @@ from macsmith.hw.operands import Operands
 from macsmith.hw.style import Style
 from macsmith.hw.sum_unit import SumUnit
 
-__all__ = ["entering", "fused", "isolated"]
+__all__ = ["SELDOM", "entering", "fused", "isolated"]
+
+#: Multipliers that are worth it in few units, and not in a MAC or dot product that saves power.
+SELDOM = ("picked", "radix4")
 
 
 @DOTS.add("fused", over=MULTIPLIERS, latency=1)
@@ -24,8 +27,8 @@ def fused(multiplier: Style, m: Module, unit: SumUnit, x: Operands) -> None:
     unit.accumulate(m, x, lambda base, width: heap.onto(base, width, unit.bound))
 
 
-@DOTS.add("isolated", over=MULTIPLIERS, latency=1)
-@MACS.add("isolated", over=MULTIPLIERS, but=["plain"], latency=1)
+@DOTS.add("isolated", over=MULTIPLIERS, but=SELDOM, latency=1)
+@MACS.add("isolated", over=MULTIPLIERS, but=["plain", *SELDOM], latency=1)
 def isolated(multiplier: Style, m: Module, unit: SumUnit, x: Operands) -> None:
     """Fused, with the operands held at 0 while nothing enters: then nothing moves in the tree."""
     w, a = Signal.like(x.w, name="w_held"), Signal.like(x.a, name="a_held")

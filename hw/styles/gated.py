@@ -18,14 +18,14 @@ from macsmith.hw.mac import MACS
 from macsmith.hw.multiplier import MULTIPLIERS
 from macsmith.hw.operands import Operands
 from macsmith.hw.style import Style
-from macsmith.hw.styles.fused import entering
+from macsmith.hw.styles.fused import SELDOM, entering
 from macsmith.hw.sum_unit import SumUnit
 
 __all__ = ["gated"]
 
 
-@DOTS.add("gated", over=MULTIPLIERS, latency=2)
-@MACS.add("gated", over=MULTIPLIERS, but=["plain"], latency=2)
+@DOTS.add("gated", over=MULTIPLIERS, but=SELDOM, latency=2)
+@MACS.add("gated", over=MULTIPLIERS, but=["plain", *SELDOM], latency=2)
 def gated(multiplier: Style, m: Module, unit: SumUnit, x: Operands) -> None:
     """Fused, behind registers that hold while nothing enters, the accumulator on a gated clock.
 
