@@ -125,13 +125,14 @@ def from_layer(spec: MacSpec, seed: int = 0, model: str = MODEL) -> Operands:
 @lru_cache(maxsize=32)
 def layer_codes(spec: MacSpec, model: str = MODEL) -> Any:
     """The layer, quantized by round-to-nearest, and its operands: (`QuantLinear`, `Operands`)."""
-    from macsmith.quant.linear import QuantLinear, quantize_weight
+    from macsmith.quant.linear import QuantLinear
     from macsmith.quant.recipe import Activations, Weights
+    from macsmith.quant.weights import quantize_weight
 
     linear, x = layer_input(model)
     affine = spec.activations.is_twos_complement
     layer = QuantLinear(
-        *quantize_weight(linear.weight, spec, Weights(format=spec.weights.name)),
+        *quantize_weight(linear.weight, spec.weights, Weights(format=spec.weights.name)),
         linear.bias,
         spec=spec,
         activations=Activations(scheme="token-asymmetric" if affine else "token-symmetric"),

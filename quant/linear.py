@@ -6,28 +6,19 @@ x --encode--> qa --+
 y + bias, in x's dtype
 """
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from macsmith.quant import codes, scale
-from macsmith.quant.recipe import Activations, Recipe, Weights
+from macsmith.quant.recipe import Activations, Recipe
+from macsmith.quant.tokens import Operands, quantize_tokens
+from macsmith.quant.weights import QuantizedWeight, quantize_weight
 from macsmith.sim import engine
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["EXECUTIONS", "Operands", "QuantLinear", "quantize_weight"]
+__all__ = ["EXECUTIONS", "QuantLinear"]
 
 EXECUTIONS = ("float", "exact")
-
-
-class Operands(NamedTuple):
-    """Quantized activations of T tokens: value = (level(codes) - zero) * scale * 2**-frac_bits."""
-
-    codes: torch.Tensor  # (T, K), unsigned
-    scale: torch.Tensor  # (T,), float32
-    zero: torch.Tensor  # (T,), float32 holding integers; 0 where the scheme is symmetric
 
 
 class QuantLinear(nn.Module):
@@ -74,13 +65,16 @@ class QuantLinear(nn.Module):
 
     @classmethod
     @torch.no_grad()
-    def from_float(cls, linear: nn.Linear, recipe: Recipe) -> "QuantLinear":
-        """Round `linear`'s weight to nearest; `linear` itself is not touched."""
+    def from_float(
+        cls, linear: nn.Linear, recipe: Recipe, weight: QuantizedWeight | None = None
+    ) -> "QuantLinear":
+        """`linear` with `weight`, or its own rounded to nearest; `linear` itself is not touched."""
         spec = recipe.spec()
-        parts = quantize_weight(linear.weight, spec, recipe.weights)
+        if weight is None:
+            weight = quantize_weight(linear.weight, spec.weights, recipe.weights)
         bias = None if linear.bias is None else linear.bias.detach().clone()
         return cls(
-            *parts,
+            *weight,
             bias,
             spec=spec,
             group_size=recipe.weights.group_size,
@@ -109,37 +103,13 @@ class QuantLinear(nn.Module):
 
     def quantize_input(self, x: torch.Tensor) -> Operands:
         """Per-token codes, scales and zero points of x (..., in_features), tokens flattened."""
-        fmt, scheme = self.spec.activations, self.activations.scheme
-        x = x.detach().reshape(-1, self.in_features).float()  # (T, K)
-        lo, hi = x.aminmax(dim=1)
-        if scheme == "token-asymmetric":
-            s, zero = scale.asymmetric(lo, hi, fmt)
-        else:
-            s = scale.symmetric(torch.maximum(-lo, hi), fmt, self.activations.divisor)
-            zero = torch.zeros_like(s)
-        if not torch.isfinite(s).all():
-            raise ValueError("the input of a quantized layer is not finite")
-        x = x / s[:, None]
-        if not fmt.is_twos_complement:
-            return Operands(codes.encode(x, fmt), s, zero)
-        # Rounding half to even and clamping is what this format's thresholds say, only faster.
-        half = 2 ** (fmt.width - 1)
-        level = x.round_().add_(zero[:, None]).clamp_(-half, half - 1)
-        if fmt.width <= 8:
-            code = level.to(torch.int8).view(torch.uint8) & (2 * half - 1)
-        else:
-            code = (level.to(torch.int32) & (2 * half - 1)).to(torch.uint16)
-        return Operands(code, s, zero)
+        x = x.reshape(-1, self.in_features)
+        return quantize_tokens(x, self.spec.activations, self.activations)
 
     def dequantized_weight(self) -> torch.Tensor:
         """The weight that the codes stand for: float32 [N, K]."""
-        n, size = self.out_features, self.group_size
-        short = -self.in_features % size
-        q = F.pad(self.qweight, (0, short)) if short else self.qweight
-        z = None if self.zero_point is None else self.zero_point.reshape(-1)
-        u = codes.levels(q.reshape(-1, size), self.spec.weights, z)  # (N * G, size)
-        u *= self.scale.view(-1, 1) * 2.0**-self.spec.weights.frac_bits
-        return u.view(n, -1)[:, : self.in_features]
+        weight = QuantizedWeight(self.qweight, self.scale, self.zero_point)
+        return weight.dequantized(self.spec.weights, self.group_size)
 
     def groups(self) -> list[slice]:
         """The input channels of each accumulation, in order."""
@@ -155,10 +125,7 @@ class QuantLinear(nn.Module):
         )
 
     def _float(self, a: Operands) -> torch.Tensor:
-        level = codes.levels(a.codes, self.spec.activations)  # (T, K)
-        level -= a.zero[:, None]
-        level *= (a.scale * 2.0**-self.spec.activations.frac_bits)[:, None]
-        return F.linear(level, self.dequantized_weight())
+        return F.linear(a.dequantized(self.spec.activations), self.dequantized_weight())
 
     def _exact(self, a: Operands) -> torch.Tensor:
         if self._prepared is None:
@@ -183,32 +150,3 @@ class QuantLinear(nn.Module):
     def _load_from_state_dict(self, *args, **kwargs) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         self._prepared = None
-
-
-def quantize_weight(
-    weight: torch.Tensor, spec: MacSpec, options: Weights
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """Round-to-nearest codes [N, K], scales float32 [N, G], zero points [N, G] (or None).
-
-    `weight` is [N, K] of any float dtype and is not modified. ValueError if it is not finite.
-    """
-    fmt = spec.weights
-    n, k = weight.shape
-    size = min(options.group_size or k, k)
-    groups = -(-k // size)
-    w = weight.detach().float()
-    if not torch.isfinite(w).all():
-        raise ValueError("the weight has values that are not finite")
-    # A short last group is padded with its own last column, which leaves its range as it is.
-    w = torch.cat([w, w[:, -1:].expand(n, groups * size - k)], dim=1).view(n * groups, size)
-    lo, hi = w.aminmax(dim=1)  # (N * G,)
-    z = None
-    if fmt.zero_pointed:
-        s, z = scale.zero_pointed(lo, hi, fmt, options.steps, options.extend_to_zero)
-    else:
-        s = scale.symmetric(torch.maximum(-lo, hi), fmt, options.divisor)
-    q = codes.encode_rows(w / s[:, None], fmt, z)
-    q = q.view(n, groups * size)[:, :k].contiguous()
-    if z is not None:
-        z = z.view(n, groups).to(codes.code_dtype(fmt))
-    return q, s.view(n, groups), z

@@ -1,0 +1,59 @@
+"""Activations to codes and back: one scale per token, from that token alone."""
+
+from typing import NamedTuple
+
+import torch
+
+from macsmith.quant import codes, scale
+from macsmith.quant.recipe import Activations
+from macsmith.sim.formats import Format
+
+__all__ = ["Operands", "fake_tokens", "quantize_tokens"]
+
+
+class Operands(NamedTuple):
+    """Quantized activations of T tokens: value = (level(codes) - zero) * scale * 2**-frac_bits."""
+
+    codes: torch.Tensor  # (T, K), unsigned
+    scale: torch.Tensor  # (T,), float32
+    zero: torch.Tensor  # (T,), float32 holding integers; 0 where the scheme is symmetric
+
+    def dequantized(self, fmt: Format) -> torch.Tensor:
+        """The activations that the codes stand for: float32 [T, K]."""
+        level = codes.levels(self.codes, fmt)
+        level -= self.zero[:, None]
+        level *= (self.scale * 2.0**-fmt.frac_bits)[:, None]
+        return level
+
+
+def quantize_tokens(x: torch.Tensor, fmt: Format, options: Activations) -> Operands:
+    """Codes, scales and zero points of x [T, K], any float dtype; x is not modified.
+
+    ValueError if it is not finite.
+    """
+    x = x.detach().float()
+    lo, hi = x.aminmax(dim=1)
+    if options.scheme == "token-asymmetric":
+        s, zero = scale.asymmetric(lo, hi, fmt)
+    else:
+        s = scale.symmetric(torch.maximum(-lo, hi), fmt, options.divisor)
+        zero = torch.zeros_like(s)
+    if not torch.isfinite(s).all():
+        raise ValueError("the input of a quantized layer is not finite")
+    x = x / s[:, None]
+    if not fmt.is_twos_complement:
+        return Operands(codes.encode(x, fmt), s, zero)
+    # Rounding half to even and clamping is what this format's thresholds say, only faster.
+    half = 2 ** (fmt.width - 1)
+    level = x.round_().add_(zero[:, None]).clamp_(-half, half - 1)
+    if fmt.width <= 8:
+        code = level.to(torch.int8).view(torch.uint8) & (2 * half - 1)
+    else:
+        code = (level.to(torch.int32) & (2 * half - 1)).to(torch.uint16)
+    return Operands(code, s, zero)
+
+
+def fake_tokens(x: torch.Tensor, fmt: Format, options: Activations) -> torch.Tensor:
+    """What is left of x [..., K] after `quantize_tokens`: float32, the same shape."""
+    rows = x.reshape(-1, x.shape[-1])
+    return quantize_tokens(rows, fmt, options).dequantized(fmt).view(x.shape)

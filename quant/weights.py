@@ -1,0 +1,96 @@
+"""Weights to codes and back: round to nearest, one scale per output channel or per group."""
+
+from typing import NamedTuple
+
+import torch
+
+from macsmith.quant import codes, scale
+from macsmith.quant.recipe import Weights
+from macsmith.sim.formats import Format
+
+__all__ = [
+    "QuantizedWeight",
+    "by_group",
+    "encode_scaled",
+    "fake_weight",
+    "quantize_weight",
+    "scales_of",
+]
+
+
+class QuantizedWeight(NamedTuple):
+    """Codes of a weight [N, K] in G groups of input channels, the last of which may be short."""
+
+    codes: torch.Tensor  # (N, K), unsigned
+    scale: torch.Tensor  # (N, G), float32
+    zero_point: torch.Tensor | None  # (N, G), unsigned; zero-pointed formats only
+
+    def dequantized(self, fmt: Format, group_size: int = 0) -> torch.Tensor:
+        """The weight that the codes stand for: float32 [N, K]."""
+        n, k = self.codes.shape
+        q = by_group(self.codes, group_size)
+        z = None if self.zero_point is None else self.zero_point.reshape(-1)
+        u = codes.levels(q, fmt, z)  # (N * G, size)
+        u *= self.scale.view(-1, 1) * 2.0**-fmt.frac_bits
+        return u.view(n, -1)[:, :k]
+
+
+def by_group(x: torch.Tensor, group_size: int) -> torch.Tensor:
+    """[N, K] as [N * G, size]; size 0 is one group.
+
+    A short last group is filled up with its own last column, which leaves its range as it is.
+    """
+    n, k = x.shape
+    size = min(group_size or k, k)
+    missing = -k % size
+    if missing:
+        x = torch.cat([x, x[:, -1:].expand(n, missing)], dim=1)
+    return x.reshape(-1, size)
+
+
+def scales_of(
+    weight: torch.Tensor, fmt: Format, options: Weights
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Scales float32 [N, G] and zero points int64 [N, G] (or None) of the ranges of each group."""
+    rows = by_group(weight, options.group_size)
+    lo, hi = rows.aminmax(dim=1)  # (N * G,)
+    z = None
+    if fmt.zero_pointed:
+        s, z = scale.zero_pointed(lo, hi, fmt, options.steps, options.extend_to_zero)
+    else:
+        s = scale.symmetric(torch.maximum(-lo, hi), fmt, options.divisor)
+    shape = len(weight), -1
+    return s.view(shape), None if z is None else z.view(shape)
+
+
+def encode_scaled(
+    weight: torch.Tensor,
+    scales: torch.Tensor,
+    zero_point: torch.Tensor | None,
+    fmt: Format,
+    group_size: int,
+) -> torch.Tensor:
+    """Codes [N, K] of the levels nearest to each weight at given scales and zero points."""
+    n, k = weight.shape
+    rows = by_group(weight, group_size)
+    z = None if zero_point is None else zero_point.reshape(-1)
+    q = codes.encode_rows(rows / scales.reshape(-1, 1), fmt, z)
+    return q.view(n, -1)[:, :k].contiguous()
+
+
+def quantize_weight(weight: torch.Tensor, fmt: Format, options: Weights) -> QuantizedWeight:
+    """Round to nearest. `weight` is [N, K] of any float dtype and is not modified.
+
+    ValueError if it is not finite.
+    """
+    w = weight.detach().float()
+    if not torch.isfinite(w).all():
+        raise ValueError("the weight has values that are not finite")
+    s, z = scales_of(w, fmt, options)
+    q = encode_scaled(w, s, z, fmt, options.group_size)
+    return QuantizedWeight(q, s, None if z is None else z.to(codes.code_dtype(fmt)))
+
+
+def fake_weight(weight: torch.Tensor, fmt: Format, options: Weights) -> torch.Tensor:
+    """What is left of a weight after `quantize_weight`: float32 [N, K]."""
+    return quantize_weight(weight, fmt, options).dequantized(fmt, options.group_size)
