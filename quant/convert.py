@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from macsmith.quant.blocks import check_calibration
+from macsmith.quant.calibrate import quantize_blocks
 from macsmith.quant.linear import EXECUTIONS, QuantLinear
-from macsmith.quant.recipe import Recipe, Rtn, Step
+from macsmith.quant.methods import METHODS
+from macsmith.quant.recipe import Recipe
 from macsmith.sim.spec import MacSpec
 
 __all__ = [
-    "METHODS",
     "LayerOperands",
     "layer_operands",
     "linear_layers",
@@ -37,15 +39,23 @@ def quantize_(
 
     Every `nn.Linear` is taken whose name `recipe.ignore` does not match and that `select(name,
     layer)`, if given, accepts. `calibration` is token ids [samples, length] for the steps that need
-    them; "rtn" needs none. `progress(done, layers)` is called after each layer.
+    them; "rtn" needs none. Layers outside the model's decoder blocks are rounded to nearest.
+    `progress(done, layers)` is called after each layer.
 
     ValueError, with the model as it was, if there is nothing to quantize, a name in `ignore`
-    matches nothing, or a weight is not finite.
+    matches nothing, a weight is not finite, or the calibration is not what is wanted. Inputs that
+    are not finite are found in the middle of it: the model is then to be loaded again.
     """
     recipe = Recipe.get(recipe)
     layers = linear_layers(model, recipe, select)
-    for step in recipe.steps:
-        METHODS[type(step)](model, layers, recipe, step, calibration, progress)
+    for name, layer in layers.items():
+        if not torch.isfinite(layer.weight).all():
+            raise ValueError(f"layer {name!r}: the weight has values that are not finite")
+    if needy := [step.method for step in recipe.steps if METHODS[type(step)].calibrated]:
+        ids = check_calibration(calibration, model, needy[0])
+        quantize_blocks(model, layers, recipe, ids, progress)
+    left = {n: m for n, m in layers.items() if isinstance(model.get_submodule(n), nn.Linear)}
+    _round_to_nearest(model, left, recipe, len(layers), progress)
     if hasattr(model, "save_pretrained"):
         from macsmith.quant.hf import attach
 
@@ -156,27 +166,21 @@ def _matches(name: str, pattern: str) -> bool:
     return fnmatchcase(target, pattern)
 
 
-def _rtn(
+def _round_to_nearest(
     model: nn.Module,
     layers: dict[str, nn.Linear],
     recipe: Recipe,
-    step: Step,
-    calibration: torch.Tensor | None,
+    total: int,
     progress: Progress | None,
 ) -> None:
     made: dict[int, QuantLinear] = {}  # a layer used in several places stays one layer
-    for i, (name, layer) in enumerate(layers.items(), 1):
+    for i, (name, layer) in enumerate(layers.items(), 1 + total - len(layers)):
         try:
             if id(layer) not in made:
                 made[id(layer)] = QuantLinear.from_float(layer, recipe)
         except ValueError as error:
             raise ValueError(f"layer {name!r}: {error}") from None
         if progress:
-            progress(i, len(layers))
+            progress(i, total)
     for name, layer in layers.items():  # all of them or none
         model.set_submodule(name, made[id(layer)])
-
-
-#: One function per step class: (model, layers, recipe, step, calibration, progress) -> None, in
-#: place. A smoothing step changes the layers' float weights; a rounding step replaces the layers.
-METHODS: dict[type, Callable[..., None]] = {Rtn: _rtn}

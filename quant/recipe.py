@@ -1,35 +1,23 @@
 """Recipes: what is quantized and how, typed, versioned, as TOML or by name."""
 
+import difflib
 import json
 import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, StrictBool, StrictInt, ValidationError, model_validator
 
+from macsmith.quant.steps import Aqas, Awq, Gptq, Part, Rtn, SmoothQuant, Step
 from macsmith.sim.catalog import FORMATS, get_format
-from macsmith.sim.names import suggestion
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["PRESETS", "Accumulator", "Activations", "Recipe", "Rtn", "Weights"]
+__all__ = ["PRESETS", "Accumulator", "Activations", "Recipe", "Weights"]
 
 VERSION = 1
 
 
-class _Part(BaseModel):
-    # A misspelt key is an error, not a silent default.
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Weights(_Part):
+class Weights(Part):
     """Weight quantization: one scale per output channel, or per group of input channels."""
 
     format: str  # catalogue name, or the path of a format's TOML file
@@ -41,7 +29,7 @@ class Weights(_Part):
     extend_to_zero: StrictBool = True  # of zero-pointed formats; AWQ's quantizer has it False
 
 
-class Activations(_Part):
+class Activations(Part):
     """Activation quantization, one scale per token, computed from that token alone."""
 
     format: str = "int8"
@@ -51,7 +39,7 @@ class Activations(_Part):
     divisor: Literal["both", "mean", "full"] = "both"  # of "token-symmetric"
 
 
-class Accumulator(_Part):
+class Accumulator(Part):
     """The part of a `MacSpec` that is not a format."""
 
     width: StrictInt = 32  # safe for both MACs at any depth of an OPT or LLaMA model
@@ -59,21 +47,10 @@ class Accumulator(_Part):
     lanes: StrictInt = 1  # one product per cycle, as in the paper's MAC
 
 
-class Rtn(_Part):
-    """Round each weight to the nearest level."""
-
-    method: Literal["rtn"] = "rtn"
-
-
-# A new method adds its class here (`Rtn | Gptq`, told apart by `method`) and its function to
-# `macsmith.quant.convert.METHODS`.
-Step = Rtn
-
-
-class Recipe(_Part):
+class Recipe(Part):
     """Everything that decides a quantized model's numbers, but for the model and its calibration.
 
-    Steps run in order; the last one must leave every chosen layer quantized.
+    Steps run in order; the last one, and no other, rounds.
     """
 
     version: Literal[1] = VERSION
@@ -98,6 +75,10 @@ class Recipe(_Part):
             )
         if not self.steps:
             raise ValueError("steps: wanted at least one, for example method 'rtn'")
+        *before, last = (step.rounds for step in self.steps)
+        if any(before) or not last:
+            methods = ", ".join(step.method for step in self.steps)
+            raise ValueError(f"steps: wanted one that rounds (rtn, gptq), the last; got {methods}")
         return self
 
     def spec(self) -> MacSpec:
@@ -121,9 +102,15 @@ class Recipe(_Part):
         if str(recipe).endswith(".toml"):
             return cls.load(recipe)
         if str(recipe) not in PRESETS:
-            hint = suggestion(recipe, PRESETS)
+            near = difflib.get_close_matches(str(recipe), PRESETS, n=1)
+            hint = (
+                f"the nearest is {near[0]!r}"
+                if near
+                else (f"wanted w8a8-STEPS or w<bits>a8-STEPS-FORMAT, steps {', '.join(_CHAINS)}")
+            )
             raise ValueError(f"unknown recipe {str(recipe)!r}; {hint} (or give a .toml file)")
-        return cls(name=str(recipe), weights=Weights(format=PRESETS[str(recipe)]))
+        steps, weights = PRESETS[str(recipe)]
+        return cls(name=str(recipe), weights=Weights(format=weights), steps=steps)
 
     @classmethod
     def load(cls, path: str | Path) -> "Recipe":
@@ -150,10 +137,29 @@ class Recipe(_Part):
         Path(path).write_text(_toml(self.model_dump(mode="json")), encoding="utf-8")
 
 
-#: Preset name -> weight format: "w4a8-rtn-dint4" and so on for every format of the catalogue whose
-#: product with INT8 fits 32 bits, and "w8a8-rtn" for plain INT8. The rest is the classes' default.
-PRESETS: dict[str, str] = {"w8a8-rtn": "int8"} | {
-    f"w{fmt.width}a8-rtn-{fmt.name}": fmt.name for fmt in FORMATS.values() if fmt.level_width <= 24
+_CHAINS: dict[str, tuple[Step, ...]] = {
+    "rtn": (Rtn(),),
+    "gptq": (Gptq(),),
+    "smoothquant": (SmoothQuant(), Rtn()),
+    "smoothquant-gptq": (SmoothQuant(), Gptq()),
+    "awq": (Awq(), Rtn()),
+    "awq-gptq": (Awq(), Gptq()),
+    "aqas": (Aqas(), Rtn()),
+    "aqas-gptq": (Aqas(), Gptq()),
+}
+
+#: Preset name -> steps and weight format: "w4a8-rtn-dint4", "w4a8-aqas-gptq-dint4" and so on, each
+#: chain of steps for every format of the catalogue whose product with INT8 fits 32 bits, and
+#: "w8a8-rtn" and so on for plain INT8. The rest is the classes' default.
+PRESETS: dict[str, tuple[tuple[Step, ...], str]] = {
+    name: (steps, fmt.name)
+    for chain, steps in _CHAINS.items()
+    for fmt in FORMATS.values()
+    if fmt.level_width <= 24
+    for name in (
+        f"w{fmt.width}a8-{chain}-{fmt.name}",
+        *((f"w8a8-{chain}",) if fmt.name == "int8" else ()),
+    )
 }
 
 

@@ -87,8 +87,12 @@ def test_a_bad_weight_leaves_the_model_as_it_was(block):
 def test_wrong_requests_are_refused(block):
     with pytest.raises(ValueError, match="no quantized layer: quantize it first"):
         quant.set_execution(block, "exact")
-    with pytest.raises(ValueError, match="unknown recipe 'w4a8'; there are w8a8-rtn, "):
+    with pytest.raises(ValueError, match="unknown recipe 'w4a8'; wanted w8a8-STEPS or w<b"):
         quant.quantize_(block, "w4a8")
+    with pytest.raises(ValueError, match="the nearest is 'w4a8-gptq-dint4'"):
+        quant.quantize_(block, "w4a8-gtpq-dint4")
+    with pytest.raises(ValueError, match="method 'gptq' needs calibration: token ids"):
+        quant.quantize_(block, "w4a8-gptq-dint4")
     recipe = Recipe(weights=Weights(format="int4"), ignore=("fc9",))
     with pytest.raises(ValueError, match="ignore: 'fc9' matches no linear layer of the model"):
         quant.quantize_(block, recipe)

@@ -26,9 +26,18 @@ def test_presets_have_the_promised_names():
     assert Recipe.get("w8a8-rtn").spec().weights.name == "int8"
 
 
-def test_every_preset_is_valid():
+def test_every_preset_is_valid_and_survives_a_file(tmp_path):
     for name in PRESETS:
-        assert Recipe.get(name).spec().acc_width == 32
+        recipe = Recipe.get(name)
+        assert recipe.spec().acc_width == 32
+        if recipe.weights.format == "dint4":
+            recipe.save(tmp_path / "r.toml")
+            assert Recipe.get(tmp_path / "r.toml") == recipe
+
+
+def test_presets_name_their_steps():
+    methods = [step.method for step in Recipe.get("w4a8-aqas-gptq-dint4").steps]
+    assert methods == ["aqas", "gptq"]
 
 
 def test_defaults_are_the_papers():
@@ -76,7 +85,16 @@ def test_a_file_gets_its_stem_as_name_and_finds_formats_beside_it(tmp_path):
         ),
         (
             LINE + "[[steps]]\nmethod = 'magic'\n",
-            "steps.0.method: Input should be 'rtn', not 'magic'$",
+            "steps.0: Input tag 'magic' found using 'method' does not match any of the expected",
+        ),
+        (
+            LINE + "[[steps]]\nmethod = 'gptq'\ndamping = 0\n",
+            "steps.0.gptq.damping: Input should be greater than 0",
+        ),
+        (LINE + "[[steps]]\nmethod = 'awq'\n", "wanted one that rounds .*, the last; got awq"),
+        (
+            LINE + "[[steps]]\nmethod = 'gptq'\n[[steps]]\nmethod = 'rtn'\n",
+            "wanted one that rounds .*, the last; got gptq, rtn",
         ),
         ("steps = []\n" + LINE, "steps: wanted at least one"),
         ("weights = 3\nversion = 1\n", "weights: "),

@@ -1,0 +1,188 @@
+"""A model block by block: every decoder layer run alone, on what it was called with.
+
+    calibration ids --> whole model, once per sample --> calls of every block, input of the first
+    input of block i --> block i, quantized by now --> input of block i + 1
+
+No model class is known here. A block is an item of the `nn.ModuleList` that holds most of the
+layers to be quantized. Everything that a block was called with is kept and replayed: masks,
+position embeddings, and whatever a family hands to its layers.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+__all__ = ["Block", "Call", "blocks_of", "check_calibration"]
+
+
+@dataclass(frozen=True)
+class Call:
+    """Arguments of a module; a block's without its hidden states, which come first."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+    def of(self, module: nn.Module, *first: torch.Tensor) -> torch.Tensor:
+        """The module's output, the first where it returns several."""
+        out = module(*first, *self.args, **self.kwargs)
+        return out if isinstance(out, torch.Tensor) else out[0]
+
+
+class _Enough(Exception):
+    """The last block has been reached: the rest of the model need not run."""
+
+
+class Block:
+    """One decoder layer, its chosen linear layers, and its inputs, one per calibration sample.
+
+    Attributes
+    ----------
+    name : str
+    module : nn.Module
+    layers : dict of str to nn.Linear
+        By full name, in the model's order; what has been quantized is there no more.
+    hidden : list of tensors [1, length, width]
+    calls : list of Call
+    """
+
+    def __init__(self, name: str, module: nn.Module, layers: dict[str, nn.Linear]) -> None:
+        self.name = name
+        self.module = module
+        self.layers = layers
+        self.hidden: list[torch.Tensor] = []
+        self.calls: list[Call] = []
+
+    def run(self, samples: int | None = None) -> list[torch.Tensor]:
+        """Outputs for the first ``samples`` samples, or for all."""
+        pairs = zip(self.hidden[:samples], self.calls, strict=False)
+        return [call.of(self.module, x) for x, call in pairs]
+
+    def inputs(self, module: nn.Module, samples: int | None = None) -> list[torch.Tensor]:
+        """What a linear layer of this block gets: float32 [tokens, K] per sample."""
+        calls = self.calls_of(module, samples)
+        return [c.args[0].reshape(-1, c.args[0].shape[-1]).float() for c in calls]
+
+    def calls_of(self, module: nn.Module, samples: int | None = None) -> list[Call]:
+        """How the block calls one of its modules, once per sample.
+
+        ValueError if it does not, or more than once (a layer that is used in several places).
+        """
+        seen: list[Call] = []
+
+        def keep(_, args, kwargs):
+            seen.append(Call(args, kwargs))
+
+        with _hooked(module.register_forward_pre_hook(keep, with_kwargs=True)):
+            outputs = self.run(samples)
+        if len(seen) != len(outputs):
+            raise ValueError(
+                f"block {self.name!r} runs one of its layers {len(seen)} times for "
+                f"{len(outputs)} samples: wanted once for each"
+            )
+        return seen
+
+
+def check_calibration(calibration: Any, model: nn.Module, method: str) -> torch.Tensor:
+    """Token ids int64 [samples, length], or ValueError in one line."""
+    if calibration is None:
+        raise ValueError(f"method {method!r} needs calibration: token ids [samples, length]")
+    if not isinstance(calibration, torch.Tensor) or calibration.dim() != 2:
+        got = getattr(calibration, "shape", type(calibration).__name__)
+        got = list(got) if isinstance(got, torch.Size) else got
+        raise ValueError(f"calibration: wanted token ids [samples, length], got {got}")
+    if not calibration.numel():
+        raise ValueError(f"calibration is empty: {list(calibration.shape)} token ids")
+    ids = calibration.to(torch.int64)
+    vocab = getattr(getattr(model, "config", None), "vocab_size", None)
+    if vocab is not None and not 0 <= int(ids.min()) <= int(ids.max()) < vocab:
+        raise ValueError(
+            f"calibration: token ids are {int(ids.min())} up to {int(ids.max())}, the model's "
+            f"vocabulary is {vocab}"
+        )
+    context = getattr(getattr(model, "config", None), "max_position_embeddings", None)
+    if context is not None and ids.shape[1] > context:
+        raise ValueError(
+            f"calibration: samples of {ids.shape[1]} tokens, the model reads {context}"
+        )
+    return ids
+
+
+def blocks_of(
+    model: nn.Module, layers: Mapping[str, nn.Linear], ids: torch.Tensor
+) -> Iterator[Block]:
+    """Every block that has some of ``layers``, with its inputs; each once the ones before are done.
+
+    A block's outputs, with whatever was made of its layers meanwhile, are the inputs of the next.
+    ValueError if no list of modules holds any of the layers, or blocks hand more than hidden states
+    to each other.
+    """
+    name, found = _largest_list(model, layers)
+    parts = [f"{name}.{i}" for i in range(len(found))]
+    hidden, calls = _captured(model, found, ids)
+    for part, module, mine in zip(parts, found, calls, strict=True):
+        chosen = {n: layer for n, layer in layers.items() if n.startswith(part + ".")}
+        block = Block(part, module, chosen)
+        block.hidden, block.calls = hidden, mine
+        if chosen:
+            yield block
+        hidden = block.run()
+
+
+def _largest_list(model: nn.Module, layers: Mapping[str, nn.Linear]) -> tuple[str, nn.ModuleList]:
+    held = {
+        name: sum(layer.startswith(name + ".") for layer in layers)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.ModuleList)
+    }
+    # Of lists that hold the same layers the outermost: experts are a list inside a layer.
+    best = max(held, key=lambda name: (held[name], -name.count(".")), default=None)
+    if best is None or not held[best]:
+        raise ValueError("calibration needs decoder layers in an nn.ModuleList: the model has none")
+    return best, model.get_submodule(best)
+
+
+def _captured(
+    model: nn.Module, blocks: Sequence[nn.Module], ids: torch.Tensor
+) -> tuple[list[torch.Tensor], list[list[Call]]]:
+    """Input of the first block by sample, and calls by block and sample."""
+    first: list[torch.Tensor] = []
+    calls: list[list[Call]] = [[] for _ in blocks]
+
+    def keep(k: int):
+        def hook(_, args, kwargs):
+            kwargs = dict(kwargs)
+            hidden, rest = (args[0], args[1:]) if args else (kwargs.pop("hidden_states"), ())
+            if k == 0:
+                first.append(hidden)
+            calls[k].append(Call(rest, kwargs))
+            if k == len(blocks) - 1:
+                raise _Enough
+
+        return hook
+
+    hooks = [m.register_forward_pre_hook(keep(k), with_kwargs=True) for k, m in enumerate(blocks)]
+    device = next(model.parameters()).device
+    with _hooked(*hooks):
+        for row in ids:
+            try:
+                model(input_ids=row[None].to(device), use_cache=False)
+            except _Enough:
+                continue
+            raise ValueError("the model did not run its decoder layers: it cannot be calibrated")
+    return first, calls
+
+
+class _hooked:
+    """Removes hooks at the end, whatever happens."""
+
+    def __init__(self, *handles: torch.utils.hooks.RemovableHandle) -> None:
+        self.handles = handles
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_) -> None:
+        for handle in self.handles:
+            handle.remove()

@@ -1,0 +1,21 @@
+"""Methods by step: what they make of a block. A new method is a class in `steps` and a file here.
+
+`Scale`: (block, group, step, recipe) -> scales [K] of the group's input channels, or None.
+`Prepare`: the same arguments; it changes the weights of the group's layers in place.
+`Rounding`: (inputs, weight, step, recipe) -> `QuantizedWeight`; inputs are float32 [tokens, K] per
+sample, empty for a method that needs none.
+"""
+
+from macsmith.quant.methods import aqas, awq, gptq, rtn, smoothquant
+from macsmith.quant.methods.kinds import Method
+from macsmith.quant.steps import Aqas, Awq, Gptq, Rtn, SmoothQuant
+
+__all__ = ["METHODS"]
+
+METHODS: dict[type, Method] = {
+    Rtn: rtn.METHOD,
+    SmoothQuant: smoothquant.METHOD,
+    Awq: awq.METHOD,
+    Aqas: aqas.METHOD,
+    Gptq: gptq.METHOD,
+}
