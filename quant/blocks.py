@@ -65,6 +65,19 @@ class Block:
         calls = self.calls_of(module, samples)
         return [c.args[0].reshape(-1, c.args[0].shape[-1]).float() for c in calls]
 
+    def check_finite(self) -> None:
+        """ValueError naming the first layer that gets an input which is not finite."""
+
+        def check(name: str):
+            def hook(_, args):
+                if not torch.isfinite(args[0]).all():
+                    raise ValueError(f"layer {name!r}: its calibration inputs are not finite")
+
+            return hook
+
+        with _hooked(*(m.register_forward_pre_hook(check(n)) for n, m in self.layers.items())):
+            self.run()
+
     def calls_of(self, module: nn.Module, samples: int | None = None) -> list[Call]:
         """How the block calls one of its modules, once per sample.
 

@@ -1,13 +1,14 @@
 """Calibrated quantization: block by block, each step over the block before the next.
 
-    for each block:   scale groups, clip rows, round layers, as the recipe's steps say
+    for each block:   scale groups, clip rows, round layers, correct, as the recipe's steps say
                       run it as it is by now: the inputs of the next
 
-Within a block, every layer is rounded on the inputs that it has while the others are in float;
-between blocks, inputs come from what is quantized already, as GPTQ's released code does.
+Within a block, every layer is rounded on the inputs that it has while the others are in float, or,
+where a step's `inputs` is "layer", with those before it rounded; it is corrected with all of them
+rounded. Between blocks, inputs come from what is quantized already, as in GPTQ's released code.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -42,6 +43,7 @@ def quantize_blocks(
     try:
         with one_thread():
             for block in blocks_of(model, layers, ids):
+                block.check_finite()
                 groups = groups_of(block)
                 for step in recipe.steps:
                     for name in _apply(model, block, groups, step, recipe):
@@ -70,7 +72,7 @@ def _apply(
     """One step on one block; yields the names of the layers that it has rounded."""
     method = METHODS[type(step)]
     if method.scale:
-        for group in groups:
+        for group in reversed(groups) if method.backwards else groups:
             s = method.scale(block, group, step, recipe)
             if s is not None:
                 fold(group, s)
@@ -80,17 +82,22 @@ def _apply(
     if method.round:
         made: dict[str, QuantLinear] = {}
         for group in groups:
-            inputs = _finite(block, group) if method.calibrated else []
+            inputs = block.inputs(group.layers[0]) if method.calibrated else []
             for name, layer in zip(group.names, group.layers, strict=True):
                 weight = method.round(inputs, layer.weight.detach().float(), step, recipe)
                 made[name] = QuantLinear.from_float(layer, recipe, weight)
-        for name, layer in made.items():
-            model.set_submodule(name, layer)
-            yield name
+            if getattr(step, "inputs", "block") == "layer":
+                _put(model, made)
+        _put(model, made)
+        yield from made
+    if method.correct:
+        for group in groups:
+            layers = [model.get_submodule(name) for name in group.names]
+            inputs = block.inputs(layers[0])
+            for layer, made_of in zip(layers, group.layers, strict=True):
+                layer.bias = method.correct(inputs, made_of, layer, step)
 
 
-def _finite(block: Block, group: Group) -> list[torch.Tensor]:
-    inputs = block.inputs(group.layers[0])
-    if not all(torch.isfinite(x).all() for x in inputs):
-        raise ValueError(f"layer {group.names[0]!r}: its calibration inputs are not finite")
-    return inputs
+def _put(model: nn.Module, layers: Mapping[str, QuantLinear]) -> None:
+    for name, layer in layers.items():
+        model.set_submodule(name, layer)

@@ -6,7 +6,7 @@ spec with both format tables, names of the layers) and whose safetensors hold, p
     weight       uint8 [bytes]      packed codes
     scale        float32 [N, G]
     zero_point   uint8 [N, G]       zero-pointed formats only
-    bias         as in the model    if it has one
+    bias         as in the model    if it has one or has gained one
 
 Without `import macsmith.quant` transformers does not know the method, builds plain linear layers
 and stops, because a packed weight has not their shape. It never goes on with random weights.
@@ -70,6 +70,7 @@ class MacsmithConfig(QuantizationConfigMixin):
         recipe: dict[str, Any],
         spec: dict[str, Any],
         layers: list[str],
+        biased: list[str] | None = None,  # the layers with a bias; None: as the model has it
         version: int = 1,
         quant_method: str = METHOD,
     ) -> None:
@@ -80,6 +81,7 @@ class MacsmithConfig(QuantizationConfigMixin):
         self.recipe = recipe
         self.spec = spec
         self.layers = layers
+        self.biased = biased
 
 
 @register_quantizer(METHOD)
@@ -91,9 +93,13 @@ class MacsmithQuantizer(HfQuantizer):
     def _process_model_before_weight_loading(self, model: nn.Module, **kwargs) -> nn.Module:
         config = self.quantization_config
         spec, group = spec_from(config.spec), config.recipe["weights"]["group_size"]
-        for name in config.layers:
-            name = _local(model, name)
-            model.set_submodule(name, _PackedLinear(model.get_submodule(name), spec, group))
+        for saved in config.layers:
+            name = _local(model, saved)
+            linear = model.get_submodule(name)
+            if linear.bias is None and saved in (config.biased or ()):
+                bias = torch.empty(linear.out_features, dtype=linear.weight.dtype, device="meta")
+                linear.bias = nn.Parameter(bias)
+            model.set_submodule(name, _PackedLinear(linear, spec, group))
         return model
 
     def _process_model_after_weight_loading(self, model: nn.Module, **kwargs) -> nn.Module:
@@ -126,7 +132,10 @@ def attach(model: nn.Module, recipe: Recipe) -> None:
 
     layers = dict(quantized_layers(model))
     spec = next(iter(layers.values())).spec
-    config = MacsmithConfig(recipe.model_dump(mode="json"), spec_to_dict(spec), list(layers))
+    biased = [name for name, layer in layers.items() if layer.bias is not None]
+    config = MacsmithConfig(
+        recipe.model_dump(mode="json"), spec_to_dict(spec), list(layers), biased
+    )
     model.config.quantization_config = config
     model.hf_quantizer = MacsmithQuantizer(config)
     model.is_quantized = True

@@ -8,7 +8,17 @@ from typing import Literal
 
 from pydantic import Field, StrictBool, StrictInt, ValidationError, model_validator
 
-from macsmith.quant.steps import Aqas, Awq, Gptq, Part, Rtn, SmoothQuant, Step
+from macsmith.quant.steps import (
+    Aqas,
+    Aweq,
+    Awq,
+    BiasCorrection,
+    Gptq,
+    Part,
+    Rtn,
+    SmoothQuant,
+    Step,
+)
 from macsmith.sim.catalog import FORMATS, get_format
 from macsmith.sim.spec import MacSpec
 
@@ -50,7 +60,7 @@ class Accumulator(Part):
 class Recipe(Part):
     """Everything that decides a quantized model's numbers, but for the model and its calibration.
 
-    Steps run in order; the last one, and no other, rounds.
+    Steps run in order: those that prepare, one that rounds, those that correct what it made.
     """
 
     version: Literal[1] = VERSION
@@ -75,10 +85,13 @@ class Recipe(Part):
             )
         if not self.steps:
             raise ValueError("steps: wanted at least one, for example method 'rtn'")
-        *before, last = (step.rounds for step in self.steps)
-        if any(before) or not last:
+        stages = [1 if step.rounds else 2 * step.corrects for step in self.steps]
+        if stages.count(1) != 1 or stages != sorted(stages):
             methods = ", ".join(step.method for step in self.steps)
-            raise ValueError(f"steps: wanted one that rounds (rtn, gptq), the last; got {methods}")
+            raise ValueError(
+                "steps: wanted one that rounds (rtn, gptq), the last but for corrections; "
+                f"got {methods}"
+            )
         return self
 
     def spec(self) -> MacSpec:
@@ -146,6 +159,8 @@ _CHAINS: dict[str, tuple[Step, ...]] = {
     "awq-gptq": (Awq(), Gptq()),
     "aqas": (Aqas(), Rtn()),
     "aqas-gptq": (Aqas(), Gptq()),
+    "aweq": (Aweq(), Rtn(), BiasCorrection()),
+    "aweq-gptq": (Aweq(), Gptq(), BiasCorrection()),
 }
 
 #: Preset name -> steps and weight format: "w4a8-rtn-dint4", "w4a8-aqas-gptq-dint4" and so on, each

@@ -1,14 +1,14 @@
 """The steps of a recipe: one class for each method, with its source and its choices.
 
 A field says whose choice its default is: the paper's, its released code's, or ours where both are
-silent. Scales and clips prepare a block's weights; the last step of a recipe rounds them.
+silent. Scales and clips prepare a block's weights; one step rounds them; corrections may follow.
 """
 
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
-__all__ = ["Aqas", "Awq", "Gptq", "Part", "Rtn", "SmoothQuant", "Step"]
+__all__ = ["Aqas", "Aweq", "Awq", "BiasCorrection", "Gptq", "Part", "Rtn", "SmoothQuant", "Step"]
 
 Positive = Annotated[StrictInt, Field(ge=1)]
 
@@ -19,28 +19,31 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Rtn(Part):
+class _Step(Part):
+    rounds: ClassVar[bool] = False
+    corrects: ClassVar[bool] = False  # what has been rounded
+
+
+class Rtn(_Step):
     """Round each weight to the nearest level. Needs no calibration."""
 
     rounds: ClassVar[bool] = True
     method: Literal["rtn"] = "rtn"
 
 
-class SmoothQuant(Part):
+class SmoothQuant(_Step):
     """s_j = max|X_j|^alpha / max|W_j|^(1 - alpha), folded into the norm before (Xiao et al. 2023).
 
     Only inputs that come from a norm are scaled, as in its released code.
     """
 
-    rounds: ClassVar[bool] = False
     method: Literal["smoothquant"] = "smoothquant"
     alpha: float = Field(default=0.5, ge=0, le=1)  # the paper's for OPT
 
 
-class _Search(Part):
+class _Search(_Step):
     """What searches for scales and clips have in common."""
 
-    rounds: ClassVar[bool] = False
     samples: Positive = 8  # of the calibration, for the search; ours: it is most of the time
     clip: StrictBool = True
     # Not clipped: what enters a softmax, as in AWQ's released code.
@@ -74,7 +77,7 @@ class Aqas(_Search):
     objective: Literal["attention", "layers"] = "attention"
 
 
-class Gptq(Part):
+class Gptq(_Step):
     """Columns one by one, each error spread over those that follow (Frantar et al. 2023: OPTQ).
 
     `order` "activation" takes the columns with the largest inputs first (act-order); groups' scales
@@ -86,7 +89,42 @@ class Gptq(Part):
     damping: float = Field(default=0.01, gt=0)  # of the Hessian's mean diagonal
     order: Literal["index", "activation"] = "index"
     group_scales: Literal["updated", "fixed"] = "updated"  # from weights as they are by then
+    # What a layer is rounded on: "block", with the rest of its block in float, is the released
+    # code's default; "layer", with the layers before it rounded, is its --true-sequential.
+    inputs: Literal["block", "layer"] = "block"
+
+
+class Aweq(_Step):
+    """s_j = sqrt(r_X,j / r_W,j): both ranges of a channel become equal (AWEQ, Li et al. 2023).
+
+    The formula is not in what could be read of the paper. This is the one that follows from its
+    aim, the largest sum over channels of the product of their precisions, each range over the
+    largest; the weights are those of all layers that share the input. A dead channel, one with a
+    range of 0 on either side, stays as it is. Groups are taken from the block's last to its first,
+    so that a fold into the rows of an earlier layer is in its ranges. The paper goes on with
+    `BiasCorrection`.
+    """
+
+    method: Literal["aweq"] = "aweq"
+    # "minmax": max - min. "absmax": 2 max||, what a symmetric format has to cover. Not said: the
+    # first, as in the equalization that the paper builds on.
+    ranges: Literal["minmax", "absmax"] = "minmax"
+
+
+class BiasCorrection(_Step):
+    """b <- b - E_t[Q(W) Q(X) - W X], by output channel: AWEQ's second half.
+
+    Layers in the order in which they run, X from what is rounded and corrected already, W as the
+    steps before left it: scaled, and clipped if they clip. A layer without a bias gains one. The
+    mean is over all tokens of the calibration.
+    """
+
+    corrects: ClassVar[bool] = True
+    method: Literal["bias-correction"] = "bias-correction"
 
 
 #: The class of a step is told by its `method`.
-Step = Annotated[Rtn | SmoothQuant | Awq | Aqas | Gptq, Field(discriminator="method")]
+Step = Annotated[
+    Rtn | SmoothQuant | Awq | Aqas | Gptq | Aweq | BiasCorrection,
+    Field(discriminator="method"),
+]

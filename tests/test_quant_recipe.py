@@ -91,10 +91,14 @@ def test_a_file_gets_its_stem_as_name_and_finds_formats_beside_it(tmp_path):
             LINE + "[[steps]]\nmethod = 'gptq'\ndamping = 0\n",
             "steps.0.gptq.damping: Input should be greater than 0",
         ),
-        (LINE + "[[steps]]\nmethod = 'awq'\n", "wanted one that rounds .*, the last; got awq"),
+        (LINE + "[[steps]]\nmethod = 'awq'\n", "wanted one that rounds .*; got awq$"),
         (
             LINE + "[[steps]]\nmethod = 'gptq'\n[[steps]]\nmethod = 'rtn'\n",
-            "wanted one that rounds .*, the last; got gptq, rtn",
+            "wanted one that rounds .*, the last but for corrections; got gptq, rtn$",
+        ),
+        (
+            LINE + "[[steps]]\nmethod = 'bias-correction'\n[[steps]]\nmethod = 'rtn'\n",
+            "wanted one that rounds .*; got bias-correction, rtn$",
         ),
         ("steps = []\n" + LINE, "steps: wanted at least one"),
         ("weights = 3\nversion = 1\n", "weights: "),

@@ -4,11 +4,12 @@
 `Prepare`: the same arguments; it changes the weights of the group's layers in place.
 `Rounding`: (inputs, weight, step, recipe) -> `QuantizedWeight`; inputs are float32 [tokens, K] per
 sample, empty for a method that needs none.
+`Correction`: (inputs, float layer, quantized layer, step) -> its new bias [N].
 """
 
-from macsmith.quant.methods import aqas, awq, gptq, rtn, smoothquant
+from macsmith.quant.methods import aqas, aweq, awq, bias, gptq, rtn, smoothquant
 from macsmith.quant.methods.kinds import Method
-from macsmith.quant.steps import Aqas, Awq, Gptq, Rtn, SmoothQuant
+from macsmith.quant.steps import Aqas, Aweq, Awq, BiasCorrection, Gptq, Rtn, SmoothQuant
 
 __all__ = ["METHODS"]
 
@@ -18,4 +19,6 @@ METHODS: dict[type, Method] = {
     Awq: awq.METHOD,
     Aqas: aqas.METHOD,
     Gptq: gptq.METHOD,
+    Aweq: aweq.METHOD,
+    BiasCorrection: bias.METHOD,
 }

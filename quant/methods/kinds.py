@@ -19,11 +19,17 @@ class Method:
         (block, group, step, recipe): limits the weights of the group's layers, in place.
     round : callable or None
         (inputs, weight, step, recipe) -> `QuantizedWeight` of ``weight`` float32 [N, K].
+    correct : callable or None
+        (inputs, layer, quantized, step) -> bias [N] of ``quantized``, made of the float ``layer``.
     calibrated : bool
         Whether it needs inputs at all.
+    backwards : bool
+        Whether it scales a block's groups from the last to the first.
     """
 
     scale: Callable | None = None
     clip: Callable | None = None
     round: Callable | None = None
+    correct: Callable | None = None
     calibrated: bool = True
+    backwards: bool = False

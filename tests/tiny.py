@@ -1,0 +1,67 @@
+"""Small random language models, and calibration for them, for tests of what is done to a model."""
+
+import torch
+from torch import nn
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+COMMON = {
+    "vocab_size": 50,
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 32,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+    "pad_token_id": 1,
+}
+GATED = {"intermediate_size": 40, "tie_word_embeddings": False}
+
+
+def opt():
+    config = OPTConfig(**COMMON, ffn_dim=40, word_embed_proj_dim=24, dropout=0.0)
+    return _uneven(OPTForCausalLM, config)
+
+
+def llama():
+    return _uneven(LlamaForCausalLM, LlamaConfig(**COMMON, **GATED))
+
+
+def llama_gqa():
+    """Two heads share their keys and values: o_proj's input cannot be scaled at v_proj."""
+    return _uneven(LlamaForCausalLM, LlamaConfig(**COMMON, **GATED, num_key_value_heads=2))
+
+
+def qwen2():
+    """Biases on queries, keys and values only."""
+    return _uneven(Qwen2ForCausalLM, Qwen2Config(**COMMON, **GATED, num_key_value_heads=4))
+
+
+MODELS = [opt, llama, llama_gqa, qwen2]
+
+
+def ids(samples: int = 6, length: int = 20) -> torch.Tensor:
+    """Calibration token ids, always the same."""
+    draw = torch.Generator().manual_seed(1)
+    return torch.randint(2, COMMON["vocab_size"], (samples, length), generator=draw)
+
+
+def _uneven(model_class, config):
+    """A model whose norms have channels of very different size and whose biases are not 0."""
+    torch.manual_seed(0)
+    model = model_class(config).eval()
+    with torch.no_grad():
+        for module in model.modules():
+            if "Norm" in type(module).__name__:
+                module.weight.mul_(torch.randn_like(module.weight).exp())
+            if isinstance(module, nn.Linear):
+                module.weight.mul_(5)
+            if getattr(module, "bias", None) is not None:
+                module.bias.add_(torch.randn_like(module.bias) / 5)
+    return model
