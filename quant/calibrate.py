@@ -20,9 +20,10 @@ from macsmith.quant.linear import QuantLinear
 from macsmith.quant.methods import METHODS
 from macsmith.quant.recipe import Recipe
 
-__all__ = ["one_thread", "quantize_blocks"]
+__all__ = ["one_thread", "quantize_blocks", "scale_groups"]
 
 Progress = Callable[[int, int], None]
+Watch = Callable[[str, nn.Linear, QuantLinear, list[torch.Tensor]], None]
 
 
 @torch.no_grad()
@@ -32,11 +33,14 @@ def quantize_blocks(
     recipe: Recipe,
     ids: torch.Tensor,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> None:
     """Replace, by the recipe's steps, those of ``layers`` that are in decoder blocks.
 
     Layers outside are left as they are. ``ids`` is int64 [samples, length]. ``progress(done,
-    layers)`` is called after each layer. ValueError naming the layer if an input is not finite.
+    layers)`` is called after each layer; ``watch(name, layer, quantized, inputs)`` when it has been
+    rounded, with the float layer as the steps before left it and what it was rounded on, float32
+    [tokens, K] per sample. ValueError naming the layer if an input is not finite.
     """
     training, done = model.training, 0
     model.eval()  # no dropout in what is measured
@@ -46,7 +50,7 @@ def quantize_blocks(
                 block.check_finite()
                 groups = groups_of(block)
                 for step in recipe.steps:
-                    for name in _apply(model, block, groups, step, recipe):
+                    for name in _apply(model, block, groups, step, recipe, watch):
                         done += 1
                         if progress:
                             progress(done, len(layers))
@@ -67,25 +71,24 @@ def one_thread() -> Iterator[None]:
 
 
 def _apply(
-    model: nn.Module, block: Block, groups: list[Group], step, recipe: Recipe
+    model: nn.Module, block: Block, groups: list[Group], step, recipe: Recipe, watch: Watch | None
 ) -> Iterator[str]:
     """One step on one block; yields the names of the layers that it has rounded."""
     method = METHODS[type(step)]
     if method.scale:
-        for group in reversed(groups) if method.backwards else groups:
-            s = method.scale(block, group, step, recipe)
-            if s is not None:
-                fold(group, s)
+        scale_groups(block, groups, step, recipe)
     if method.clip:
         for group in groups:
             method.clip(block, group, step, recipe)
     if method.round:
         made: dict[str, QuantLinear] = {}
         for group in groups:
-            inputs = block.inputs(group.layers[0]) if method.calibrated else []
+            inputs = block.inputs(group.layers[0]) if method.calibrated or watch else []
             for name, layer in zip(group.names, group.layers, strict=True):
                 weight = method.round(inputs, layer.weight.detach().float(), step, recipe)
                 made[name] = QuantLinear.from_float(layer, recipe, weight)
+                if watch:
+                    watch(name, layer, made[name], inputs)
             if getattr(step, "inputs", "block") == "layer":
                 _put(model, made)
         _put(model, made)
@@ -96,6 +99,15 @@ def _apply(
             inputs = block.inputs(layers[0])
             for layer, made_of in zip(layers, group.layers, strict=True):
                 layer.bias = method.correct(inputs, made_of, layer, step)
+
+
+def scale_groups(block: Block, groups: list[Group], step, recipe: Recipe) -> None:
+    """Fold the scales of a step that has them into the block, group by group."""
+    method = METHODS[type(step)]
+    for group in reversed(groups) if method.backwards else groups:
+        s = method.scale(block, group, step, recipe)
+        if s is not None:
+            fold(group, s)
 
 
 def _put(model: nn.Module, layers: Mapping[str, QuantLinear]) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from macsmith.quant.blocks import check_calibration
-from macsmith.quant.calibrate import quantize_blocks
+from macsmith.quant.calibrate import Watch, quantize_blocks
 from macsmith.quant.linear import EXECUTIONS, QuantLinear
 from macsmith.quant.methods import METHODS
 from macsmith.quant.recipe import Recipe
@@ -34,13 +34,15 @@ def quantize_(
     *,
     select: Callable[[str, nn.Linear], bool] | None = None,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> list[str]:
     """Quantize `model` in place and return the names of the layers that became `QuantLinear`.
 
     Every `nn.Linear` is taken whose name `recipe.ignore` does not match and that `select(name,
     layer)`, if given, accepts. `calibration` is token ids [samples, length] for the steps that need
     them; "rtn" needs none. Layers outside the model's decoder blocks are rounded to nearest.
-    `progress(done, layers)` is called after each layer.
+    `progress(done, layers)` is called after each layer; `watch`, of steps that are calibrated, as
+    `calibrate.quantize_blocks` says.
 
     ValueError, with the model as it was, if there is nothing to quantize, a name in `ignore`
     matches nothing, a weight is not finite, or the calibration is not what is wanted. Inputs that
@@ -53,7 +55,7 @@ def quantize_(
             raise ValueError(f"layer {name!r}: the weight has values that are not finite")
     if needy := [step.method for step in recipe.steps if METHODS[type(step)].calibrated]:
         ids = check_calibration(calibration, model, needy[0])
-        quantize_blocks(model, layers, recipe, ids, progress)
+        quantize_blocks(model, layers, recipe, ids, progress, watch)
     left = {n: m for n, m in layers.items() if isinstance(model.get_submodule(n), nn.Linear)}
     _round_to_nearest(model, left, recipe, len(layers), progress)
     if hasattr(model, "save_pretrained"):

@@ -10,6 +10,7 @@ from pydantic import Field, StrictBool, StrictInt, ValidationError, model_valida
 
 from macsmith.quant.steps import (
     Aqas,
+    Atq,
     Aweq,
     Awq,
     BiasCorrection,
@@ -159,6 +160,7 @@ _CHAINS: dict[str, tuple[Step, ...]] = {
     "awq-gptq": (Awq(), Gptq()),
     "aqas": (Aqas(), Rtn()),
     "aqas-gptq": (Aqas(), Gptq()),
+    "atq": (Atq(), Gptq()),
     "aweq": (Aweq(), Rtn(), BiasCorrection()),
     "aweq-gptq": (Aweq(), Gptq(), BiasCorrection()),
 }

@@ -7,10 +7,6 @@ import tiny
 import torch
 
 import macsmith.quant as quant
-from macsmith.quant.blocks import blocks_of
-from macsmith.quant.convert import linear_layers
-from macsmith.quant.groups import fold, groups_of
-from macsmith.quant.methods import METHODS
 from macsmith.quant.methods.aweq import equalizing
 from macsmith.quant.recipe import Recipe, Weights
 from macsmith.quant.steps import Aweq, BiasCorrection, Rtn, SmoothQuant
@@ -18,20 +14,6 @@ from macsmith.quant.steps import Aweq, BiasCorrection, Rtn, SmoothQuant
 
 def recipe(*steps, **weights):
     return Recipe(weights=Weights(**{"format": "int8"} | weights), steps=steps)
-
-
-@torch.no_grad()
-def equalized(model, step):
-    """Every block and its groups, after the step has scaled them as `quantize_blocks` does."""
-    r = recipe(step, Rtn())
-    method = METHODS[type(step)]
-    for block in blocks_of(model, linear_layers(model, r), tiny.ids()):
-        groups = groups_of(block)
-        for group in reversed(groups) if method.backwards else groups:
-            s = method.scale(block, group, step, r)
-            if s is not None:
-                fold(group, s)
-        yield block, groups
 
 
 def measured(x, kind):
@@ -46,7 +28,7 @@ def test_both_ranges_are_equal_and_the_model_is_as_it_was(make, kind):
     model = make()
     wanted = model(input_ids=tiny.ids()).logits
     ran = 0
-    for block, groups in equalized(model, Aweq(ranges=kind)):
+    for block, groups in tiny.scaled_blocks(model, Aweq(ranges=kind)):
         for group in groups:
             x = measured(torch.cat(block.inputs(group.layers[0])), kind)
             w = measured(group.columns, kind)
@@ -84,7 +66,7 @@ def test_it_is_smoothquant_with_ranges_for_magnitudes():
     for step in (Aweq(ranges="absmax"), SmoothQuant()):
         model = tiny.llama_gqa()
         scaled = []
-        for _, groups in equalized(model, step):
+        for _, groups in tiny.scaled_blocks(model, step):
             scaled += [g.producer.weight for g in groups if g.names[0].endswith("q_proj")]
         norms.append(torch.stack(scaled))
     assert torch.allclose(*norms, rtol=1e-5)

@@ -11,6 +11,12 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from macsmith.quant.blocks import blocks_of
+from macsmith.quant.calibrate import scale_groups
+from macsmith.quant.convert import linear_layers
+from macsmith.quant.groups import groups_of
+from macsmith.quant.recipe import Recipe, Weights
+
 COMMON = {
     "vocab_size": 50,
     "hidden_size": 24,
@@ -50,6 +56,17 @@ def ids(samples: int = 6, length: int = 20) -> torch.Tensor:
     """Calibration token ids, always the same."""
     draw = torch.Generator().manual_seed(1)
     return torch.randint(2, COMMON["vocab_size"], (samples, length), generator=draw)
+
+
+@torch.no_grad()
+def scaled_blocks(model, step=None):
+    """Every block and its groups, after a step's scales have been folded in as the package does."""
+    recipe = Recipe(weights=Weights(format="int8"))
+    for block in blocks_of(model, linear_layers(model, recipe), ids()):
+        groups = groups_of(block)
+        if step:
+            scale_groups(block, groups, step, recipe)
+        yield block, groups
 
 
 def _uneven(model_class, config):

@@ -7,9 +7,9 @@ sample, empty for a method that needs none.
 `Correction`: (inputs, float layer, quantized layer, step) -> its new bias [N].
 """
 
-from macsmith.quant.methods import aqas, aweq, awq, bias, gptq, rtn, smoothquant
+from macsmith.quant.methods import aqas, atq, aweq, awq, bias, gptq, rtn, smoothquant
 from macsmith.quant.methods.kinds import Method
-from macsmith.quant.steps import Aqas, Aweq, Awq, BiasCorrection, Gptq, Rtn, SmoothQuant
+from macsmith.quant.steps import Aqas, Atq, Aweq, Awq, BiasCorrection, Gptq, Rtn, SmoothQuant
 
 __all__ = ["METHODS"]
 
@@ -20,5 +20,6 @@ METHODS: dict[type, Method] = {
     Aqas: aqas.METHOD,
     Gptq: gptq.METHOD,
     Aweq: aweq.METHOD,
+    Atq: atq.METHOD,
     BiasCorrection: bias.METHOD,
 }
