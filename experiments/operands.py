@@ -132,7 +132,7 @@ def layer_codes(spec: MacSpec, model: str = MODEL) -> Any:
     linear, x = layer_input(model)
     affine = spec.activations.is_twos_complement
     layer = QuantLinear(
-        *quantize_weight(linear.weight, spec.weights, Weights(format=spec.weights.name)),
+        *quantize_weight(linear.weight, spec.weights, Weights(format=spec.weights.name))[:3],
         linear.bias,
         spec=spec,
         activations=Activations(scheme="token-asymmetric" if affine else "token-symmetric"),

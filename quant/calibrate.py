@@ -46,11 +46,16 @@ def quantize_blocks(
     model.eval()  # no dropout in what is measured
     try:
         with one_thread():
+            found = {
+                step: METHODS[type(step)].survey(model, layers, ids, step)
+                for step in recipe.steps
+                if METHODS[type(step)].survey
+            }
             for block in blocks_of(model, layers, ids):
                 block.check_finite()
                 groups = groups_of(block)
                 for step in recipe.steps:
-                    for name in _apply(model, block, groups, step, recipe, watch):
+                    for name in _apply(model, block, groups, step, recipe, found.get(step), watch):
                         done += 1
                         if progress:
                             progress(done, len(layers))
@@ -71,7 +76,13 @@ def one_thread() -> Iterator[None]:
 
 
 def _apply(
-    model: nn.Module, block: Block, groups: list[Group], step, recipe: Recipe, watch: Watch | None
+    model: nn.Module,
+    block: Block,
+    groups: list[Group],
+    step,
+    recipe: Recipe,
+    found: Mapping[str, torch.Tensor] | None,
+    watch: Watch | None,
 ) -> Iterator[str]:
     """One step on one block; yields the names of the layers that it has rounded."""
     method = METHODS[type(step)]
@@ -85,7 +96,12 @@ def _apply(
         for group in groups:
             inputs = block.inputs(group.layers[0]) if method.calibrated or watch else []
             for name, layer in zip(group.names, group.layers, strict=True):
-                weight = method.round(inputs, layer.weight.detach().float(), step, recipe)
+                mine = () if found is None else (found[name],)
+                try:
+                    weight = layer.weight.detach().float()
+                    weight = method.round(inputs, weight, step, recipe, *mine)
+                except ValueError as error:
+                    raise ValueError(f"layer {name!r}: {error}") from None
                 made[name] = QuantLinear.from_float(layer, recipe, weight)
                 if watch:
                     watch(name, layer, made[name], inputs)

@@ -7,6 +7,7 @@ spec with both format tables, names of the layers) and whose safetensors hold, p
     scale        float32 [N, G]
     zero_point   uint8 [N, G]       zero-pointed formats only
     bias         as in the model    if it has one or has gained one
+    kept_index   int32 or int64 [M], kept_value float16 or float32 [M]    if it keeps weights
 
 Without `import macsmith.quant` transformers does not know the method, builds plain linear layers
 and stops, because a packed weight has not their shape. It never goes on with random weights.
@@ -21,6 +22,7 @@ from transformers.quantizers.base import HfQuantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from macsmith.quant import codes
+from macsmith.quant.kept import Kept, index_dtype
 from macsmith.quant.recipe import Recipe
 from macsmith.sim.formats import Format
 from macsmith.sim.spec import MacSpec
@@ -71,6 +73,7 @@ class MacsmithConfig(QuantizationConfigMixin):
         spec: dict[str, Any],
         layers: list[str],
         biased: list[str] | None = None,  # the layers with a bias; None: as the model has it
+        kept: dict[str, dict[str, Any]] | None = None,  # count and dtype of the weights in float
         version: int = 1,
         quant_method: str = METHOD,
     ) -> None:
@@ -82,6 +85,7 @@ class MacsmithConfig(QuantizationConfigMixin):
         self.spec = spec
         self.layers = layers
         self.biased = biased
+        self.kept = kept or {}
 
 
 @register_quantizer(METHOD)
@@ -99,7 +103,8 @@ class MacsmithQuantizer(HfQuantizer):
             if linear.bias is None and saved in (config.biased or ()):
                 bias = torch.empty(linear.out_features, dtype=linear.weight.dtype, device="meta")
                 linear.bias = nn.Parameter(bias)
-            model.set_submodule(name, _PackedLinear(linear, spec, group))
+            packed = _PackedLinear(linear, spec, group, config.kept.get(saved))
+            model.set_submodule(name, packed)
         return model
 
     def _process_model_after_weight_loading(self, model: nn.Module, **kwargs) -> nn.Module:
@@ -133,8 +138,13 @@ def attach(model: nn.Module, recipe: Recipe) -> None:
     layers = dict(quantized_layers(model))
     spec = next(iter(layers.values())).spec
     biased = [name for name, layer in layers.items() if layer.bias is not None]
+    kept = {
+        name: {"count": len(value), "dtype": str(value.dtype).removeprefix("torch.")}
+        for name, layer in layers.items()
+        if (value := layer.kept_value) is not None
+    }
     config = MacsmithConfig(
-        recipe.model_dump(mode="json"), spec_to_dict(spec), list(layers), biased
+        recipe.model_dump(mode="json"), spec_to_dict(spec), list(layers), biased, kept
     )
     model.config.quantization_config = config
     model.hf_quantizer = MacsmithQuantizer(config)
@@ -145,7 +155,9 @@ def attach(model: nn.Module, recipe: Recipe) -> None:
 class _PackedLinear(nn.Module):
     """Where a quantized layer's saved tensors are loaded to; it computes nothing."""
 
-    def __init__(self, linear: nn.Linear, spec: MacSpec, group_size: int) -> None:
+    def __init__(
+        self, linear: nn.Linear, spec: MacSpec, group_size: int, kept: dict[str, Any] | None
+    ) -> None:
         super().__init__()
         n, k = self.shape = (linear.out_features, linear.in_features)
         size = -(-n * k * codes.packed_bits(spec.weights) // 8)
@@ -158,6 +170,11 @@ class _PackedLinear(nn.Module):
             zero = torch.empty(scales, dtype=codes.code_dtype(spec.weights), **meta)
         self.register_buffer("zero_point", zero)
         self.register_buffer("bias", linear.bias if linear.bias is None else linear.bias.detach())
+        self.kept = kept is not None
+        if kept:
+            index, value = index_dtype((n, k)), getattr(torch, kept["dtype"])
+            self.register_buffer("kept_index", torch.empty(kept["count"], dtype=index, **meta))
+            self.register_buffer("kept_value", torch.empty(kept["count"], dtype=value, **meta))
 
 
 def _unpacked(packed: _PackedLinear, spec: MacSpec, recipe: dict[str, Any]) -> nn.Module:
@@ -172,6 +189,7 @@ def _unpacked(packed: _PackedLinear, spec: MacSpec, recipe: dict[str, Any]) -> n
         spec=spec,
         group_size=recipe["weights"]["group_size"],
         activations=Activations(**recipe["activations"]),
+        kept=Kept(packed.kept_index, packed.kept_value) if packed.kept else None,
     )
 
 

@@ -3,13 +3,14 @@
                    .-- "float":  dequantize both, F.linear in float32 (fake quantization)
 x --encode--> qa --+
                    '-- "exact":  sim.engine on the codes, accumulator and all
-y + bias, in x's dtype
+y + weights kept in float * dequantized x, + bias, in x's dtype
 """
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from macsmith.quant.kept import Kept
 from macsmith.quant.recipe import Activations, Recipe
 from macsmith.quant.tokens import Operands, quantize_tokens
 from macsmith.quant.weights import QuantizedWeight, quantize_weight
@@ -26,13 +27,16 @@ class QuantLinear(nn.Module):
 
     Buffers: `qweight` codes [N, K]; `scale` float32 [N, G], one per group of `group_size` input
     channels (the last group may be short; G = 1 is per channel); `zero_point` integer [N, G] or
-    None; `bias` [N] or None. The scales stay float32 whatever dtype the module is cast to.
+    None; `bias` [N] or None; `kept_index` and `kept_value` [M], weights that are float beside the
+    codes (see `Kept`), or None. Scales and kept weights keep their dtype whatever the module is
+    cast to.
 
     Activations are quantized per token, from the token alone. "exact" follows `sim.golden.linear`:
-    integers exact, then float32 in the stated order, the bias added last; so a token's result does
-    not depend on what else is in the batch. "float" is the same up to the rounding of a float32
-    sum, as long as the accumulator does not overflow: it has none. `execution` may be changed at
-    any time. For inference: no gradient passes. ValueError on an input that is not finite.
+    integers exact, then float32 in the stated order: groups, kept weights, the bias last; so a
+    token's result does not depend on what else is in the batch. "float" is the same up to the
+    rounding of a float32 sum, as long as the accumulator does not overflow: it has none.
+    `execution` may be changed at any time. For inference: no gradient passes. ValueError on an
+    input that is not finite.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class QuantLinear(nn.Module):
         spec: MacSpec,
         group_size: int = 0,
         activations: Activations = Activations(),  # noqa: B008  (frozen)
+        kept: Kept | None = None,
     ) -> None:
         super().__init__()
         self.out_features, self.in_features = qweight.shape
@@ -61,6 +66,8 @@ class QuantLinear(nn.Module):
         self.register_buffer("scale", scales.to(torch.float32))
         self.register_buffer("zero_point", zero_point)
         self.register_buffer("bias", bias)
+        for part in Kept._fields:
+            self.register_buffer(f"kept_{part}", None if kept is None else getattr(kept, part))
         self.execution = "float"
 
     @classmethod
@@ -74,11 +81,12 @@ class QuantLinear(nn.Module):
             weight = quantize_weight(linear.weight, spec.weights, recipe.weights)
         bias = None if linear.bias is None else linear.bias.detach().clone()
         return cls(
-            *weight,
+            *weight[:3],
             bias,
             spec=spec,
             group_size=recipe.weights.group_size,
             activations=recipe.activations,
+            kept=weight.kept,
         )
 
     @property
@@ -91,12 +99,14 @@ class QuantLinear(nn.Module):
         if execution not in EXECUTIONS:
             raise ValueError(f"execution must be one of {', '.join(EXECUTIONS)}, not {execution!r}")
         self._execution = execution
-        self._prepared = None  # decoded again when needed, released when not
+        self._forget()  # decoded again when needed, released when not
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(..., in_features) -> (..., out_features), same dtype."""
         a = self.quantize_input(x)
         y = self._exact(a) if self._execution == "exact" else self._float(a)  # (T, N) float32
+        if self.kept is not None:
+            self._add_kept(y, a)
         if self.bias is not None:
             y = y + self.bias.float()
         return y.to(x.dtype).view(*x.shape[:-1], self.out_features)
@@ -107,9 +117,16 @@ class QuantLinear(nn.Module):
         return quantize_tokens(x, self.spec.activations, self.activations)
 
     def dequantized_weight(self) -> torch.Tensor:
-        """The weight that the codes stand for: float32 [N, K]."""
-        weight = QuantizedWeight(self.qweight, self.scale, self.zero_point)
-        return weight.dequantized(self.spec.weights, self.group_size)
+        """The weight that codes and kept weights together stand for: float32 [N, K]."""
+        weight = self._decoded()
+        return weight if self.kept is None else self.kept.added_to(weight)
+
+    @property
+    def kept(self) -> Kept | None:
+        """The weights in float beside the codes."""
+        if self.kept_index is None:
+            return None
+        return Kept(self.kept_index, self.kept_value)
 
     def groups(self) -> list[slice]:
         """The input channels of each accumulation, in order."""
@@ -119,13 +136,26 @@ class QuantLinear(nn.Module):
     def extra_repr(self) -> str:
         w, a = self.spec.weights.name, self.spec.activations.name
         groups = "" if self.scale.shape[1] == 1 else f", group_size={self.group_size}"
+        if self.kept is not None:
+            groups += f", {len(self.kept_index)} in float"
         return (
             f"in_features={self.in_features}, out_features={self.out_features}, {w} x {a}, "
             f"{self.spec.acc_width}-bit {self.spec.overflow}{groups}, execution={self.execution}"
         )
 
+    def _decoded(self) -> torch.Tensor:
+        weight = QuantizedWeight(self.qweight, self.scale, self.zero_point)
+        return weight.dequantized(self.spec.weights, self.group_size)
+
     def _float(self, a: Operands) -> torch.Tensor:
-        return F.linear(a.dequantized(self.spec.activations), self.dequantized_weight())
+        return F.linear(a.dequantized(self.spec.activations), self._decoded())
+
+    def _add_kept(self, y: torch.Tensor, a: Operands) -> None:
+        if self._ranks is None:
+            self._ranks = self.kept.ranks(self.in_features)
+        x = a.dequantized(self.spec.activations)
+        for rows, columns, values in self._ranks:
+            y[:, rows] += x[:, columns] * values
 
     def _exact(self, a: Operands) -> torch.Tensor:
         if self._prepared is None:
@@ -140,13 +170,18 @@ class QuantLinear(nn.Module):
         return engine.linear(a.codes, a.scale, a.zero.long(), self._prepared, self.scale)
 
     def _apply(self, fn, recurse: bool = True):
-        kept = self.scale
+        fixed = {name: getattr(self, name) for name in ("scale", "kept_value")}
         super()._apply(fn, recurse)
-        if self.scale.dtype != torch.float32:  # a cast to half precision would change the numbers
-            self.scale = kept.to(self.scale.device)
-        self._prepared = None
+        for name, before in fixed.items():
+            after = getattr(self, name)
+            if before is not None and after.dtype != before.dtype:
+                setattr(self, name, before.to(after.device))  # a cast would change the numbers
+        self._forget()
         return self
 
     def _load_from_state_dict(self, *args, **kwargs) -> None:
         super()._load_from_state_dict(*args, **kwargs)
-        self._prepared = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._prepared = self._ranks = None

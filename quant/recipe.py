@@ -15,6 +15,7 @@ from macsmith.quant.steps import (
     Awq,
     BiasCorrection,
     Gptq,
+    Gwq,
     Part,
     Rtn,
     SmoothQuant,
@@ -90,7 +91,7 @@ class Recipe(Part):
         if stages.count(1) != 1 or stages != sorted(stages):
             methods = ", ".join(step.method for step in self.steps)
             raise ValueError(
-                "steps: wanted one that rounds (rtn, gptq), the last but for corrections; "
+                "steps: wanted one that rounds (rtn, gptq, gwq), the last but for corrections; "
                 f"got {methods}"
             )
         return self
@@ -154,6 +155,7 @@ class Recipe(Part):
 _CHAINS: dict[str, tuple[Step, ...]] = {
     "rtn": (Rtn(),),
     "gptq": (Gptq(),),
+    "gwq": (Gwq(),),
     "smoothquant": (SmoothQuant(), Rtn()),
     "smoothquant-gptq": (SmoothQuant(), Gptq()),
     "awq": (Awq(), Rtn()),

@@ -15,6 +15,7 @@ __all__ = [
     "Awq",
     "BiasCorrection",
     "Gptq",
+    "Gwq",
     "Part",
     "Rtn",
     "SmoothQuant",
@@ -105,6 +106,25 @@ class Gptq(_Step):
     inputs: Literal["block", "layer"] = "block"
 
 
+class Gwq(_Step):
+    """The weights with the largest gradients stay in float, the others are rounded (GWQ, 2024).
+
+    The paper keeps 1 % of the weights in FP16, by the gradient on one calibration sample, and
+    rounds the others in groups (`weights.group_size`). That the score is the magnitude of the
+    loss's gradient itself is how its abstract reads; the loss is that of the next token. Gradients
+    are taken before anything is scaled. The whole model's are in memory at once.
+    """
+
+    rounds: ClassVar[bool] = True
+    method: Literal["gwq"] = "gwq"
+    fraction: float = Field(default=0.01, ge=0, le=1)  # of weights, rounded to a whole number
+    samples: Positive = 1  # of the calibration; their gradients are added
+    # Whose `fraction`: of each "layer" or of the whole "model". Not said; the first gives every
+    # layer the same share of memory.
+    scope: Literal["layer", "model"] = "layer"
+    values: Literal["float16", "float32"] = "float16"
+
+
 class Aweq(_Step):
     """s_j = sqrt(r_X,j / r_W,j): both ranges of a channel become equal (AWEQ, Li et al. 2023).
 
@@ -151,6 +171,6 @@ class BiasCorrection(_Step):
 
 #: The class of a step is told by its `method`.
 Step = Annotated[
-    Rtn | SmoothQuant | Awq | Aqas | Gptq | Aweq | Atq | BiasCorrection,
+    Rtn | SmoothQuant | Awq | Aqas | Gptq | Gwq | Aweq | Atq | BiasCorrection,
     Field(discriminator="method"),
 ]

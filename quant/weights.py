@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 
 from macsmith.quant import codes, scale
+from macsmith.quant.kept import Kept
 from macsmith.quant.recipe import Weights
 from macsmith.sim.formats import Format
 
@@ -24,9 +25,10 @@ class QuantizedWeight(NamedTuple):
     codes: torch.Tensor  # (N, K), unsigned
     scale: torch.Tensor  # (N, G), float32
     zero_point: torch.Tensor | None  # (N, G), unsigned; zero-pointed formats only
+    kept: Kept | None = None  # weights in float beside the codes
 
     def dequantized(self, fmt: Format, group_size: int = 0) -> torch.Tensor:
-        """The weight that the codes stand for: float32 [N, K]."""
+        """The weight that the codes stand for, without what is kept beside: float32 [N, K]."""
         n, k = self.codes.shape
         q = by_group(self.codes, group_size)
         z = None if self.zero_point is None else self.zero_point.reshape(-1)

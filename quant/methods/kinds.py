@@ -12,6 +12,9 @@ class Method:
 
     Attributes
     ----------
+    survey : callable or None
+        (model, layers, ids, step) -> dict of str to Tensor: a look at the whole model before
+        anything is done to it. ``round`` then gets, last, what was found for its layer.
     scale : callable or None
         (block, group, step, recipe) -> float32 [K], positive: divide the group's input by it; or
         None to leave it.
@@ -27,6 +30,7 @@ class Method:
         Whether it scales a block's groups from the last to the first.
     """
 
+    survey: Callable | None = None
     scale: Callable | None = None
     clip: Callable | None = None
     round: Callable | None = None
