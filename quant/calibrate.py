@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from macsmith.quant.attention import install, quantized_attentions
 from macsmith.quant.blocks import Block, blocks_of
 from macsmith.quant.groups import Group, fold, groups_of
 from macsmith.quant.linear import QuantLinear
@@ -44,6 +45,9 @@ def quantize_blocks(
     """
     training, done = model.training, 0
     model.eval()  # no dropout in what is measured
+    if recipe.attention:
+        # Before any mask is made and kept; block by block it is enabled.
+        install(model, recipe.attention, recipe.attention_specs(), list(layers), enabled=False)
     try:
         with one_thread():
             found = {
@@ -60,6 +64,8 @@ def quantize_blocks(
                         if progress:
                             progress(done, len(layers))
                         del block.layers[name]
+                for attention in quantized_attentions(block.module):
+                    attention.enabled = True
     finally:
         model.train(training)
 
@@ -110,6 +116,8 @@ def _apply(
         _put(model, made)
         yield from made
     if method.correct:
+        for attention in quantized_attentions(block.module):
+            attention.enabled = True  # what is corrected is the block as it will run
         for group in groups:
             layers = [model.get_submodule(name) for name in group.names]
             inputs = block.inputs(layers[0])

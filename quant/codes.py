@@ -26,7 +26,7 @@ def encode(values: torch.Tensor, fmt: Format) -> torch.Tensor:
     must have been refused before: it would get the last code.
     """
     edges, codes = _thresholds(fmt, (0,), values.device)
-    return codes[0][torch.bucketize(values, edges[0])].to(code_dtype(fmt))
+    return codes[0][torch.bucketize(values.contiguous(), edges[0])].to(code_dtype(fmt))
 
 
 def encode_rows(

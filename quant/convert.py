@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from macsmith.quant.attention import install, quantized_attentions
 from macsmith.quant.blocks import check_calibration
 from macsmith.quant.calibrate import Watch, quantize_blocks
 from macsmith.quant.linear import EXECUTIONS, QuantLinear
@@ -58,6 +59,8 @@ def quantize_(
         quantize_blocks(model, layers, recipe, ids, progress, watch)
     left = {n: m for n, m in layers.items() if isinstance(model.get_submodule(n), nn.Linear)}
     _round_to_nearest(model, left, recipe, len(layers), progress)
+    if recipe.attention:
+        install(model, recipe.attention, recipe.attention_specs(), list(layers), enabled=True)
     if hasattr(model, "save_pretrained"):
         from macsmith.quant.hf import attach
 
@@ -116,7 +119,7 @@ def quantized_layers(model: nn.Module) -> Iterator[tuple[str, QuantLinear]]:
 
 
 def set_execution(model: nn.Module, execution: str) -> int:
-    """Make every quantized layer compute in "float" or "exact"; how many there are.
+    """Make every quantized layer, and attention, compute in "float" or "exact"; how many layers.
 
     Nothing is calibrated or rounded again. ValueError on another word, or if no layer is quantized.
     """
@@ -125,8 +128,8 @@ def set_execution(model: nn.Module, execution: str) -> int:
     layers = [layer for _, layer in quantized_layers(model)]
     if not layers:
         raise ValueError("the model has no quantized layer: quantize it first")
-    for layer in layers:
-        layer.execution = execution
+    for part in (*layers, *quantized_attentions(model)):
+        part.execution = execution
     return len(layers)
 
 

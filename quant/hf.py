@@ -1,7 +1,8 @@
 """What transformers needs to save and restore a quantized model.
 
 A quantized folder is a Hugging Face folder whose config.json has a `quantization_config` (recipe,
-spec with both format tables, names of the layers) and whose safetensors hold, per quantized layer,
+spec with both format tables, names of the layers, specs of attention's products) and whose
+safetensors hold, per quantized layer,
 
     weight       uint8 [bytes]      packed codes
     scale        float32 [N, G]
@@ -23,7 +24,7 @@ from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from macsmith.quant import codes
 from macsmith.quant.kept import Kept, index_dtype
-from macsmith.quant.recipe import Recipe
+from macsmith.quant.recipe import Attention, Recipe
 from macsmith.sim.formats import Format
 from macsmith.sim.spec import MacSpec
 
@@ -72,6 +73,7 @@ class MacsmithConfig(QuantizationConfigMixin):
         recipe: dict[str, Any],
         spec: dict[str, Any],
         layers: list[str],
+        attention: list[dict[str, Any]] | None = None,
         biased: list[str] | None = None,  # the layers with a bias; None: as the model has it
         kept: dict[str, dict[str, Any]] | None = None,  # count and dtype of the weights in float
         version: int = 1,
@@ -84,6 +86,7 @@ class MacsmithConfig(QuantizationConfigMixin):
         self.recipe = recipe
         self.spec = spec
         self.layers = layers
+        self.attention = attention
         self.biased = biased
         self.kept = kept or {}
 
@@ -113,6 +116,13 @@ class MacsmithQuantizer(HfQuantizer):
         for name in config.layers:
             name = _local(model, name)
             model.set_submodule(name, _unpacked(model.get_submodule(name), spec, recipe))
+        if config.attention:
+            from macsmith.quant.attention import install
+
+            options = Attention.model_validate(recipe["attention"])
+            specs = tuple(spec_from(spec) for spec in config.attention)
+            names = [_local(model, name) for name in config.layers]
+            install(model, options, specs, names, enabled=True)
         return model
 
     def get_state_dict_and_metadata(self, model: nn.Module) -> tuple[dict, dict]:
@@ -143,8 +153,14 @@ def attach(model: nn.Module, recipe: Recipe) -> None:
         for name, layer in layers.items()
         if (value := layer.kept_value) is not None
     }
+    attention = recipe.attention and [spec_to_dict(spec) for spec in recipe.attention_specs()]
     config = MacsmithConfig(
-        recipe.model_dump(mode="json"), spec_to_dict(spec), list(layers), biased, kept
+        recipe.model_dump(mode="json"),
+        spec_to_dict(spec),
+        list(layers),
+        attention,
+        biased=biased,
+        kept=kept,
     )
     model.config.quantization_config = config
     model.hf_quantizer = MacsmithQuantizer(config)

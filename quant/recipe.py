@@ -1,11 +1,12 @@
 """Recipes: what is quantized and how, typed, versioned, as TOML or by name."""
 
 import difflib
-import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Literal
 
+import tomli_w
 from pydantic import Field, StrictBool, StrictInt, ValidationError, model_validator
 
 from macsmith.quant.steps import (
@@ -22,9 +23,10 @@ from macsmith.quant.steps import (
     Step,
 )
 from macsmith.sim.catalog import FORMATS, get_format
+from macsmith.sim.formats import Format
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["PRESETS", "Accumulator", "Activations", "Recipe", "Weights"]
+__all__ = ["PRESETS", "Accumulator", "Activations", "Attention", "Recipe", "Weights"]
 
 VERSION = 1
 
@@ -50,6 +52,27 @@ class Activations(Part):
     scheme: Literal["token-asymmetric", "token-symmetric"] = "token-asymmetric"
     divisor: Literal["both", "mean", "full"] = "both"  # of "token-symmetric"
 
+    def check(self, fmt: Format) -> None:
+        """ValueError if the scheme is none for the format."""
+        if self.scheme == "token-asymmetric" and not fmt.is_twos_complement:
+            raise ValueError(
+                f"activations.scheme 'token-asymmetric' needs a two's-complement format, "
+                f"not {fmt.name!r}: use 'token-symmetric'"
+            )
+
+
+class Attention(Part):
+    """Attention's two matrix products quantized too (W4A8V4; see `macsmith.quant.attention`).
+
+    Queries and probabilities are quantized as activations are; keys, per token, and values, per
+    channel, as weights are. The paper: all 8 bits but the value's 4, min-max with zero in the
+    range.
+    """
+
+    value: Weights = Weights(format="dint4z")
+    key: Weights = Weights(format="int8z")
+    activations: Activations = Activations()
+
 
 class Accumulator(Part):
     """The part of a `MacSpec` that is not a format."""
@@ -69,6 +92,7 @@ class Recipe(Part):
     name: str = ""
     weights: Weights
     activations: Activations = Activations()
+    attention: Attention | None = None  # None: attention's products stay in float
     accumulator: Accumulator = Accumulator()
     steps: tuple[Step, ...] = (Rtn(),)
     # Module names or patterns (`*` and `?`) left alone; one without a dot is a last name component.
@@ -78,13 +102,10 @@ class Recipe(Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":
-        spec = self.spec()  # a wrong format or width is reported when the recipe is read
-        asymmetric = self.activations.scheme == "token-asymmetric"
-        if asymmetric and not spec.activations.is_twos_complement:
-            raise ValueError(
-                f"activations.scheme 'token-asymmetric' needs a two's-complement format, "
-                f"not {spec.activations.name!r}: use 'token-symmetric'"
-            )
+        # A wrong format or width is reported when the recipe is read.
+        self.activations.check(self.spec().activations)
+        if self.attention:
+            self.attention.activations.check(self.attention_specs()[0].activations)
         if not self.steps:
             raise ValueError("steps: wanted at least one, for example method 'rtn'")
         stages = [1 if step.rounds else 2 * step.corrects for step in self.steps]
@@ -98,9 +119,19 @@ class Recipe(Part):
 
     def spec(self) -> MacSpec:
         """The `MacSpec` of every quantized layer."""
+        return self._spec(self.weights, self.activations)
+
+    def attention_specs(self) -> tuple[MacSpec, MacSpec]:
+        """The `MacSpec` of Q K^T and that of P V; ValueError without ``attention``."""
+        if self.attention is None:
+            raise ValueError("the recipe leaves attention in float")
+        key, value, other = (getattr(self.attention, n) for n in ("key", "value", "activations"))
+        return self._spec(key, other), self._spec(value, other)
+
+    def _spec(self, weights: Weights, activations: Activations) -> MacSpec:
         return MacSpec(
-            get_format(self.weights.format),
-            get_format(self.activations.format),
+            get_format(weights.format),
+            get_format(activations.format),
             acc_width=self.accumulator.width,
             overflow=self.accumulator.overflow,
             lanes=self.accumulator.lanes,
@@ -118,14 +149,14 @@ class Recipe(Part):
             return cls.load(recipe)
         if str(recipe) not in PRESETS:
             near = difflib.get_close_matches(str(recipe), PRESETS, n=1)
-            hint = (
-                f"the nearest is {near[0]!r}"
-                if near
-                else (f"wanted w8a8-STEPS or w<bits>a8-STEPS-FORMAT, steps {', '.join(_CHAINS)}")
-            )
+            names = "w8a8-STEPS, w<bits>a8-STEPS-FORMAT or w<bits>a8v<bits>-STEPS-FORMAT"
+            hint = f"wanted {names}, steps {', '.join(_CHAINS)}"
+            hint = f"the nearest is {near[0]!r}" if near else hint
             raise ValueError(f"unknown recipe {str(recipe)!r}; {hint} (or give a .toml file)")
         steps, weights = PRESETS[str(recipe)]
-        return cls(name=str(recipe), weights=Weights(format=weights), steps=steps)
+        weights = Weights(format=weights)
+        attention = Attention(value=weights) if _ATTENTION.match(str(recipe)) else None
+        return cls(name=str(recipe), weights=weights, attention=attention, steps=steps)
 
     @classmethod
     def load(cls, path: str | Path) -> "Recipe":
@@ -149,9 +180,11 @@ class Recipe(Part):
 
     def save(self, path: str | Path) -> None:
         """Write the recipe as TOML, every field spelled out; `load` gives an equal recipe."""
-        Path(path).write_text(_toml(self.model_dump(mode="json")), encoding="utf-8")
+        table = self.model_dump(mode="json", exclude_none=True)
+        Path(path).write_text(tomli_w.dumps(table), encoding="utf-8")
 
 
+_ATTENTION = re.compile(r"w\d+a8v")
 _CHAINS: dict[str, tuple[Step, ...]] = {
     "rtn": (Rtn(),),
     "gptq": (Gptq(),),
@@ -169,7 +202,8 @@ _CHAINS: dict[str, tuple[Step, ...]] = {
 
 #: Preset name -> steps and weight format: "w4a8-rtn-dint4", "w4a8-aqas-gptq-dint4" and so on, each
 #: chain of steps for every format of the catalogue whose product with INT8 fits 32 bits, and
-#: "w8a8-rtn" and so on for plain INT8. The rest is the classes' default.
+#: "w8a8-rtn" and so on for plain INT8; "w4a8v4-.." quantizes attention's products too, with values
+#: in the weights' format. The rest is the classes' default.
 PRESETS: dict[str, tuple[tuple[Step, ...], str]] = {
     name: (steps, fmt.name)
     for chain, steps in _CHAINS.items()
@@ -177,6 +211,7 @@ PRESETS: dict[str, tuple[tuple[Step, ...], str]] = {
     if fmt.level_width <= 24
     for name in (
         f"w{fmt.width}a8-{chain}-{fmt.name}",
+        f"w{fmt.width}a8v{fmt.width}-{chain}-{fmt.name}",
         *((f"w8a8-{chain}",) if fmt.name == "int8" else ()),
     )
 }
@@ -192,27 +227,3 @@ def _first(error: ValidationError) -> str:
     if first["type"] not in ("missing", "value_error"):
         what += f", not {first['input']!r}"
     return f"{where}: {what}" if where else what
-
-
-def _toml(table: dict) -> str:
-    """TOML of a recipe's own shape: scalars and lists of scalars, then tables, then steps."""
-
-    def lines(head: list[str], part: dict) -> str:
-        return "\n".join(head + [f"{key} = {_value(value)}" for key, value in part.items()])
-
-    tables = {key: part for key, part in table.items() if isinstance(part, dict)}
-    plain = {key: x for key, x in table.items() if key not in tables and key != "steps"}
-    parts = [lines([], plain), *(lines([f"[{key}]"], part) for key, part in tables.items())]
-    parts += [lines(["[[steps]]"], step) for step in table["steps"]]
-    return "\n\n".join(parts) + "\n"
-
-
-def _value(x) -> str:
-    if isinstance(x, bool):
-        return "true" if x else "false"
-    if isinstance(x, (list, tuple)):
-        return "[" + ", ".join(map(_value, x)) + "]"
-    if isinstance(x, str):
-        # JSON's escapes are TOML's; DEL is the one character that only TOML wants escaped.
-        return json.dumps(x, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return repr(x)

@@ -87,7 +87,7 @@ def test_a_bad_weight_leaves_the_model_as_it_was(block):
 def test_wrong_requests_are_refused(block):
     with pytest.raises(ValueError, match="no quantized layer: quantize it first"):
         quant.set_execution(block, "exact")
-    with pytest.raises(ValueError, match="unknown recipe 'w4a8'; wanted w8a8-STEPS or w<b"):
+    with pytest.raises(ValueError, match="unknown recipe 'w4a8'; wanted w8a8-STEPS, w<b"):
         quant.quantize_(block, "w4a8")
     with pytest.raises(ValueError, match="the nearest is 'w4a8-gptq-dint4'"):
         quant.quantize_(block, "w4a8-gtpq-dint4")

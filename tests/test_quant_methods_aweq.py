@@ -8,7 +8,7 @@ import torch
 
 import macsmith.quant as quant
 from macsmith.quant.methods.aweq import equalizing
-from macsmith.quant.recipe import Recipe, Weights
+from macsmith.quant.recipe import Attention, Recipe, Weights
 from macsmith.quant.steps import Aweq, BiasCorrection, Rtn, SmoothQuant
 
 
@@ -88,15 +88,17 @@ def kept(monkeypatch):
 
 
 @pytest.mark.parametrize("chain", ["rtn", "aweq", "aweq-gptq"])
+@pytest.mark.parametrize("attention", [None, Attention()], ids=["linear", "all"])
 @pytest.mark.parametrize("make", [tiny.opt, tiny.llama])
-def test_corrected_layers_have_no_mean_error(kept, make, chain):
+def test_corrected_layers_have_no_mean_error(kept, make, attention, chain):
     steps = Recipe.get(f"w4a8-{chain}-int4").steps
     steps = tuple(s for s in steps if not s.corrects)
     before, after = [], []
     for correct, found in (((), before), ((BiasCorrection(),), after)):
         kept.clear()
         model = make()
-        quant.quantize_(model, recipe(*steps, *correct, format="int4"), tiny.ids())
+        r = recipe(*steps, *correct, format="int4").model_copy(update={"attention": attention})
+        quant.quantize_(model, r, tiny.ids())
         gaps = {}
 
         def compare(layer, args, y, gaps=gaps):
