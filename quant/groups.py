@@ -4,9 +4,9 @@
                      '--> layer   =                               '--> layer (columns * s)
 
 A producer is a norm or a linear layer in the same block, found by trying and not by name: its
-output channels are scaled by powers of two and the group's columns the other way, and the block's
-output must stay the same. So it works through whatever stands between them and is homogeneous:
-ReLU, a gate, the attention's mean of values.
+output channels are scaled by powers of two and the group's columns the other way, and the outputs
+of the block and of the group's layers must stay the same. So it works through whatever stands
+between them and is homogeneous: ReLU, a gate, the attention's mean of values.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from macsmith.quant.blocks import Block
 
 __all__ = ["Group", "fold", "groups_of"]
 
-_TOLERANCE = 1e-4  # of the largest output: what float32 may make of other scales inside a block
+_TOLERANCE = 1e-4  # of a token's largest output: what float32 may make of other scales inside
 
 
 @dataclass(frozen=True)
@@ -113,22 +113,40 @@ def _scalable(module: nn.Module) -> bool:
 
 
 def _folds(block: Block, group: Group, module: nn.Module) -> bool:
-    """Whether scaling ``module``'s outputs and the group's columns leaves the block's output."""
+    """Whether scaling ``module``'s outputs and the group's columns leaves all outputs."""
     if module.weight.shape[0] != group.width or module in group.layers:
         return False
-    wanted = block.run(1)[0].float()
+    wanted = _outputs(block, group)
     kept = [p.data for m in (module, *group.layers) for p in m.parameters(recurse=False)]
     # Powers of two round nothing; drawn, so that no symmetry of channels goes unnoticed.
     draw = torch.Generator().manual_seed(0)
     s = 2.0 ** torch.randint(-1, 2, (group.width,), generator=draw).to(module.weight.device)
     try:
         fold(Group(group.names, group.layers, None, module), s)
-        found = block.run(1)[0].float()
+        found = _outputs(block, group)
     finally:
         parameters = [p for m in (module, *group.layers) for p in m.parameters(recurse=False)]
         for parameter, data in zip(parameters, kept, strict=True):
             parameter.data = data
-    return bool((found - wanted).abs().max() <= _TOLERANCE * wanted.abs().max())
+    return all(_same(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+def _outputs(block: Block, group: Group) -> list[torch.Tensor]:
+    """Of the group's layers and of the block, for its first sample."""
+    seen: list[torch.Tensor] = []
+    hooks = [m.register_forward_hook(lambda _, args, y: seen.append(y)) for m in group.layers]
+    try:
+        seen += block.run(1)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [y.float().reshape(-1, y.shape[-1]) for y in seen]
+
+
+def _same(found: torch.Tensor, wanted: torch.Tensor) -> bool:
+    # By token: one token's residual may be so large that beside it no layer would be seen at all.
+    gap = (found - wanted).abs().amax(dim=1)
+    return bool((gap <= _TOLERANCE * wanted.abs().amax(dim=1)).all())
 
 
 def _scale_rows(module: nn.Module, s: torch.Tensor) -> None:

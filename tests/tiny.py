@@ -3,10 +3,14 @@
 import torch
 from torch import nn
 from transformers import (
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     OPTConfig,
     OPTForCausalLM,
+    PhiConfig,
+    PhiForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
 )
@@ -27,6 +31,7 @@ COMMON = {
     "eos_token_id": 0,
     "pad_token_id": 1,
 }
+WIDE = {"hidden_size": 32, "num_attention_heads": 2}  # for positions that turn a part of a head
 GATED = {"intermediate_size": 40, "tie_word_embeddings": False}
 
 
@@ -49,7 +54,27 @@ def qwen2():
     return _uneven(Qwen2ForCausalLM, Qwen2Config(**COMMON, **GATED, num_key_value_heads=4))
 
 
+def opt_post_norm():
+    """Norms behind the sums, as in OPT-350M: what they put out is not the layers' alone."""
+    config = OPTConfig(
+        **COMMON, ffn_dim=40, word_embed_proj_dim=16, dropout=0.0, do_layer_norm_before=False
+    )
+    return _uneven(OPTForCausalLM, config)
+
+
+def phi():
+    """One norm for attention and the perceptron, which run side by side."""
+    return _uneven(PhiForCausalLM, PhiConfig(**COMMON | WIDE, **GATED))
+
+
+def neox():
+    """Queries, keys and values are one layer, GELU stands between the others."""
+    return _uneven(GPTNeoXForCausalLM, GPTNeoXConfig(**COMMON | WIDE, **GATED))
+
+
+#: Where every layer of which one would expect it can be scaled, but for o_proj of `llama_gqa`.
 MODELS = [opt, llama, llama_gqa, qwen2]
+FAMILIES = [*MODELS, opt_post_norm, phi, neox]
 
 
 def ids(samples: int = 6, length: int = 20) -> torch.Tensor:
