@@ -1,0 +1,179 @@
+"""Block by block: what layers are rounded on, the same codes on any threads, odd models."""
+
+import pytest
+import tiny
+import torch
+
+import macsmith.quant as quant
+from macsmith.quant.recipe import Recipe, Weights
+from macsmith.quant.steps import Aqas, Atq, Aweq, Awq, BiasCorrection, Gptq, Gwq, Rtn, SmoothQuant
+
+#: Every method, in chains that are quick.
+CHAINS = {
+    "gptq": (Gptq(),),
+    "gptq-act": (SmoothQuant(), Gptq(order="activation", inputs="layer")),
+    "awq": (Awq(samples=2), Rtn()),
+    "aqas-gptq": (Aqas(samples=2), Gptq()),
+    "aweq": (Aweq(), Rtn(), BiasCorrection()),
+    "atq-gptq": (Atq(), Gptq()),
+    "gwq": (Gwq(),),
+}
+
+
+def recipe(*steps, weights="int4", group_size=0):
+    return Recipe(weights=Weights(format=weights, group_size=group_size), steps=steps)
+
+
+def entering(model, blocks, names):
+    """Inputs of linear layers, and of blocks, in one run of the model over all samples."""
+    seen = {}
+
+    def keep(name):
+        def hook(_, args):
+            seen.setdefault(name, []).append(args[0].detach().reshape(-1, args[0].shape[-1]))
+
+        return hook
+
+    modules = dict(model.named_modules())
+    hooks = [modules[n].register_forward_pre_hook(keep(n)) for n in (*names, *blocks)]
+    for row in tiny.ids():
+        model(input_ids=row[None])
+    for hook in hooks:
+        hook.remove()
+    return {name: torch.cat(x) for name, x in seen.items()}
+
+
+@pytest.mark.parametrize("make", [tiny.opt, tiny.llama])
+def test_what_layers_are_rounded_on(make):
+    """By block: the block in float, those before it quantized. By layer: all before it quantized.
+
+    The last is what the quantized model itself hands to its layers; the first is what a model does
+    whose later blocks are still in float.
+    """
+    last = "model.decoder.layers.1" if make is tiny.opt else "model.layers.1"
+    found = {}
+    for inputs in ("block", "layer"):
+        given = {}
+
+        def watch(name, layer, quantized, x, given=given):
+            given[name] = torch.cat(x)
+
+        model = make()
+        quant.quantize_(model, recipe(Gptq(inputs=inputs)), tiny.ids(), watch=watch)
+        found[inputs] = given, entering(model, [last], given)
+        assert len(given) >= 12
+    given, entered = found["layer"]
+    for name, x in given.items():
+        assert torch.allclose(x, entered[name], rtol=1e-4, atol=1e-5), name
+    given, entered = found["block"]
+    model = make()
+    half = entering(model, [last], given)  # all in float: so is the first block to its layers
+    ran = 0
+    for name, x in given.items():
+        first = name.endswith(("q_proj", "k_proj", "v_proj"))
+        if last not in name:
+            assert torch.allclose(x, half[name], rtol=1e-4, atol=1e-5), name
+        assert torch.allclose(x, entered[name], rtol=1e-4, atol=1e-5) == first, name
+        ran += not first
+    assert ran >= 6
+    assert not torch.allclose(entered[last], half[last], atol=1e-3), "nothing was rounded"
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_codes_do_not_depend_on_threads(chain):
+    """All of it is done on one: sums of many threads come in another order on other machines."""
+    before = torch.get_num_threads()
+    states, inside = [], set()
+    try:
+        for threads in (1, 2, 2):
+            torch.set_num_threads(threads)
+            model = tiny.llama_gqa()
+            quant.quantize_(
+                model,
+                recipe(*CHAINS[chain]),
+                tiny.ids(8, 32),
+                watch=lambda *_: inside.add(torch.get_num_threads()),
+            )
+            assert torch.get_num_threads() == threads
+            states.append(model.state_dict())
+    finally:
+        torch.set_num_threads(before)
+    assert inside == {1}
+    assert len(states[0]) >= 35
+    for state in states[1:]:
+        assert state.keys() == states[0].keys()
+        assert all(torch.equal(state[name], x) for name, x in states[0].items())
+
+
+@pytest.mark.parametrize("weights", ["int4", "dint4z", "nf4"])
+@pytest.mark.parametrize("chain", CHAINS)
+def test_dead_and_constant_channels_and_short_groups(chain, weights):
+    """Groups of 7 in rows of 24 and 40; a dead and a constant input, a dead row and column."""
+    model = tiny.opt()
+    with torch.no_grad():
+        for layer in model.model.decoder.layers:
+            norm = layer.final_layer_norm
+            norm.weight[3] = norm.bias[3] = 0
+            norm.weight[4], norm.bias[4] = 0, 2
+            layer.fc1.weight[5] = layer.fc1.bias[5] = 0
+            layer.fc1.weight[:, 6] = 0
+    wanted = model(input_ids=tiny.ids()).logits
+    quant.quantize_(model, recipe(*CHAINS[chain], weights=weights, group_size=7), tiny.ids())
+    for name, layer in quant.quantized_layers(model):
+        assert layer.scale.shape[1] == -(-layer.in_features // 7), name
+        assert torch.isfinite(layer.dequantized_weight()).all(), name
+    for execution in ("float", "exact"):
+        quant.set_execution(model, execution)
+        gap = model(input_ids=tiny.ids()).logits - wanted
+        assert gap.norm() < 0.5 * wanted.norm()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("chain", CHAINS)
+def test_what_is_not_finite_is_refused_naming_the_layer(chain, value):
+    """A norm's weight, which nothing looks at before the block is run."""
+    model = tiny.llama()
+    with torch.no_grad():
+        model.model.layers[1].post_attention_layernorm.weight[2] = value
+    what = "gradient is" if chain == "gwq" else "calibration inputs are"
+    with pytest.raises(ValueError, match=rf"^layer '[\w.]+': its {what} not finite$") as caught:
+        quant.quantize_(model, recipe(*CHAINS[chain]), tiny.ids())
+    assert chain == "gwq" or "layers.1.mlp" in str(caught.value)
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_calibration_has_to_be_there(chain):
+    r, method = recipe(*CHAINS[chain]), CHAINS[chain][0].method
+    for ids, message in (
+        (None, f"method {method!r} needs calibration: token ids"),
+        (torch.zeros(0, 8, dtype=torch.long), r"calibration is empty: \[0, 8\] token ids$"),
+        (torch.zeros(3, 0, dtype=torch.long), r"calibration is empty: \[3, 0\] token ids$"),
+        (torch.zeros(8, dtype=torch.long), r"wanted token ids \[samples, length\], got \[8\]$"),
+        (torch.full((1, 4), 50), "token ids are 50 up to 50, the model's vocabulary is 50$"),
+        (torch.zeros(1, 33, dtype=torch.long), "samples of 33 tokens, the model reads 32$"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            quant.quantize_(tiny.opt(), r, ids)
+
+
+def test_the_longest_samples_and_the_shortest():
+    for ids in (tiny.ids(1, 32), tiny.ids(2, 2), tiny.ids(1, 1)):
+        model = tiny.llama()
+        quant.quantize_(model, "w4a8-aqas-gptq-dint4", ids)
+        assert torch.isfinite(model(input_ids=tiny.ids()).logits).all()
+
+
+def test_progress_counts_layers_in_and_outside_blocks():
+    seen = []
+    model = tiny.llama()
+    r = recipe(Gptq()).model_copy(update={"ignore": ()})
+    names = quant.quantize_(model, r, tiny.ids(), progress=lambda *pair: seen.append(pair))
+    assert names[-1] == "lm_head"
+    assert seen == [(k, 15) for k in range(1, 16)]
+
+
+def test_training_mode_and_gradients_are_as_before():
+    model = tiny.opt().train()
+    quant.quantize_(model, recipe(Gptq()), tiny.ids())
+    assert model.training
+    assert model.model.decoder.final_layer_norm.weight.requires_grad
