@@ -86,7 +86,7 @@ def _apply(
     if method.round:
         made: dict[str, QuantLinear] = {}
         for group in groups:
-            inputs = _finite(block, group) if method.calibrated else []
+            inputs = _finite(block, group) if step.calibrated else []
             for name, layer in zip(group.names, group.layers, strict=True):
                 weight = method.round(inputs, layer.weight.detach().float(), step, recipe)
                 made[name] = QuantLinear.from_float(layer, recipe, weight)

@@ -102,6 +102,11 @@ class Recipe(Part):
             raise ValueError(f"steps: wanted one that rounds (rtn, gptq), the last; got {methods}")
         return self
 
+    @property
+    def calibrated(self) -> bool:
+        """Whether one of the steps needs calibration."""
+        return any(step.calibrated for step in self.steps)
+
     def spec(self) -> MacSpec:
         """The `MacSpec` of every quantized layer."""
         return self._spec(self.weights, self.activations)

@@ -19,28 +19,34 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Rtn(Part):
+class _Step(Part):
+    """Whether a step rounds, which the last one does, and whether it needs calibration."""
+
+    rounds: ClassVar[bool] = False
+    calibrated: ClassVar[bool] = True
+
+
+class Rtn(_Step):
     """Round each weight to the nearest level. Needs no calibration."""
 
     rounds: ClassVar[bool] = True
+    calibrated: ClassVar[bool] = False
     method: Literal["rtn"] = "rtn"
 
 
-class SmoothQuant(Part):
+class SmoothQuant(_Step):
     """s_j = max|X_j|^alpha / max|W_j|^(1 - alpha), folded into the norm before (Xiao et al. 2023).
 
     Only inputs that come from a norm are scaled, as in its released code.
     """
 
-    rounds: ClassVar[bool] = False
     method: Literal["smoothquant"] = "smoothquant"
     alpha: float = Field(default=0.5, ge=0, le=1)  # the paper's for OPT
 
 
-class _Search(Part):
+class _Search(_Step):
     """What searches for scales and clips have in common."""
 
-    rounds: ClassVar[bool] = False
     samples: Positive = 8  # of the calibration, for the search; ours: it is most of the time
     clip: StrictBool = True
     # Not clipped: what enters a softmax, as in AWQ's released code.
@@ -74,7 +80,7 @@ class Aqas(_Search):
     objective: Literal["attention", "layers"] = "attention"
 
 
-class Gptq(Part):
+class Gptq(_Step):
     """Columns one by one, each error spread over those that follow (Frantar et al. 2023: OPTQ).
 
     `order` "activation" takes the columns with the largest inputs first (act-order); groups' scales

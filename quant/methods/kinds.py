@@ -19,11 +19,8 @@ class Method:
         (block, group, step, recipe): limits the weights of the group's layers, in place.
     round : callable or None
         (inputs, weight, step, recipe) -> `QuantizedWeight` of ``weight`` float32 [N, K].
-    calibrated : bool
-        Whether it needs inputs at all.
     """
 
     scale: Callable | None = None
     clip: Callable | None = None
     round: Callable | None = None
-    calibrated: bool = True
