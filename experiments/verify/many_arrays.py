@@ -1,21 +1,21 @@
 """Traffic of a systolic array: random beats in arrays, and what they come to."""
 
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from macsmith.experiments.payloads import packed
 from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.array_outputs import OutputModel
 from macsmith.experiments.verify.array_weights import WeightModel
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.corners import drawn_zero_points
 from macsmith.experiments.verify.many import MOST, accumulated, levels, overflowed, products
-from macsmith.experiments.verify.traffic import Queue, Traffic, bits_of
+from macsmith.experiments.verify.traffic import Queue, Traffic
 
-__all__ = ["Plan", "ends_of", "many_array", "packed", "picked", "plan", "rows_of"]
+__all__ = ["Plan", "ends_of", "many_array", "picked", "plan", "rows_of"]
 
 BEATS = 64  # of a segment, at least
 CUT = 64  # cycles after which a reset comes at the latest
@@ -60,16 +60,6 @@ def many_array(one: Instance, most: int = MOST) -> tuple[int, Traffic]:
     how = plan(one, rng, most)
     flow = {"output": _outputs, "weight": _weights}[one.options["dataflow"]]
     return how.streams, flow(one, rng, how)
-
-
-def packed(layout, fields: Mapping[str, NDArray]) -> NDArray[np.uint8]:
-    """Payloads, [..., bits], of a layout; each of its fields is [..., parts]."""
-    if list(fields) != [name for name, _ in layout]:
-        raise AssertionError(f"the payload has {layout}, not {list(fields)}")
-    return np.concatenate(
-        [bits_of(fields[name], field.width // fields[name].shape[-1]) for name, field in layout],
-        axis=-1,
-    )
 
 
 def picked(values: NDArray, where: NDArray[np.bool_]) -> tuple[NDArray, NDArray[np.int64]]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from macsmith.experiments.payloads import packed
 from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.gemm import beats_out, deepest, packed_beat, results
@@ -16,7 +17,6 @@ from macsmith.experiments.verify.many_arrays import (
     beats_of,
     element_sums,
     ends_of,
-    packed,
     picked,
     plan,
     rows_of,

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from macsmith.experiments.payloads import word_of
 from macsmith.experiments.verify.coverage import Cover
 from macsmith.experiments.verify.handshake import PATIENCE, PAUSE, SPARE
 from macsmith.hw.gatesim_steps import Steps
 
-__all__ = ["Queue", "Traffic", "bits_of", "play", "word_of"]
+__all__ = ["Queue", "Traffic", "play"]
 
 SPAN = 32  # cycles in which a port keeps its speed
 SPEEDS = (1.0, 1.0, 1.0, 0.7, 0.3)
@@ -64,17 +65,6 @@ class Traffic:
             here = {port: q.words(segment) for port, q in {**self.sources, **self.sinks}.items()}
             if not all(here.values()) or here != self.golden(segment):
                 raise AssertionError("the model in arrays is not golden's")
-
-
-def bits_of(codes: NDArray[np.int64], width: int) -> NDArray[np.uint8]:
-    """[..., n] numbers -> [..., n * width] bits; of negative ones those of two's complement."""
-    bits = (codes[..., None] >> np.minimum(np.arange(width), 63) & 1).astype(np.uint8)
-    return bits.reshape(*codes.shape[:-1], -1)
-
-
-def word_of(bits: NDArray[np.uint8]) -> int:
-    """Bits from bit 0 upwards, as one number."""
-    return int.from_bytes(np.packbits(bits, bitorder="little").tobytes(), "little")
 
 
 class _Port:
