@@ -142,7 +142,7 @@ def measure(
         component, technology, clock_ps=clock_ps, name=unit, booth=booth, adders=adders
     )
     gates = kind.gates
-    if synthesis.netlist is None or gates is None:  # no mapped gates, or a unit with a handshake
+    if synthesis.netlist is None or gates is None:  # no mapped gates, or nothing to drive them
         if glitches:
             raise ValueError(f"no energy of {unit} here, and so none with glitches")
         return Measurement(unit, style, spec, synthesis, None, "", 0, 0, component_options)

@@ -25,7 +25,8 @@ FEW = (
 def row(weights="int8", area=1.0, energy=1.0, **fields):
     base = {
         "unit": "mac", "style": "plain", "weights": weights, "acc_width": 32, "enough": False,
-        "lanes": 1, "outputs": 1, "pipeline": 0, "clock_ps": 1000.0, "adders": "gates",
+        "lanes": 1, "outputs": 1, "pipeline": 0, "rows": 1, "cols": 1, "clock_ps": 1000.0,
+        "adders": "gates",
         "booth": False, "operands": "layer", "met": True, "netlist_equal": True, "problem": "",
         "delay_ps": 900.0, findings.AREA: area, findings.ENERGY: energy,
     }  # fmt: skip
