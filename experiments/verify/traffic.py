@@ -11,7 +11,7 @@ from macsmith.experiments.verify.coverage import Cover
 from macsmith.experiments.verify.handshake import PATIENCE, PAUSE, SPARE
 from macsmith.hw.gatesim_steps import Steps
 
-__all__ = ["Queue", "Traffic", "play"]
+__all__ = ["Player", "Queue", "Traffic", "play"]
 
 SPAN = 32  # cycles in which a port keeps its speed
 SPEEDS = (1.0, 1.0, 1.0, 0.7, 0.3)
@@ -73,9 +73,7 @@ class _Port:
     def __init__(self, name: str, queue: Queue, slices: Mapping[str, slice]) -> None:
         self.name, self.queue = name, queue
         self.payload = slices[f"{name}__payload"]
-        self.strobe = next(
-            at.start for port in (f"{name}__valid", f"{name}__ready") if (at := slices.get(port))
-        )
+        self.valid = slices[f"{name}__valid"].start
 
     def start(self, streams: int) -> None:
         self.sent = np.zeros(streams, np.int64)
@@ -90,8 +88,20 @@ class _Port:
         return self.queue.bits[segment, at]
 
 
-class _Player:
-    """What is offered, taken and compared in every cycle."""
+class Player:
+    """What is offered, taken and compared in every cycle.
+
+    Attributes
+    ----------
+    finished : bool [segments]
+        Segments that came out whole.
+    cycles, wrong : int
+        Cycles so far; streams that were wrong in the last of them, which ends it.
+    first : str
+        What was wrong.
+    cover : Cover
+        Of the handshakes.
+    """
 
     def __init__(self, steps: Steps, traffic: Traffic, seed: int) -> None:
         self.steps, self.traffic, self.rng = steps, traffic, np.random.default_rng(seed)
@@ -99,9 +109,11 @@ class _Player:
         self.sinks = [_Port(n, q, steps.outputs) for n, q in traffic.sinks.items()]
         for port in (*self.sources, *self.sinks):
             port.start(steps.streams)
-        self.answers = {  # the other direction's strobes
-            port.name: (steps.outputs[f"{port.name}__ready"].start) for port in self.sources
-        } | {port.name: steps.inputs[f"{port.name}__ready"].start for port in self.sinks}
+        self.ready = {
+            port.name: slices[f"{port.name}__ready"].start
+            for ports, slices in ((self.sources, steps.outputs), (self.sinks, steps.inputs))
+            for port in ports
+        }
         self.per_stream = len(traffic.cut) // steps.streams
         self.first_of = np.arange(steps.streams) * self.per_stream
         self.place = np.zeros(steps.streams, np.int64)  # of the segment, in its stream
@@ -151,13 +163,13 @@ class _Player:
         driven[:, self.steps.inputs["rst"].start] = reset
         for port in self.sources:
             port.held |= (port.sent < port.queue.count[segment]) & self.goes(port)
-            driven[:, port.strobe] = port.held
+            driven[:, port.valid] = port.held
             driven[port.held, port.payload] = port.due(segment)[port.held]
         ready = {}
         for port in self.sinks:
             patient = self.patient[port.name] & ~port.held
             ready[port.name] = self.goes(port) & ~patient
-            driven[:, self.answers[port.name]] = ready[port.name]
+            driven[:, self.ready[port.name]] = ready[port.name]
         shown = self.steps.step(driven)
         moved = np.zeros(len(reset), bool)
         for port in self.sources:
@@ -170,7 +182,7 @@ class _Player:
         return self.rng.random(self.steps.streams) < self.speed[port.name]
 
     def source(self, port: _Port, shown: NDArray, live: NDArray) -> NDArray[np.bool_]:
-        ready = shown[:, self.answers[port.name]] == 1
+        ready = shown[:, self.ready[port.name]] == 1
         taken = port.held & ready & live
         self.hit(f"{port.name} waits", port.held & ~ready & live)
         port.sent += taken
@@ -178,7 +190,7 @@ class _Player:
         return taken
 
     def sink(self, port: _Port, shown: NDArray, ready: NDArray, live: NDArray) -> NDArray[np.bool_]:
-        valid, count = shown[:, port.strobe] == 1, port.queue.count[self.segment]
+        valid, count = shown[:, port.valid] == 1, port.queue.count[self.segment]
         got, want = shown[:, port.payload], port.due(self.segment)
         self.blame(port, "went away before it was taken", port.held & ~valid & live)
         self.blame(port, "is more than is due", valid & live & (port.sent >= count))
@@ -223,13 +235,13 @@ class _Player:
             count[reset] = 0
 
 
-def play(steps: Steps, traffic: Traffic, seed: int = 0) -> _Player:
+def play(steps: Steps, traffic: Traffic, seed: int = 0) -> Player:
     """Play every segment at changing paces, as many of them in each stream.
 
     The last one of a stream is played to its end. ValueError if they do not fill the streams.
     """
     if len(traffic.cut) % steps.streams:
         raise ValueError(f"{len(traffic.cut)} segments do not fill {steps.streams} streams")
-    player = _Player(steps, traffic, seed)
+    player = Player(steps, traffic, seed)
     player.play()
     return player
