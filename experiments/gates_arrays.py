@@ -117,8 +117,8 @@ class _WeightStationary:
         tokens, least = len(operands.w), 2 * array.rows + array.cols - 1
         if tokens < least:
             raise ValueError(
-                f"an array of {array.rows} x {array.cols} waits for its weights where operands "
-                f"have less than {least} streams, and not {tokens}"
+                f"an array of {array.rows} x {array.cols} needs operands in {least} streams, not "
+                f"{tokens}, so as not to wait for its weights"
             )
         every = [
             (start, first)
