@@ -159,5 +159,6 @@ def _ratio(over: Row | None, under: Row | None, key: str) -> float | None:
 
 
 def _described(row: Row, key: str) -> dict[str, Any]:
-    names = ("unit", "style", "weights", "acc_width", "lanes", "outputs", "pipeline", "adders")
+    names = ("unit", "style", "weights", "acc_width", "lanes", "outputs", "pipeline", "adders",
+             "rows", "cols")  # fmt: skip
     return {name: row[name] for name in names} | {key: row[key], "delay_ps": row["delay_ps"]}
