@@ -96,14 +96,51 @@ class Heap:
         negative: Value,
         shift: int = 0,
         ones: float = HALF,
+        odd: float = HALF,
     ) -> None:
         """Add ``number * 2**shift``, or subtract it where ``negative`` is 1.
 
         ``number`` is ``width`` bits of two's complement. Signal ``name`` in ``m`` is the row that
-        is added: the number or its complement, to which a 1 at its lowest bit belongs.
+        is added: the number or its complement, with what `add_turned` adds to that.
         """
-        self.add_row(m, name, width, number ^ negative.replicate(width), shift, ones)
-        self.add_bit(negative, shift, ones)
+        turned = number ^ negative.replicate(width)
+        self.add_turned(m, name, width, turned, number[0], negative, shift, ones, odd)
+
+    def add_turned(
+        self,
+        m: Module,
+        name: str,
+        width: int,
+        turned: Value,
+        lowest: Value,
+        negative: Value,
+        shift: int = 0,
+        ones: float = HALF,
+        odd: float = HALF,
+    ) -> None:
+        """Add ``turned * 2**shift``, and ``2**shift`` where ``negative`` is 1.
+
+        ``turned`` is a number, or its complement where ``negative`` is 1; ``lowest`` is the
+        number's lowest bit, which is also that of the number negated. So the 1 that makes a
+        complement a negative number is added there and then, and at most a carry of it enters the
+        next column:
+
+        ::
+
+            -n = ~n + 1:   lowest n[0]: 1 -> 1, no carry;   0 -> 0, carry
+        """
+        row = Signal(signed(width), name=name)
+        m.d.comb += row.eq(turned)
+        if width == 1:
+            self.add(row, shift, ones)
+            self.add_bit(negative, shift, ones)
+            return
+        carry = Signal(name=f"{name}_carry")
+        low = Signal(name=f"{name}_lowest")
+        m.d.comb += [low.eq(lowest), carry.eq(negative & ~low)]
+        self.add_bit(low, shift, odd)
+        self.add(row[1:].as_signed(), shift + 1, ones)
+        self.add_bit(carry, shift + 1, ones)
 
     def add_row(
         self,

@@ -16,13 +16,19 @@ def radix4(below: Value, low: Value, high: Value) -> tuple[Value, Value, Value]:
 
 
 def add_radix4(
-    m: Module, heap: Heap, digit: Value, x: Value, name: str, shift: int, often: float = HALF
+    m: Module,
+    heap: Heap,
+    digit: Value,
+    x: Value,
+    name: str,
+    shift: int,
+    often: float = HALF,
 ) -> None:
     """Add ``x * digit * 2**shift``, x signed; row ``name`` of a digit as `radix4` has it."""
     one, two, negative = digit
     width = len(x) + 1
     number = only_if(one, extended(x, width)) | only_if(two, x.shift_left(1))
-    heap.add_signed(m, name, width, number, negative, shift, often)
+    heap.add_signed(m, name, width, number, negative, shift, often, often / 2)
 
 
 @MULTIPLIERS.add("booth4")

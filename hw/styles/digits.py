@@ -77,19 +77,21 @@ class Digits(Scheme):
         return choices
 
     def rows(self, m, heap, weight, activation, name):
-        often = ones(self.spec.weights, self.plan.digits.__getitem__)
-        for i, (row, half) in enumerate(zip(self.plan.rows, often, strict=True)):
+        fmt, digits = self.spec.weights, self.plan.digits
+        often = ones(fmt, digits.__getitem__)
+        odds = ones(fmt, lambda level: self.plan.lowest(digits[level]))
+        for i, (row, half, odd) in enumerate(zip(self.plan.rows, often, odds, strict=True)):
             bits, weight = weight[: row.width], weight[row.width :]
             width = len(activation) + max(map(abs, row.choices)).bit_length() - 1 - row.low
             multiples = [_multiple(activation, x, row.low, width) for x in row.choices]
             number = selected(zip(bits, multiples, strict=False), width)
             if row.signed:
-                heap.add_signed(m, f"{name}_{i}", width, number, bits[-1], row.low, half)
+                heap.add_signed(m, f"{name}_{i}", width, number, bits[-1], row.low, half, odd)
                 continue
-            heap.add_row(m, f"{name}_{i}", width, number, row.low, half)
-            negative = [bit for bit, x in zip(bits, row.choices, strict=True) if x < 0]
-            if negative:
-                heap.add_bit(Cat(negative).any(), row.low, half / 2)
+            choices = list(zip(bits, row.choices, strict=True))
+            least = Cat(bit for bit, x in choices if abs(x) == 2**row.low).any() & activation[0]
+            minus = Cat(bit for bit, x in choices if x < 0).any()
+            heap.add_turned(m, f"{name}_{i}", width, number, least, minus, row.low, half, odd)
 
 
 def _multiple(activation, choice: int, low: int, width: int):

@@ -68,8 +68,10 @@ class Flipped(Scheme):
         negative = weight[-1]
         flipped = Signal(signed(len(activation)), name=f"{name}_flipped")
         m.d.comb += flipped.eq(activation ^ negative.replicate(len(activation)))
-        often = ones(self.spec.weights, lambda level: self.plan.digits[abs(level)])
-        for i, (row, half) in enumerate(zip(self.plan.rows, often, strict=True)):
+        fmt, digits = self.spec.weights, self.plan.digits
+        often = ones(fmt, lambda level: digits[abs(level)])
+        odds = ones(fmt, lambda level: self.plan.lowest(digits[abs(level)]))
+        for i, (row, half, odd) in enumerate(zip(self.plan.rows, often, odds, strict=True)):
             bits, weight = weight[: row.width], weight[row.width :]
             width = len(activation) + max(map(abs, row.choices)).bit_length() - 1 - row.low
             choices = list(zip(bits, row.choices, strict=True))
@@ -77,10 +79,10 @@ class Flipped(Scheme):
                 ((bit, _multiple(flipped, negative, x, row.low, width)) for bit, x in choices),
                 width,
             )
-            heap.add_row(m, f"{name}_{i}", width, number, row.low, half)
             down, up = (Cat(bit for bit, x in choices if (x < 0) == low) for low in (True, False))
-            one = only_if(negative, up.any()) | only_if(~negative, down.any())
-            heap.add_bit(one, row.low, half)
+            minus = only_if(negative, up.any()) | only_if(~negative, down.any())
+            least = Cat(bit for bit, x in choices if abs(x) == 2**row.low).any() & activation[0]
+            heap.add_turned(m, f"{name}_{i}", width, number, least, minus, row.low, half, odd)
 
 
 def _multiple(flipped, negative, choice: int, low: int, width: int):
