@@ -16,7 +16,7 @@ __all__ = [
 
 AREA, ENERGY = "area_per_mac_um2", "energy_per_mac_pj"
 #: Weights that the ladder compares, with INT8 activations; dINT4 in any coding of its levels.
-WIDE, NARROW, PLAIN4 = ("int8",), ("dint4", "dint4_sm", "dint4_r4"), ("int4",)
+WIDE, NARROW, PLAIN4 = ("int8",), ("dint4", "dint4_sm", "dint4_sr", "dint4_r4"), ("int4",)
 
 Row = dict[str, Any]
 
