@@ -16,6 +16,7 @@ from macsmith.experiments import (
     cli_pdk,  # noqa: F401
     cli_proofs,  # noqa: F401
     cli_published,  # noqa: F401
+    cli_quant,  # noqa: F401
     cli_styles,  # noqa: F401
     cli_units,  # noqa: F401
     console,
@@ -40,41 +41,6 @@ def formats(
         console.print_json(rows[0] if name else rows)
     else:
         console.show(tables.levels(chosen[0]) if name else tables.catalogue(chosen))
-
-
-@app.command()
-def quantize(
-    model: Annotated[str, typer.Argument(help="Hugging Face id, folder, opt-mini or llama-mini")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="the folder to write")],
-    recipe: Annotated[str, typer.Option(help="preset name or .toml file")] = "w4a8-rtn-dint4",
-    json: Json = False,
-) -> None:
-    """Quantize a model and save it: codes, scales, zero points and recipe."""
-    from macsmith.experiments.inference import quantize_model
-
-    with console.working(f"quantizing {model}"):
-        result = quantize_model(model, recipe, output)
-    console.report(result, json)
-
-
-@app.command("eval")
-def evaluate(
-    model: Annotated[str, typer.Argument(help="id or folder, quantized or not; or embedded")],
-    recipe: Annotated[str | None, typer.Option(help="quantize first: preset or .toml")] = None,
-    execution: Annotated[str, typer.Option(help="float or exact")] = "float",
-    text: Annotated[
-        Path | None, typer.Option(help="a text file; else the held-out documentation")
-    ] = None,
-    window: Annotated[int | None, typer.Option(help="tokens per window; else the model's")] = None,
-    limit: Annotated[int | None, typer.Option(help="evaluate only this many windows")] = None,
-    json: Json = False,
-) -> None:
-    """Perplexity of a model, in float or through the exact arithmetic of its recipe."""
-    from macsmith.experiments.inference import evaluate_model
-
-    with console.working(f"evaluating {model}"):
-        result = evaluate_model(model, recipe, execution, text=text, window=window, limit=limit)
-    console.report(result, json)
 
 
 @app.command()

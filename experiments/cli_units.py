@@ -127,8 +127,8 @@ def verify(
     """Drive a unit's Verilog under cocotb; every result must equal the golden model.
 
     With --netlist what is driven is the mapped netlist: by default in the bit-parallel simulation,
-    with a million operands; only with --simulator, or where the unit has a handshake, as Verilog
-    models of its cells in a simulator. With --all besides, each style once.
+    with a million operands; with --simulator as Verilog models of its cells in a simulator. With
+    --all besides, each style once.
     """
     from macsmith.experiments.units import spec_for
     from macsmith.experiments.verify import runner

@@ -1,6 +1,6 @@
 """How a unit's netlist is driven in the bit-parallel simulation, and what it must answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from macsmith.experiments.operands import Operands
 from macsmith.sim.codec import decode
 from macsmith.sim.formats import Format
 
-__all__ = ["CODES", "FACTORS", "GROUPS", "OUTPUTS", "SUMS", "Gates"]
+__all__ = ["CODES", "FACTORS", "GROUPS", "OUTPUTS", "SUMS", "Gates", "require_aligned"]
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,42 @@ class Gates:
         [streams, cycles], or [streams, cycles, parts] as unsigned codes.
     parts : callable
         component -> equal parts of ``result``, or None.
+    products : callable
+        (operands, component) -> products that enter; without it, those of ``operands`` for each
+        part.
+    results : callable
+        (what ``result`` shows, component) -> results, as ``expected`` has them.
+    strobe : str
+        An output that is high where there is a result, and only there; ``expected`` is -1 where
+        there is none. "" is none: there is one in each cycle.
     """
 
     stimulus: Callable[[Operands, Any], dict[str, NDArray]]
     result: str
     expected: Callable[[Operands, Any], NDArray[np.int64]]
     parts: Callable[[Any], int | None] = lambda component: None
+    products: Callable[[Operands, Any], int] | None = None
+    results: Callable[[NDArray, Any], NDArray[np.int64]] = lambda shown, component: shown
+    strobe: str = ""
+
+    def count(self, operands: Operands, component: Any) -> int:
+        """Products that enter."""
+        if self.products:
+            return self.products(operands, component)
+        return operands.products * (self.parts(component) or 1)
+
+    def compare(
+        self, outputs: Mapping[str, NDArray], operands: Operands, component: Any
+    ) -> tuple[int, int]:
+        """Results compared, and those that are wrong or are not where they must be."""
+        expected = self.expected(operands, component)
+        shown = self.results(outputs[self.result][:, component.latency :], component)
+        if not self.strobe:
+            return shown.size, int((shown != expected).sum())
+        due = expected >= 0
+        there = outputs[self.strobe][:, component.latency :] == 1
+        misplaced = there != due[..., 0]
+        return int(due.sum()), int((due & (shown != expected)).sum() + misplaced.sum())
 
 
 def _codes(operands: Operands, _: Any) -> dict[str, NDArray]:
@@ -78,7 +108,7 @@ def _groups(operands: Operands, lanes: int) -> tuple[NDArray[np.int64], NDArray[
 
     Sums begin at the same places in every stream, and the last group of one may be short.
     """
-    _require_aligned(operands)
+    require_aligned(operands)
     starts = np.flatnonzero(operands.clear[0])
     ends = np.append(starts[1:], operands.clear.shape[1])
     places, missing = [], []
@@ -89,7 +119,8 @@ def _groups(operands: Operands, lanes: int) -> tuple[NDArray[np.int64], NDArray[
     return np.concatenate(places).reshape(-1, lanes), np.concatenate(missing).reshape(-1, lanes)
 
 
-def _require_aligned(operands: Operands) -> None:
+def require_aligned(operands: Operands) -> None:
+    """ValueError unless the sums of all streams begin in the same cycles."""
     if (operands.clear != operands.clear[0]).any():
         raise ValueError("the sums of all streams must begin in the same cycles")
 
@@ -118,7 +149,7 @@ def _group_sums(operands: Operands, dot: Any) -> NDArray[np.int64]:
 
 def _neighbours(operands: Operands, unit: Any) -> list[Operands]:
     """The operands of each output: the activations of a stream, the weights of those after it."""
-    _require_aligned(operands)
+    require_aligned(operands)
     rolled = []
     for n in range(unit.outputs):
         z = None if operands.z is None else np.roll(operands.z, -n, axis=0)

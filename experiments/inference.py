@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from macsmith.experiments.models import locate
+from macsmith.experiments.models.calibration import USUAL, Calibration
 from macsmith.experiments.store import provenance
 
 __all__ = ["Evaluated", "Quantized", "evaluate_model", "prepare", "quantize_model"]
@@ -17,6 +18,7 @@ class Quantized:
 
     model: str
     recipe: dict[str, Any]
+    calibration: dict[str, Any] | None
     folder: str
     layers: int
     bytes: int
@@ -40,13 +42,16 @@ class Evaluated:
 
     model: str
     recipe: dict[str, Any] | None
+    calibration: dict[str, Any] | None
     execution: str
     ppl: float
     loss: float
     protocol: str
     tokens: int
+    words: int | None
     windows: int
     window: int
+    stride: int | None
     batch: int
     ids_count: int
     ids_sha256: str
@@ -68,32 +73,49 @@ class Evaluated:
         ]
 
 
-def quantize_model(model: str, recipe: str, output: Path) -> Quantized:
+def quantize_model(
+    model: str, recipe: str, output: Path, calibration: Calibration = USUAL
+) -> Quantized:
     """Quantize ``model`` by ``recipe`` and save it in ``output``, all of it or nothing."""
-    from macsmith.quant import Recipe, quantize_, save_quantized
+    from macsmith.quant import Recipe, save_quantized
     from macsmith.quant.io import check_output, has_tokenizer, load_model, load_tokenizer
 
     start = time.perf_counter()
     chosen = Recipe.get(recipe)
     check_output(output)
     net = load_model(locate(model), dtype="auto")  # what is not quantized is saved as it was
-    layers = quantize_(net, chosen)
     place = locate(model)
+    layers, calibrated = _quantized(net, place, chosen, calibration)
     tokenizer = load_tokenizer(place) if not Path(place).is_dir() or has_tokenizer(place) else None
     folder = save_quantized(net, output, tokenizer)
     size = sum(f.stat().st_size for f in folder.iterdir())
     return Quantized(
-        model, chosen.model_dump(mode="json"), str(folder), len(layers), size,
+        model, chosen.model_dump(mode="json"), calibrated, str(folder), len(layers), size,
         time.perf_counter() - start, provenance(),
     )  # fmt: skip
 
 
-def prepare(model: str, recipe: str | None, execution: str) -> tuple[Any, dict | None]:
-    """A model ready to run, and its recipe as data (None if it is not quantized).
+def _quantized(
+    net: Any, place: str, recipe: Any, calibration: Calibration
+) -> tuple[list[str], dict[str, Any] | None]:
+    """Quantize in place; the layers, and what calibration was drawn (None if none was needed)."""
+    from macsmith.quant import quantize_
+    from macsmith.quant.io import load_tokenizer
+
+    if not recipe.calibrated:
+        return quantize_(net, recipe), None
+    ids = calibration.ids(load_tokenizer(place), net)
+    return quantize_(net, recipe, ids), calibration.record(ids)
+
+
+def prepare(
+    model: str, recipe: str | None, execution: str, calibration: Calibration = USUAL
+) -> tuple[Any, dict | None, dict | None]:
+    """A model ready to run; its recipe as data, and calibration (None if there was none).
 
     ValueError if "exact" is asked of a model that is not quantized, or a recipe of one that is.
     """
-    from macsmith.quant import Recipe, quantize_, quantized_layers, set_execution
+    from macsmith.quant import Recipe, quantized_layers, set_execution
     from macsmith.quant.io import load_model
     from macsmith.quant.linear import EXECUTIONS
 
@@ -104,15 +126,17 @@ def prepare(model: str, recipe: str | None, execution: str) -> tuple[Any, dict |
     quantized = any(True for _ in quantized_layers(net))
     if chosen and quantized:
         raise ValueError(f"{model!r} is quantized already: evaluate it without a recipe")
+    calibrated = None
     if chosen:
-        quantize_(net, chosen)
+        _, calibrated = _quantized(net, locate(model), chosen, calibration)
     elif execution == "exact" and not quantized:
         raise ValueError(f"{model!r} is not quantized: exact execution needs a recipe")
     if not chosen and not quantized:
-        return net, None
+        return net, None, None
     set_execution(net, execution)
     # A folder's own recipe is taken as it stands: a user's format file need not be here any more.
-    return net, chosen.model_dump(mode="json") if chosen else net.config.quantization_config.recipe
+    used = chosen.model_dump(mode="json") if chosen else net.config.quantization_config.recipe
+    return net, used, calibrated
 
 
 def evaluate_model(
@@ -123,26 +147,35 @@ def evaluate_model(
     text: Path | None = None,
     window: int | None = None,
     limit: int | None = None,
+    protocol: str = "gptq",
+    calibration: Calibration = USUAL,
 ) -> Evaluated:
-    """Perplexity of ``model``, quantized by ``recipe`` if given; on its first ``limit`` windows."""
-    from macsmith.experiments.models.text import evaluation_text
-    from macsmith.quant.evaluate import WINDOW, context, perplexity
+    """Perplexity of ``model``, quantized by ``recipe`` if given; on its first ``limit`` windows
+    (documents, by "lm-eval-word")."""
+    from macsmith.experiments.models.text import evaluation_documents, evaluation_text
+    from macsmith.quant.evaluate import WINDOW, context, perplexity, word_perplexity
     from macsmith.quant.io import load_tokenizer
 
     start = time.perf_counter()
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least one window, not {limit}")
-    net, used = prepare(model, recipe, execution)
-    tokens = evaluation_text(load_tokenizer(locate(model)), text or "docs")
-    ids = tokens.ids
-    if limit is not None:
-        ids = ids[: limit * (window or min(WINDOW, context(net)))]
-    found = perplexity(net, ids, window=window)
+    net, used, calibrated = prepare(model, recipe, execution, calibration)
+    tokenizer = load_tokenizer(locate(model))
+    if protocol == "lm-eval-word":
+        source, documents, prefix = evaluation_documents(tokenizer, text or "docs")
+        found = word_perplexity(net, documents[:limit], prefix, window)
+    else:
+        tokens = evaluation_text(tokenizer, text or "docs")
+        source, ids = tokens.source, tokens.ids
+        if limit is not None:
+            ids = ids[: limit * (window or min(WINDOW, context(net)))]
+        found = perplexity(net, ids, protocol, window)
     return Evaluated(
         model=model,
         recipe=used,
+        calibration=calibrated,
         execution=execution,
-        text=tokens.source,
+        text=source,
         seconds=time.perf_counter() - start,
         provenance=provenance(),
         **found.to_dict(),

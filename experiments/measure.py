@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from macsmith.experiments.claims import PREFERRED
+from macsmith.experiments.gates import Gates
 from macsmith.experiments.operands import Operands, get, require_known
 from macsmith.experiments.store import provenance
 from macsmith.experiments.units import get_unit
@@ -16,7 +17,7 @@ from macsmith.hw.power import Energy, energy
 from macsmith.hw.synth import Synthesis, synthesize
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["Measurement", "choose_library", "clock_of", "measure"]
+__all__ = ["Measurement", "choose_library", "clock_of", "driven", "measure"]
 
 #: Clock periods, in ps, that a plain 8-bit MAC with a 32-bit accumulator meets with a margin of
 #: about a third; 1 GHz on ASAP7 is the paper's.
@@ -141,26 +142,31 @@ def measure(
         component, technology, clock_ps=clock_ps, name=unit, booth=booth, adders=adders
     )
     gates = kind.gates
-    if synthesis.netlist is None or gates is None:  # no mapped gates, or a unit with a handshake
+    if synthesis.netlist is None or gates is None:  # no mapped gates, or nothing to drive them
         if glitches:
             raise ValueError(f"no energy of {unit} here, and so none with glitches")
         return Measurement(unit, style, spec, synthesis, None, "", 0, 0, component_options)
     if isinstance(operands, str):
         operands = get(operands, spec)
-    stimulus = _with_idle(gates.stimulus(operands, component), component.latency)
-    expected = gates.expected(operands, component)
-    parts = gates.parts(component)
-    products = operands.products * (parts or 1)
-    spent = energy(
-        synthesis, stimulus, products=products,
-        parts={gates.result: parts} if parts else {}, glitches=glitches,
-    )  # fmt: skip
-    shown = spent.activity.outputs[gates.result][:, component.latency :]
-    different = int((shown != expected).sum())
+    spent, compared, different = driven(gates, component, synthesis, operands, glitches=glitches)
     return Measurement(
-        unit, style, spec, synthesis, spent, operands.source, shown.size, different,
+        unit, style, spec, synthesis, spent, operands.source, compared, different,
         component_options,
     )  # fmt: skip
+
+
+def driven(
+    gates: Gates, component: Any, synthesis: Synthesis, operands: Operands, *,
+    glitches: bool = False,
+) -> tuple[Energy, int, int]:  # fmt: skip
+    """What a netlist draws on operands; results compared, and those that are wrong."""
+    stimulus = _with_idle(gates.stimulus(operands, component), component.latency)
+    parts = gates.parts(component)
+    spent = energy(
+        synthesis, stimulus, products=gates.count(operands, component),
+        parts={gates.result: parts} if parts else {}, glitches=glitches,
+    )  # fmt: skip
+    return spent, *gates.compare(spent.activity.outputs, operands, component)
 
 
 def choose_library(pdk: str | None, liberty: Iterable[Path] | None = None) -> pdks.Pdk | None:
@@ -200,11 +206,12 @@ def clock_of(technology: pdks.Pdk | None, clock_ps: float | None = None) -> floa
 
 def _with_idle(stimulus: dict[str, np.ndarray], latency: int) -> dict[str, np.ndarray]:
     """As many idle cycles at the end as the last product needs to show; operands stay."""
+    strobes = [port for port in stimulus if port == "en" or port.endswith("__valid")]
     if not latency:
         return stimulus
     return {
         port: np.concatenate(
-            [codes, np.repeat(codes[:, -1:] * (port != "en"), latency, axis=1)], axis=1
+            [codes, np.repeat(codes[:, -1:] * (port not in strobes), latency, axis=1)], axis=1
         )
         for port, codes in stimulus.items()
     }

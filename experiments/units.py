@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from macsmith.experiments.gates import CODES, FACTORS, GROUPS, OUTPUTS, SUMS, Gates
+from macsmith.experiments.gates_arrays import ARRAYS
 from macsmith.sim.names import suggestion
 from macsmith.sim.spec import MAX_SUM_BITS, MacSpec
 
@@ -206,6 +207,7 @@ UNITS = {
             contract=frozenset({"rows", "cols", "dataflow"}),
             handshake=True,
             companion=True,
+            gates=ARRAYS,
         ),
         Unit(
             "gemm",

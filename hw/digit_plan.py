@@ -94,6 +94,10 @@ class Plan:
             at += row.width
         return word
 
+    def lowest(self, digits: Sequence[int]) -> list[bool]:
+        """Of a level's digits: which take the activation unshifted, in their row's lowest place."""
+        return [abs(digit) == 2**row.low for row, digit in zip(self.rows, digits, strict=True)]
+
 
 @lru_cache(maxsize=256)
 def plan(levels: frozenset[int]) -> Plan | None:

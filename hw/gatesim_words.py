@@ -7,7 +7,9 @@ import numpy as np
 from macsmith.hw.netlist import Netlist
 from macsmith.sim.names import suggestion
 
-__all__ = ["check", "outputs_of", "pack"]
+__all__ = ["LANES", "check", "outputs_of", "pack"]
+
+LANES = 64  # streams in a word
 
 
 def check(

@@ -13,19 +13,31 @@ from amaranth import Cat, Const, Module, Signal, Value, signed
 from macsmith.hw.adders import FullAdder, HalfAdder
 from macsmith.hw.bits import extended
 
-__all__ = ["Heap"]
+__all__ = ["HALF", "Heap"]
+
+HALF = 0.5  # how often a bit is 1 of which nothing is known
 
 
 @dataclass(frozen=True, eq=False)
 class _Bit:
-    """``value`` is one bit, or None for a constant 1; ``depth`` the adders before it."""
+    """``value`` is one bit, or None for a constant 1; ``depth`` the adders before it; ``ones`` how
+    often it is 1, as far as that is known."""
 
     value: Value | None
     depth: int = 0
+    ones: float = HALF
+
+    @property
+    def noise(self) -> float:
+        """How often it changes from one sum to the next; equal numbers are equal here."""
+        return round(2 * self.ones * (1 - self.ones), 6)
 
 
 class Heap:
     """A sum of bits under construction; one of `rows`, `total` and `onto` ends it.
+
+    Adders of bits that seldom change seldom change themselves, so that the least noisy bits meet
+    first. How often they are 1, ``ones``, is a hint: it only decides the order.
 
     Signs cost one bit each: a negative bit of weight k is its complement at k and a constant
     ``-2**k``, and all constants together are one number, added at the end.
@@ -44,7 +56,7 @@ class Heap:
         self._constant = 0
         self._adders = 0
 
-    def add(self, number: Value, shift: int = 0) -> None:
+    def add(self, number: Value, shift: int = 0, ones: float = HALF) -> None:
         """Add ``number * 2**shift``; its own shape says whether it is signed.
 
         It is made of signals: its bits go different ways, and each would repeat an operator.
@@ -52,23 +64,23 @@ class Heap:
         number = Value.cast(number)
         for k, bit in enumerate(number):
             if number.shape().signed and k == len(number) - 1:
-                self.subtract_bit(bit, shift + k)
+                self.subtract_bit(bit, shift + k, ones)
             else:
-                self.add_bit(bit, shift + k)
+                self.add_bit(bit, shift + k, ones)
 
-    def add_bit(self, bit: Value, weight: int) -> None:
+    def add_bit(self, bit: Value, weight: int, ones: float = HALF) -> None:
         """Add ``bit * 2**weight``."""
         if isinstance(bit, Const):
             self.add_constant(bit.value << weight)
         else:
-            self._bits.setdefault(weight, []).append(_Bit(bit))
+            self._bits.setdefault(weight, []).append(_Bit(bit, ones=ones))
 
-    def subtract_bit(self, bit: Value, weight: int) -> None:
+    def subtract_bit(self, bit: Value, weight: int, ones: float = HALF) -> None:
         """Subtract ``bit * 2**weight``."""
         if isinstance(bit, Const):
             self.add_constant(-(bit.value << weight))
             return
-        self.add_bit(~bit, weight)
+        self.add_bit(~bit, weight, 1 - ones)
         self.add_constant(-(2**weight))
 
     def add_constant(self, number: int) -> None:
@@ -76,21 +88,73 @@ class Heap:
         self._constant += number
 
     def add_signed(
-        self, m: Module, name: str, width: int, number: Value, negative: Value, shift: int = 0
+        self,
+        m: Module,
+        name: str,
+        width: int,
+        number: Value,
+        negative: Value,
+        shift: int = 0,
+        ones: float = HALF,
+        odd: float = HALF,
     ) -> None:
         """Add ``number * 2**shift``, or subtract it where ``negative`` is 1.
 
         ``number`` is ``width`` bits of two's complement. Signal ``name`` in ``m`` is the row that
-        is added: the number or its complement, to which a 1 at its lowest bit belongs.
+        is added: the number or its complement, with what `add_turned` adds to that.
         """
-        self.add_row(m, name, width, number ^ negative.replicate(width), shift)
-        self.add_bit(negative, shift)
+        turned = number ^ negative.replicate(width)
+        self.add_turned(m, name, width, turned, number[0], negative, shift, ones, odd)
 
-    def add_row(self, m: Module, name: str, width: int, number: Value, shift: int = 0) -> None:
+    def add_turned(
+        self,
+        m: Module,
+        name: str,
+        width: int,
+        turned: Value,
+        lowest: Value,
+        negative: Value,
+        shift: int = 0,
+        ones: float = HALF,
+        odd: float = HALF,
+    ) -> None:
+        """Add ``turned * 2**shift``, and ``2**shift`` where ``negative`` is 1.
+
+        ``turned`` is a number, or its complement where ``negative`` is 1; ``lowest`` is the
+        number's lowest bit, which is also that of the number negated. So the 1 that makes a
+        complement a negative number is added there and then, and at most a carry of it enters the
+        next column:
+
+        ::
+
+            -n = ~n + 1:   lowest n[0]: 1 -> 1, no carry;   0 -> 0, carry
+        """
+        row = Signal(signed(width), name=name)
+        m.d.comb += row.eq(turned)
+        if width == 1:
+            self.add(row, shift, ones)
+            self.add_bit(negative, shift, ones)
+            return
+        carry = Signal(name=f"{name}_carry")
+        low = Signal(name=f"{name}_lowest")
+        m.d.comb += [low.eq(lowest), carry.eq(negative & ~low)]
+        self.add_bit(low, shift, odd)
+        self.add(row[1:].as_signed(), shift + 1, ones)
+        self.add_bit(carry, shift + 1, ones)
+
+    def add_row(
+        self,
+        m: Module,
+        name: str,
+        width: int,
+        number: Value,
+        shift: int = 0,
+        ones: float = HALF,
+    ) -> None:
         """Add ``number * 2**shift``, ``width`` bits of two's complement, as signal ``name``."""
         row = Signal(signed(width), name=name)
         m.d.comb += row.eq(number)
-        self.add(row, shift)
+        self.add(row, shift, ones)
 
     def rows(self, width: int) -> tuple[Value, Value]:
         """Two unsigned numbers of ``width`` bits whose sum modulo ``2**width`` is the heap's."""
@@ -169,14 +233,15 @@ class Heap:
         """Columns of at most two bits with the same sum, and the carries that leave the last one.
 
         Dadda's order: in each stage every column is brought down to the next smaller height of
-        2, 3, 4, 6, 9, 13, .. by as few adders as that takes, the bits that came first being added
-        first. A constant 1 turns a full adder into two gates.
+        2, 3, 4, 6, 9, 13, .. by as few adders as that takes, those bits first that have
+        the fewest adders behind them, of these the least noisy, of these those that came first. A
+        constant 1 turns a full adder into two gates.
         """
         beyond: list[_Bit] = []
         for target in reversed(_heights(max(map(len, columns), default=0))):
             for column, following in zip(columns, chain(columns[1:], [beyond]), strict=True):
                 while len(column) > target:
-                    column.sort(key=lambda bit: (bit.value is None, bit.depth))
+                    column.sort(key=lambda bit: (bit.value is None, bit.depth, bit.noise))
                     self._add_up(column, following, target)
         return columns, [bit.value for bit in beyond]
 
@@ -191,8 +256,9 @@ class Heap:
         self._tree.submodules[f"adder_{self._adders}"] = adder
         self._adders += 1
         depth = 1 + max(bit.depth for bit in taken)
-        column[: len(taken)] = [_Bit(adder.sum, depth)]
-        following.append(_Bit(adder.carry, depth))
+        total, carry = _ones([bit.ones for bit in taken], bool(kind))
+        column[: len(taken)] = [_Bit(adder.sum, depth, total)]
+        following.append(_Bit(adder.carry, depth, carry))
 
 
 def _heights(tallest: int) -> list[int]:
@@ -207,3 +273,13 @@ def _row(columns: list[list[_Bit]], row: int) -> Value:
     """One of the two numbers that columns of at most two bits are."""
     bits = [column[row].value if row < len(column) else Const(0, 1) for column in columns]
     return Cat(Const(1, 1) if bit is None else bit for bit in bits)
+
+
+def _ones(operands: list[float], one: bool) -> tuple[float, float]:
+    """How often sum and carry of an adder are 1, of independent operands and a 1 besides."""
+    counts = [0.0, 1.0] if one else [1.0]  # how often so many operands are 1
+    for p in operands:
+        counts = [
+            stay * (1 - p) + up * p for stay, up in zip([*counts, 0.0], [0.0, *counts], strict=True)
+        ]
+    return sum(counts[1::2]), sum(counts[2:])

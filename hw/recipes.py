@@ -28,6 +28,18 @@ __all__ = [
 _SIZE = "buffer -c; topo; upsize {D}; dnsize {D}; stime"
 # Area-oriented mapping of whole structures; smallest and slowest.
 _AREA = f"strash; ifraig; scorr; dc2; dch -f; amap -m; topo; {_SIZE}"
+# Nodes expressed by others that are there already, over ever larger neighbourhoods.
+_RESUB = (
+    "balance -l; resub -K 6 -l; rewrite -l; resub -K 6 -N 2 -l; refactor -l; resub -K 8 -l; "
+    "balance -l; resub -K 8 -N 2 -l; rewrite -l; resub -K 10 -l; rewrite -z -l; "
+    "resub -K 10 -N 2 -l; balance -l; resub -K 12 -l; refactor -z -l; resub -K 12 -N 2 -l; "
+    "rewrite -z -l; balance -l"
+)
+# The next one after restructuring for size: mostly smaller, and slower where paths are long.
+_SMALL = (
+    "strash; &get -n; &fraig -x -C 100; &put; scorr; dc2; dretime; strash; "
+    f"dc2; dc2; {_RESUB}; &get -n; &dch -f; &nf {{D}}; &put; {_SIZE}"
+)
 # Yosys's own script: mapping with area recovery under the target. The limit on conflicts changes
 # no MAC, and without it a multiplier of 32 bits does not end.
 _BALANCED = (
@@ -52,11 +64,13 @@ class Recipe:
 
 #: From small and slow to large and fast. ABC knows neither our input slews nor the clock-to-output
 #: delay under the actual load, so a netlist can miss the clock by some percent: hence the tighter
-#: targets.
+#: targets. Adder cells cut paths into pieces that it sees one by one: hence much tighter ones.
 RECIPES = (
     Recipe("area", _AREA),
+    Recipe("small", _SMALL),
     Recipe("balanced", _BALANCED),
     Recipe("balanced-80", _BALANCED, 0.8),
+    Recipe("balanced-30", _BALANCED, 0.3),
     Recipe("speed-80", _SPEED, 0.8),
     Recipe("speed-50", _SPEED, 0.5),
 )

@@ -100,7 +100,7 @@ def _apply(
     if method.round:
         made: dict[str, QuantLinear] = {}
         for group in groups:
-            inputs = block.inputs(group.layers[0]) if method.calibrated or watch else []
+            inputs = block.inputs(group.layers[0]) if step.calibrated or watch else []
             for name, layer in zip(group.names, group.layers, strict=True):
                 mine = () if found is None else (found[name],)
                 try:

@@ -12,7 +12,6 @@ from macsmith.quant.attention import install, quantized_attentions
 from macsmith.quant.blocks import check_calibration
 from macsmith.quant.calibrate import Watch, quantize_blocks
 from macsmith.quant.linear import EXECUTIONS, QuantLinear
-from macsmith.quant.methods import METHODS
 from macsmith.quant.recipe import Recipe
 from macsmith.sim.spec import MacSpec
 
@@ -54,7 +53,7 @@ def quantize_(
     for name, layer in layers.items():
         if not torch.isfinite(layer.weight).all():
             raise ValueError(f"layer {name!r}: the weight has values that are not finite")
-    if needy := [step.method for step in recipe.steps if METHODS[type(step)].calibrated]:
+    if needy := [step.method for step in recipe.steps if step.calibrated]:
         ids = check_calibration(calibration, model, needy[0])
         quantize_blocks(model, layers, recipe, ids, progress, watch)
     left = {n: m for n, m in layers.items() if isinstance(model.get_submodule(n), nn.Linear)}

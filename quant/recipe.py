@@ -117,6 +117,11 @@ class Recipe(Part):
             )
         return self
 
+    @property
+    def calibrated(self) -> bool:
+        """Whether one of the steps needs calibration."""
+        return any(step.calibrated for step in self.steps)
+
     def spec(self) -> MacSpec:
         """The `MacSpec` of every quantized layer."""
         return self._spec(self.weights, self.activations)

@@ -32,14 +32,18 @@ class Part(BaseModel):
 
 
 class _Step(Part):
+    """Whether a step rounds or corrects what is rounded, and whether it needs calibration."""
+
     rounds: ClassVar[bool] = False
-    corrects: ClassVar[bool] = False  # what has been rounded
+    corrects: ClassVar[bool] = False
+    calibrated: ClassVar[bool] = True
 
 
 class Rtn(_Step):
     """Round each weight to the nearest level. Needs no calibration."""
 
     rounds: ClassVar[bool] = True
+    calibrated: ClassVar[bool] = False
     method: Literal["rtn"] = "rtn"
 
 

@@ -26,6 +26,7 @@ DINTS = [
     dint_format(4, special=0.25, source=f"{DINT}, Table 9: c/s = 1/4; bit patterns are ours"),
     dint_format(4, special=0.125, source=f"{DINT}, Table 9: c/s = 1/8; bit patterns are ours"),
     dint_format(4, sign_magnitude=True, source=f"{DINT}; sign and magnitude are ours"),
+    dint_format(4, sign_rank=True, source=f"{DINT}; sign and rank of the magnitude are ours"),
     dint_format(4, radix4=True, source=f"{DINT}; bit patterns by digits of radix 4 are ours"),
     dint_format(4, zero_pointed=True, source=f"{DINT}; c1, c2 follow p"),
     dint_format(3, zero_pointed=True, source=f"{DINT}; c1, c2 follow p"),

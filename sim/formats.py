@@ -192,6 +192,7 @@ def dint_format(
     special: float = 0.5,
     zero_pointed: bool = False,
     sign_magnitude: bool = False,
+    sign_rank: bool = False,
     radix4: bool = False,
     name: str = "",
     **more,
@@ -202,6 +203,8 @@ def dint_format(
                       two codes is +special, the other -special
     zero_pointed      codes 0..p, p = 2**width - 3, are q - z; then +special, then -special (Eq. 5)
     sign_magnitude    the largest magnitude means special; minus zero is a second zero
+    sign_rank         sign_magnitude's levels, whose magnitudes go up with the code: the lower bits
+                      are the rank of a magnitude, and half of the codes say whether it is large
     radix4            symmetric's levels, 4 bits: the lower two bits are -2..1, the upper two 0, 1,
                       2, -1 times 4, so that no carry goes from digit to digit; the sums 8 and 9,
                       which are no levels, mean +special and -special
@@ -218,21 +221,26 @@ def dint_format(
     shifts = {0.5: 1, 0.25: 2, 0.125: 3}
     if special not in shifts:
         raise ValueError(f"dINT's special value must be 1/2, 1/4 or 1/8 of a step, not {special!r}")
-    if zero_pointed + sign_magnitude + radix4 > 1:
-        raise ValueError("dINT is zero-pointed, or sign and magnitude, or of radix 4: one of them")
+    if zero_pointed + sign_magnitude + sign_rank + radix4 > 1:
+        raise ValueError(
+            "dINT is zero-pointed, sign and magnitude, sign and rank, or of radix 4: one"
+        )
     if radix4 and width != 4:
         raise ValueError(f"dINT of radix 4 has 4 bits, not {width}")
     frac = shifts[special]
     top = 2 ** (width - 1) - 1
-    suffix = "z" if zero_pointed else "_sm" if sign_magnitude else "_r4" if radix4 else ""
+    suffixes = {"z": zero_pointed, "_sm": sign_magnitude, "_sr": sign_rank, "_r4": radix4}
+    suffix = next((suffix for suffix, chosen in suffixes.items() if chosen), "")
     name = name or f"dint{width}{suffix}" + (f"_c{2**frac}" if frac > 1 else "")
     affine = frozenset()
     if zero_pointed:
         integers = range(2**width - 2)
         levels = (*(k << frac for k in integers), +1, -1)
         affine = frozenset(integers)
-    elif sign_magnitude:
-        magnitudes = (*(k << frac for k in range(top)), 1)
+    elif sign_magnitude or sign_rank:
+        magnitudes = [*(k << frac for k in range(top)), 1]
+        if sign_rank:
+            magnitudes.sort()
         levels = (*magnitudes, *(-level for level in magnitudes))
     elif radix4:
         sums = [4 * high + low for high in (0, 1, 2, -1) for low in _twos_complement(2)]

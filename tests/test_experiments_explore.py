@@ -8,6 +8,8 @@ from technology import needs_osu018
 from macsmith.experiments.explore import arrays, campaign, findings, grid
 from macsmith.experiments.explore.exploration import explore
 from macsmith.experiments.explore.grid import ENOUGH, Family, Point, points
+from macsmith.experiments.measure import driven
+from macsmith.experiments.operands import uniform
 from macsmith.experiments.units import get_unit
 from macsmith.hw import pdk
 from macsmith.hw.array import SystolicArray
@@ -23,7 +25,8 @@ FEW = (
 def row(weights="int8", area=1.0, energy=1.0, **fields):
     base = {
         "unit": "mac", "style": "plain", "weights": weights, "acc_width": 32, "enough": False,
-        "lanes": 1, "outputs": 1, "pipeline": 0, "clock_ps": 1000.0, "adders": "gates",
+        "lanes": 1, "outputs": 1, "pipeline": 0, "rows": 1, "cols": 1, "clock_ps": 1000.0,
+        "adders": "gates",
         "booth": False, "operands": "layer", "met": True, "netlist_equal": True, "problem": "",
         "delay_ps": 900.0, findings.AREA: area, findings.ENERGY: energy,
     }  # fmt: skip
@@ -58,12 +61,19 @@ def test_an_accumulator_that_is_wide_enough():
 @needs_osu018
 @pytest.mark.parametrize("dataflow", ["output", "weight"])
 def test_a_large_array_is_what_small_ones_say(dataflow):
-    """One that is synthesised whole has the flip-flops within 1 %, and the area within 3 %."""
+    """One that is synthesised whole has the flip-flops within 1 %, area and energy within 3 %."""
     library, size = pdk.find("osu018"), (5, 6)
     spec, options = MacSpec("int2", "int2", 8), {"dataflow": dataflow, "decode": "edge"}
-    found = arrays.measure_array(spec, "plain", *size, library, 20e3, "gates", options)
+    streams = uniform(spec)
+    found = arrays.measure_array(spec, "plain", *size, library, 20e3, "gates", options, streams)
     whole = SystolicArray(spec, *size, style="plain", **options)
     synthesis = synthesize(whole, library, clock_ps=20e3)
+    spent, _, different = driven(get_unit("array").gates, whole, synthesis, streams)
+    assert (found["netlist_equal"], found["netlist_different"], different) == (True, 0, 0)
+    assert found["netlist_compared"] > 10_000
+    assert found["dynamic_pj"] == pytest.approx(spent.dynamic_pj, rel=0.03)
+    assert found["leakage_pj"] == pytest.approx(spent.leakage_pj, rel=0.03)
+    assert found["power_mw"] == pytest.approx(spent.power_mw, rel=0.03)
     assert found["flops"] == pytest.approx(synthesis.flops, rel=0.01)
     assert found["area_um2"] == pytest.approx(synthesis.area_um2, rel=0.03)
     assert found["met"]

@@ -51,6 +51,13 @@ def test_any_coding_of_dint4_may_win_and_the_bound_is_of_int4():
     assert (shown["measured"], shown["counted"]) == (7, 6)
 
 
+def test_an_array_that_is_best_is_told_with_its_size():
+    rows = [*ROWS, row("int8", 19.0, 0.04, unit="array", rows=16, cols=8, dataflow="output")]
+    best = view.view({**found(), "ladder": findings.ladder(rows, 1000.0)})["ladder"][-1]
+    assert best["energy_ratio"] == pytest.approx(2.0)
+    assert best["chosen"][0] == "int8 array 16 x 8 plain, 24 bits, 19.00 um2"
+
+
 def test_structures_have_the_best_of_each_format():
     lines = {(x["structure"], x["weights"]): x for x in found()["structures"]}
     assert set(lines) == {

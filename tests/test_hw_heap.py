@@ -30,7 +30,7 @@ class Case:
         for _ in range(rng.randrange(1, 7)):
             width, shift = rng.randrange(1, 7), rng.randrange(4)
             number = Signal(rng.choice([signed, unsigned])(width), name="number")
-            self.heap.add(number, shift)
+            self.heap.add(number, shift, ones=rng.choice([0.5, rng.random()]))
             self.numbers.append((number, shift))
         for _ in range(rng.randrange(5)):
             bit, weight, sign = Signal(name="bit"), rng.randrange(6), rng.choice([1, -1])
@@ -128,6 +128,25 @@ def test_onto_adds_the_sum_to_a_base_of_any_width(seed):
 
     case.run(check)
     assert seen
+
+
+def test_quiet_bits_meet_first():
+    """Bits that are seldom 1, or nearly always, are the first full adder's."""
+    m = Module()
+    heap = Heap(m)
+    often = {
+        0.5: Signal(),
+        0.1: Signal(),
+        0.4: Signal(),
+        0.95: Signal(),
+        0.01: Signal(),
+        0.6: Signal(),
+    }
+    for ones, bit in often.items():
+        heap.add_bit(bit, 0, ones=ones)
+    heap.rows(3)
+    first = next(o for o in _origins(Fragment.get(m, None)) if isinstance(o, FullAdder))
+    assert [id(x) for x in first.operands] == [id(often[p]) for p in (0.01, 0.95, 0.1)]
 
 
 def test_the_tree_spends_as_few_adders_as_bits_have_to_vanish():

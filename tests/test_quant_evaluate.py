@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from macsmith.quant.evaluate import hash_ids, perplexity
+from macsmith.quant.evaluate import Document, hash_ids, perplexity, word_perplexity
 
 
 class Table(nn.Module):
@@ -44,6 +44,62 @@ def test_the_protocol_by_hand():
     assert result.dtype == "float32"
 
 
+class Seen(nn.Module):
+    """Uniform over 8 tokens; keeps what it was given."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+        self.config = SimpleNamespace(vocab_size=8, max_position_embeddings=4)
+        self.rows = []
+
+    def forward(self, input_ids):
+        self.rows += input_ids.tolist()
+        return torch.zeros(*input_ids.shape, 8)
+
+
+def test_strided_windows_score_every_token_but_the_first_once():
+    model, ids = Seen(), torch.arange(7)
+    result = perplexity(model, ids, "hf-stride")
+    assert (result.window, result.stride, result.windows) == (4, 2, 3)
+    assert model.rows == [[0, 1, 2, 3], [2, 3, 4, 5], [4, 5, 6]]
+    assert result.tokens == 3 + 2 + 1
+    assert result.ppl == pytest.approx(8)
+    # Without an overlap a window's first token has nothing before it.
+    assert perplexity(Seen(), ids, "hf-stride", stride=4).tokens == 3 + 2
+
+
+def test_strided_windows_by_hand():
+    p = torch.tensor([[0.25, 0.75], [0.5, 0.5]])
+    ids = torch.tensor([0, 1, 0, 0, 1])
+    result = perplexity(Table(p.log()), ids, "hf-stride", window=3, stride=2)
+    # 0 -> 1, 1 -> 0, 0 -> 0, 0 -> 1
+    want = -(math.log(0.75) + math.log(0.5) + math.log(0.25) + math.log(0.75)) / 4
+    assert result.loss == pytest.approx(want, rel=1e-6)
+
+
+def test_words_by_hand():
+    # Documents of 6 and 1 tokens, a prefix of 7: every token is scored, with the one before it.
+    model = Seen()
+    documents = [Document(torch.arange(6), 3), Document(torch.tensor([5]), 1)]
+    result = word_perplexity(model, documents, prefix=7, batch=1)
+    assert model.rows == [[7, 0, 1, 2], [1, 2, 3, 4], [7, 5]]
+    assert (result.tokens, result.words, result.windows, result.ids_count) == (7, 4, 3, 7)
+    assert result.ppl == pytest.approx(8 ** (7 / 4))
+    p = torch.tensor([[0.25, 0.75], [0.5, 0.5]])
+    found = word_perplexity(Table(p.log()), [Document(torch.tensor([1, 1, 0]), 2)], 0, window=2)
+    assert found.loss == pytest.approx(-(math.log(0.75) + 2 * math.log(0.5)) / 2, rel=1e-6)
+
+
+def test_nothing_to_score_is_refused():
+    with pytest.raises(ValueError, match="text too short: 1 documents without a word"):
+        word_perplexity(Seen(), [Document(torch.arange(0), 0)], 0)
+    with pytest.raises(ValueError, match="stride: wanted 1 to 4 tokens, got 5"):
+        perplexity(Seen(), torch.arange(7), "hf-stride", stride=5)
+    with pytest.raises(ValueError, match="unknown perplexity protocol 'lm-eval-word': wanted gptq"):
+        perplexity(Seen(), torch.arange(7), "lm-eval-word")
+
+
 def test_windows_come_in_batches_of_one_size():
     model, seen = Table(torch.zeros(5, 5), context=4), []
     result = perplexity(
@@ -71,7 +127,7 @@ def test_the_hash_names_the_ids():
 
 def test_wrong_requests_are_refused():
     model, ids = Table(torch.zeros(5, 5)), torch.arange(5)
-    with pytest.raises(ValueError, match="unknown perplexity protocol 'lm-eval': wanted 'gptq'"):
+    with pytest.raises(ValueError, match="unknown perplexity protocol 'lm-eval': wanted gptq or"):
         perplexity(model, ids, "lm-eval", window=4)
     with pytest.raises(ValueError, match="text too short: wanted one window of 6 tokens, got 5"):
         perplexity(model, ids, window=6)

@@ -23,6 +23,7 @@ RETYPED = {
     "dint3": [0, 1, 2, 3, 0.5, -0.5, -2, -1],
     "dint4_r4": [0, 1, -2, -1, 4, 5, 2, 3, 0.5, -0.5, 6, 7, -4, -3, -6, -5],
     "dint4_sm": [0, 1, 2, 3, 4, 5, 6, 0.5, 0, -1, -2, -3, -4, -5, -6, -0.5],
+    "dint4_sr": [0, 0.5, 1, 2, 3, 4, 5, 6, 0, -0.5, -1, -2, -3, -4, -5, -6],
     "fp4_e3m0": [0, 0.25, 0.5, 1, 2, 4, 8, 16, 0, -0.25, -0.5, -1, -2, -4, -8, -16],
     "fp4_e2m1": [0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6],
     "fp4_e1m2": [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 0, -0.5, -1, -1.5, -2, -2.5, -3, -3.5],
@@ -87,7 +88,9 @@ def test_nf4_is_within_half_a_unit_of_its_quantiles():
         assert abs(nf4.value(code) - value) <= 2.0 ** -(nf4.frac_bits + 1)
 
 
-@pytest.mark.parametrize("name", ["dint4", "dint4_sm", "dint4_r4", "dint3", "dint4z", "dint3z"])
+@pytest.mark.parametrize(
+    "name", ["dint4", "dint4_sm", "dint4_sr", "dint4_r4", "dint3", "dint4z", "dint3z"]
+)
 def test_equation_5_follows_from_nearest_levels(name):
     """Thresholds s/4 and 3s/4 with their ties toward zero, and half-to-even elsewhere."""
     fmt = FORMATS[name]
@@ -155,7 +158,7 @@ def test_signed_width_is_tight(lo, hi):
         (lambda: dint_format(3, radix4=True), r"^dINT of radix 4 has 4 bits, not 3$"),
         (
             lambda: dint_format(4, radix4=True, sign_magnitude=True),
-            r"^dINT is zero-pointed, or sign and magnitude, or of radix 4: one of them$",
+            r"^dINT is zero-pointed, sign and magnitude, sign and rank, or of radix 4: one$",
         ),
         (lambda: dint_format(4, special=0.3), r"^dINT's special value must be 1/2, 1/4 or 1/8"),
         (lambda: int_format(0), r"^INT needs a width in 1\.\.16, not 0"),

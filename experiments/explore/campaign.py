@@ -29,8 +29,8 @@ _ROOT = Path(__file__).parents[2]
 #: Folders and files whose text may change a result.
 _SOURCES = (
     "hw", "sim", "quant", "experiments/explore/arrays.py", "experiments/explore/grid.py",
-    "experiments/gates.py", "experiments/measure.py", "experiments/operands.py",
-    "experiments/units.py",
+    "experiments/gates.py", "experiments/gates_arrays.py", "experiments/measure.py",
+    "experiments/operands.py", "experiments/payloads.py", "experiments/units.py",
 )  # fmt: skip
 
 
@@ -94,14 +94,15 @@ def _measured(
 def _measure(point: Point, technology: Pdk, file: Path) -> dict[str, Any]:
     from macsmith.experiments.explore.arrays import measure_array
     from macsmith.experiments.measure import measure
+    from macsmith.experiments.operands import get
 
     own = {"label": point.label, **point.as_dict(), "macs": point.macs}
     own["operand_bits"] = point.operand_bits
     try:
         if point.dataflow:
-            found = {"operands": ""} | measure_array(
+            found = measure_array(
                 point.spec, point.style, point.rows, point.cols, technology, point.clock_ps,
-                point.adders, point.options,
+                point.adders, point.options, get(point.operands, point.spec),
             )  # fmt: skip
         else:
             found = measure(

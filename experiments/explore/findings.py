@@ -16,7 +16,7 @@ __all__ = [
 
 AREA, ENERGY = "area_per_mac_um2", "energy_per_mac_pj"
 #: Weights that the ladder compares, with INT8 activations; dINT4 in any coding of its levels.
-WIDE, NARROW, PLAIN4 = ("int8",), ("dint4", "dint4_sm", "dint4_r4"), ("int4",)
+WIDE, NARROW, PLAIN4 = ("int8",), ("dint4", "dint4_sm", "dint4_sr", "dint4_r4"), ("int4",)
 
 Row = dict[str, Any]
 
@@ -159,5 +159,6 @@ def _ratio(over: Row | None, under: Row | None, key: str) -> float | None:
 
 
 def _described(row: Row, key: str) -> dict[str, Any]:
-    names = ("unit", "style", "weights", "acc_width", "lanes", "outputs", "pipeline", "adders")
+    names = ("unit", "style", "weights", "acc_width", "lanes", "outputs", "pipeline", "adders",
+             "rows", "cols")  # fmt: skip
     return {name: row[name] for name in names} | {key: row[key], "delay_ps": row["delay_ps"]}

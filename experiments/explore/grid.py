@@ -143,7 +143,7 @@ class Family:
 
 
 _MAIN = ("int8", "int4", "dint4")
-_CODINGS = ("dint4_sm", "dint4_r4")
+_CODINGS = ("dint4_sm", "dint4_sr", "dint4_r4")
 _OTHERS = ("dint4z", "int4z", "dint3", "int3", "fp4_e2m1")
 _PLAIN = ("plain",)
 #: The paper's likely condition, on either kind of operands, and Yosys' own Booth multipliers.
@@ -152,6 +152,7 @@ _REFERENCE = Family("mac", (*_MAIN, *_CODINGS), _PLAIN, adders=("gates",), booth
 _BEST = ("fused-booth4", "fused-radix4", "fused-dadda", "fused-digits", "fused-signmag")
 _SUMS = ("fused", "carrysave", "segment2", "segment3")
 _WIDE = tuple(f"{s}-{m}" for s in _SUMS for m in ("booth4", "radix4", "dadda", "digits"))
+_FLIPPED = tuple(f"{s}-flipped" for s in _SUMS)
 _SIZES = ((16, 16, "output"), (16, 16, "weight"))
 
 QUICK = (
@@ -161,6 +162,7 @@ QUICK = (
     Family("dot", ("int8",), ("segment3-booth4",), (ENOUGH,), lanes=(16,), adders=("cells",)),
     Family("dot", ("int4", "dint4_sm", "dint4_r4"), ("segment3-digits",), (ENOUGH,), lanes=(16,),
            adders=("cells",)),
+    Family("dot", ("dint4_sr",), ("segment3-flipped",), (ENOUGH,), lanes=(16,), adders=("cells",)),
 )  # fmt: skip
 DEFAULT = (
     *QUICK,
@@ -172,10 +174,11 @@ DEFAULT = (
     Family("mac", _MAIN, _BEST, pipelines=(1,), clocks=(0.75, 1.0, 1.5), adders=("cells",)),
     Family("mac", _MAIN, (*_PLAIN, *_BEST), clocks=(0.75, 1.5), adders=("cells",)),
     Family("dot", (*_MAIN, *_CODINGS), _WIDE, (ENOUGH,), lanes=(4, 16), adders=("cells",)),
+    Family("dot", (*_MAIN, *_CODINGS), _FLIPPED, (ENOUGH,), lanes=(16,), adders=("cells",)),
     Family("dot", ("int8",), ("carrysave-signmag", "carrysave-booth8", "carrysave-nibble"),
            (ENOUGH,), lanes=(16,), adders=("cells",)),
-    Family("dot", (*_MAIN, *_CODINGS), ("segment3-booth4", "segment3-digits"), (ENOUGH,),
-           lanes=(16,), pipelines=(1,), adders=("cells",)),
+    Family("dot", (*_MAIN, *_CODINGS), ("segment3-booth4", "segment3-digits", "segment3-flipped"),
+           (ENOUGH,), lanes=(16,), pipelines=(1,), adders=("cells",)),
     Family("dot", _MAIN, _PLAIN, lanes=(4, 16), adders=("gates",)),
     Family("shared", _MAIN, ("fused-booth4", "fused-radix4", "fused-picked", "fused-digits"),
            outputs=(4, 16), adders=("cells",)),

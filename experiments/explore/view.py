@@ -8,7 +8,7 @@ from macsmith.experiments.plots import marked, png
 __all__ = ["PICTURE", "picture", "view"]
 
 PICTURE = "exploration.png"
-_MARKERS = {"mac": "o", "dot": "s", "shared": "^"}
+_MARKERS = {"mac": "o", "dot": "s", "shared": "^", "array": "D"}
 
 
 def view(found: dict[str, Any]) -> dict[str, Any]:
@@ -23,9 +23,10 @@ def _chosen(row: dict[str, Any]) -> str:
     """Which row a rung took for its area."""
     lanes = f" of {row['lanes']}" if row["lanes"] > 1 else ""
     outputs = f" of {row['outputs']} outputs" if row["outputs"] > 1 else ""
+    size = f" {row['rows']} x {row['cols']}" if row["unit"] == "array" else ""
     return (
-        f"{row['weights']} {row['unit']}{lanes}{outputs} {row['style']}, {row['acc_width']} bits, "
-        f"{row[AREA]:.2f} um2"
+        f"{row['weights']} {row['unit']}{lanes}{outputs}{size} {row['style']}, "
+        f"{row['acc_width']} bits, {row[AREA]:.2f} um2"
     )
 
 

@@ -21,13 +21,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from macsmith.quant.evaluate import TokenText
+import torch
+
+from macsmith.quant.evaluate import Document, TokenText
 
 __all__ = [
     "HELD_OUT_ONE_IN",
     "OVERLAP_WORDS",
     "Corpus",
     "documentation",
+    "evaluation_documents",
     "evaluation_text",
     "is_held_out",
     "key",
@@ -146,13 +149,39 @@ def evaluation_text(tokenizer: Any, source: str | Path = "docs") -> TokenText:
         file = _wikitext_file(path, "test")
         lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
         return TokenText.from_text(tokenizer, "\n\n".join(lines), f"WikiText-2 {file.name}")
-    if not path.is_file():
-        raise FileNotFoundError(f"text {str(source)!r}: wanted 'docs', a folder or a text file")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ValueError(f"text {str(source)!r}: wanted UTF-8 text, got other bytes") from None
-    return TokenText.from_text(tokenizer, text, path.name)
+    return TokenText.from_text(tokenizer, _read(path), path.name)
+
+
+def evaluation_documents(
+    tokenizer: Any, source: str | Path = "docs"
+) -> tuple[str, list[Document], int]:
+    """What "lm-eval-word" measures: a name, documents, and the token before each.
+
+    "docs"             each topic of the held-out documentation
+    a WikiText folder  each article of its test file, detokenised; words are the file's own
+    a text file        one document
+    """
+    if str(source) == "docs":
+        corpus = documentation()
+        name, texts = f"held-out {corpus.name}", ["\n\n".join(part) for part in corpus.held_out]
+        pairs = [(text, text) for text in texts]
+    elif Path(source).is_dir():
+        file = _wikitext_file(source, "test")
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        name = f"WikiText-2 {file.name}"
+        pairs = [("".join(page), _detokenised("".join(page))) for page in _pages(lines)]
+    else:
+        name, text = str(source), _read(source)
+        pairs = [(text, text)]
+    prefix = tokenizer.bos_token_id
+    prefix = tokenizer.eos_token_id if prefix is None else prefix
+    if prefix is None:
+        raise ValueError("lm-eval-word needs a token to begin with: the tokenizer has no BOS, EOS")
+    documents = []
+    for original, text in pairs:
+        ids = tokenizer(text, add_special_tokens=False, verbose=False).input_ids
+        documents.append(Document(torch.tensor(ids, dtype=torch.int64), len(original.split())))
+    return name, documents, prefix
 
 
 def text_hash(text: str) -> str:
@@ -167,15 +196,39 @@ def _runs(paragraph: str) -> Iterator[str]:
         yield " ".join(words[i : i + OVERLAP_WORDS])
 
 
+def _read(source: str | Path) -> str:
+    if not Path(source).is_file():
+        raise FileNotFoundError(f"text {str(source)!r}: wanted 'docs', a folder or a text file")
+    try:
+        return Path(source).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"text {str(source)!r}: wanted UTF-8 text, got other bytes") from None
+
+
+def _pages(lines: Iterable[str]) -> Iterator[list[str]]:
+    """Lines of each article; what stands before the first heading is part of the first."""
+    page: list[str] = []
+    for line in lines:
+        if _HEADING.match(line.rstrip("\n")) and any(_HEADING.match(x.rstrip("\n")) for x in page):
+            yield page
+            page = []
+        page.append(line)
+    yield page
+
+
+def _detokenised(text: str) -> str:
+    for pattern, replacement in _DETOKENISE:
+        text = pattern.sub(replacement, text)
+    return text
+
+
 def _articles(lines: Iterable[str]) -> Iterator[list[str]]:
     article: list[str] = []
     for line in lines:
         if _HEADING.match(line.rstrip("\n")) and article:
             yield article
             article = []
-        for pattern, replacement in _DETOKENISE:
-            line = pattern.sub(replacement, line)
-        article.append(line.strip())
+        article.append(_detokenised(line).strip())
     yield article
 
 

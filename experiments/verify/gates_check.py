@@ -12,6 +12,7 @@ from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.bench import Effort, Instance
 from macsmith.experiments.verify.floats import drive_float_mac
 from macsmith.experiments.verify.floats_many import many_floats
+from macsmith.experiments.verify.gates_streams import check_streams
 from macsmith.experiments.verify.many import MOST, Drawn, in_parts, many_sums
 from macsmith.experiments.verify.requantizing import drive_requantizer, many_requantized
 from macsmith.experiments.verify.results import Checked
@@ -40,8 +41,12 @@ def check(
 ) -> tuple[Checked, int]:
     """What a netlist answers to the bench's streams, and to every operand or ``most`` of them.
 
+    One with a handshake is `gates_streams.check_streams`'.
+
     Returns the verdict and the cycles of the longest stream.
     """
+    if get_unit(one.unit).handshake:
+        return check_streams(one, netlist, library, EFFORT, most)
     draw = MANY.get(get_unit(one.unit).driver())
     if draw:
         streams = [_stream(one, seed, EFFORT) for seed in range(STREAMS)]

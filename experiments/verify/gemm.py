@@ -1,7 +1,7 @@
 """Bench of the GEMM tile: whole layers in, requantized results out, a real layer among them."""
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,10 @@ from macsmith.sim.gemm_schedule import Channel, Schedule
 from macsmith.sim.requantize import RequantizeSpec, fixed_point, requantize
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["drive_gemm", "layer_schedule", "require_engine", "results"]
+__all__ = [
+    "beats_out", "deepest", "drive_gemm", "layer_schedule", "packed_beat", "require_engine",
+    "results",
+]  # fmt: skip
 
 OUTCOMES = ("clamped above", "clamped below", "in between")
 SHAPES = ("one product", "fewer products than rows", "more products than rows",
@@ -71,6 +74,35 @@ def layer_schedule(spec: MacSpec, rows: int, cols: int, numbers: RequantizeSpec)
     return Schedule(spec, found.codes[:tokens].tolist(), made, rows, cols, zeros)
 
 
+def deepest(instance: Instance) -> int:
+    """Products of the longest sums that are driven; each of them fits where it has to be exact."""
+    spec, options = instance.spec, instance.options
+    depth = min(options["depth"], 2 * options["rows"] + 3)
+    if spec.overflow == "exact":
+        while spec.depth_width(depth) > spec.acc_width:
+            depth -= 1
+    return depth
+
+
+def packed_beat(component: Any, port: str, fields: Mapping[str, Any]) -> int:
+    """A payload's bits, as the port's own layout says."""
+    value = Value.cast(getattr(component, port).payload.shape().const(fields))
+    return value.value & (2 ** len(value) - 1)
+
+
+def beats_out(component: Any, found: Sequence[tuple[int, int]]) -> list[int]:
+    """What leaves at ``o``, of `results`."""
+    exits = component.exits
+    beats, per_tile = [], component.rows * component.cols // exits
+    for k in range(0, len(found), exits):
+        part = found[k : k + exits]
+        beat = {"last": int(k // exits % per_tile == per_tile - 1), "y": [y for _, y in part]}
+        if "sum" in component.o.payload.shape().members:
+            beat["sum"] = [total for total, _ in part]
+        beats.append(packed_beat(component, "o", beat))
+    return beats
+
+
 class _Bench:
     """Layers as runs, and what they cover."""
 
@@ -80,10 +112,7 @@ class _Bench:
         self.numbers = self.component.numbers
         self.rows, self.cols, self.exits = (options[name] for name in ("rows", "cols", "exits"))
         self.corrects = bool(self.numbers.correction_width)
-        self.deepest = min(options["depth"], 2 * self.rows + 3)
-        if self.spec.overflow == "exact":
-            while self.spec.depth_width(self.deepest) > self.spec.acc_width:
-                self.deepest -= 1
+        self.deepest = deepest(instance)
         self.events: set[str] = set()
         self.runs: list[Run] = []
 
@@ -148,26 +177,14 @@ class _Bench:
 
     def run(self, schedule: Schedule, pace: Pace, reset_after: int | None = None) -> None:
         found = list(results(schedule, self.numbers))
-        sinks, per_tile = [], self.rows * self.cols // self.exits
-        for k in range(0, len(found), self.exits):
-            part = found[k : k + self.exits]
-            beat = {"last": int(k // self.exits % per_tile == per_tile - 1)}
-            beat["y"] = [y for _, y in part]
-            if "sum" in self.component.o.payload.shape().members:
-                beat["sum"] = [total for total, _ in part]
-            sinks.append(self._pack("o", beat))
         sources = {
-            "i": [self._pack("i", beat) for beat in schedule.beats()],
-            "tile": [self._pack("tile", tile) for tile in schedule.tiles()],
+            "i": [packed_beat(self.component, "i", beat) for beat in schedule.beats()],
+            "tile": [packed_beat(self.component, "tile", tile) for tile in schedule.tiles()],
         }
-        self.runs.append(Run(sources, {"o": sinks}, pace, reset_after))
+        sinks = {"o": beats_out(self.component, found)}
+        self.runs.append(Run(sources, sinks, pace, reset_after))
         if reset_after is None:
             self._cover(schedule, found)
-
-    def _pack(self, port: str, fields: Mapping[str, Any]) -> int:
-        """The payload's bits, as its own layout says."""
-        value = Value.cast(getattr(self.component, port).payload.shape().const(fields))
-        return value.value & (2 ** len(value) - 1)
 
     def _cover(self, schedule: Schedule, found: list[tuple[int, int]]) -> None:
         low, high = self.numbers.out_range

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.corners import drawn_zero_points
 from macsmith.experiments.verify.sums import MacModel
+from macsmith.sim.formats import Format
 from macsmith.sim.spec import MacSpec
 
 __all__ = [
-    "MOST", "Drawn", "Many", "draw", "expected", "follow", "in_parts", "lanes_of", "many_sums",
-    "shape_of", "strobes",
+    "MOST", "Drawn", "Many", "accumulated", "draw", "expected", "follow", "in_parts", "lanes_of",
+    "levels", "many_sums", "overflowed", "products", "shape_of", "strobes",
 ]  # fmt: skip
 
 STREAMS = 1024
@@ -150,43 +151,59 @@ def draw(one: Instance, seed: int = 0, most: int = MOST) -> Many:
     return Many(w, a, z, en, clear, rst, exhaustive)
 
 
-def products(many: Many, spec: MacSpec, lanes: int) -> NDArray[np.int64]:
-    """[streams, cycles, lanes]."""
-    zs = np.unique(many.z)
-    table = np.array([spec.weights.levels_at(int(z)) for z in zs], np.int64)
-    places = np.arange(lanes)
-    z = np.searchsorted(zs, many.z)[..., places % many.z.shape[2]]
-    a = np.array(spec.activations.levels, np.int64)[many.a[..., places % many.a.shape[2]]]
-    return table[z, many.w] * a
+def products(w: NDArray, a: NDArray, z: NDArray, spec: MacSpec) -> NDArray[np.int64]:
+    """Of codes, element by element."""
+    return levels(w, z, spec.weights) * np.array(spec.activations.levels, np.int64)[a]
+
+
+def levels(w: NDArray, z: NDArray, fmt: Format) -> NDArray[np.int64]:
+    """Levels of weights' codes at zero points."""
+    zs = np.unique(z)
+    table = np.array([fmt.levels_at(int(z)) for z in zs], np.int64)
+    return table[np.searchsorted(zs, z), w]
 
 
 def expected(many: Many, one: Instance) -> NDArray[np.int64]:
     """What the sums are after each cycle, [streams, cycles, sums]."""
-    spec, (lanes, *_) = one.spec, lanes_of(one)
-    sums = one.widths["acc"] // spec.acc_width
-    entering = products(many, spec, lanes).reshape(*many.en.shape, sums, lanes // sums)
-    low, high = spec.acc_range
-    out = np.empty((*many.en.shape, sums), np.int64)
-    acc, base, group = (np.zeros((len(out), sums), np.int64) for _ in range(3))
+    lanes, a_lanes, z_lanes = many.w.shape[2], many.a.shape[2], many.z.shape[2]
+    places = np.arange(lanes)
+    a, z = many.a[..., places % a_lanes], many.z[..., places % z_lanes]
+    sums = one.widths["acc"] // one.spec.acc_width
+    entering = products(many.w, a, z, one.spec).reshape(*many.en.shape, sums, lanes // sums)
+    start = many.rst | (many.en & many.clear)
+    return accumulated(one.spec, entering, many.en & ~many.rst, start)
+
+
+def accumulated(
+    spec: MacSpec, entering: NDArray[np.int64], live: NDArray[np.bool_], start: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Sums after each cycle, [streams, cycles, sums], of products [streams, cycles, sums, lanes].
+
+    Where ``start`` is, a sum begins anew; where ``live`` is, products enter it after that.
+    """
+    out = np.empty(entering.shape[:3], np.int64)
+    acc, base, group = (np.zeros((len(out), out.shape[2]), np.int64) for _ in range(3))
     count = np.zeros(len(out), np.int64)
     for cycle in range(out.shape[1]):
-        en, rst = many.en[:, cycle], many.rst[:, cycle]
-        start = rst | (en & many.clear[:, cycle])
         for state in (acc, base, group, count):
-            state[start] = 0
-        live = en & ~rst
-        for k in range(lanes // sums):
-            first = live & (count % spec.lanes == 0)
+            state[start[:, cycle]] = 0
+        on = live[:, cycle]
+        for k in range(entering.shape[3]):
+            first = on & (count % spec.lanes == 0)
             base[first], group[first] = acc[first], 0
-            count += live
-            group[live] += entering[live, cycle, :, k]
-            exact = base[live] + group[live]
-            if spec.overflow == "saturate":
-                acc[live] = np.clip(exact, low, high)
-            else:
-                acc[live] = (exact - low) % (high - low + 1) + low
+            count += on
+            group[on] += entering[on, cycle, :, k]
+            acc[on] = overflowed(base[on] + group[on], spec)
         out[:, cycle] = acc
     return out
+
+
+def overflowed(exact: NDArray[np.int64], spec: MacSpec) -> NDArray[np.int64]:
+    """Sums as the accumulator keeps them."""
+    low, high = spec.acc_range
+    if spec.overflow == "saturate":
+        return np.clip(exact, low, high)
+    return (exact - low) % (high - low + 1) + low
 
 
 def follow(many: Many, one: Instance, stream: int) -> list[list[int]]:

@@ -24,7 +24,6 @@ from macsmith.hw.synth import Synthesis, synthesize
 __all__ = ["each_style", "verify_netlists"]
 
 CELLS = "macsmith_cells"  # the file of the cells' models
-HANDSHAKES = "verilator"  # simulates units that answer when they are ready
 
 
 def each_style(unit: str | None, weights: Sequence[str]) -> list[Case]:
@@ -55,8 +54,8 @@ def verify_netlists(
 ) -> VerifyResult:
     """Synthesise each case and compare what its netlist does with golden.
 
-    ``simulator`` runs the bench of the unit's Verilog on the netlist's; without one that is only
-    done where a unit has a handshake, and the others go through `gates_check`.
+    ``simulator`` runs the bench of the unit's Verilog on the netlist's; without one netlists go
+    through `gates_check`.
 
     ValueError if there is no case or no library, and as `synthesize` and `cell_models` say;
     `simulators.SimulatorMissing` if a simulator is needed and not here.
@@ -66,9 +65,8 @@ def verify_netlists(
     technology = choose_library(pdk, liberty)
     if technology is None:
         raise ValueError("a netlist needs a library: give --pdk or --liberty (`macsmith doctor`)")
-    for case in cases:
-        if where := _simulator(case, simulator):
-            environment(where)  # complain before the work and not after it
+    if simulator:
+        environment(simulator)  # complain before the work and not after it
     work = partial(_verified, technology=technology, adders=adders, simulator=simulator)
     started = time.perf_counter()
     modules: dict[str, Checked] = {}
@@ -86,10 +84,6 @@ def verify_netlists(
     return VerifyResult(label, f"{technology.name} netlists", modules, cycles, seconds)
 
 
-def _simulator(case: Case, wanted: str | None) -> str | None:
-    return wanted or (HANDSHAKES if get_unit(case.unit).handshake else None)
-
-
 def _verified(
     case: Case, *, technology: Pdk, adders: str, simulator: str | None
 ) -> tuple[Checked, int]:
@@ -99,8 +93,8 @@ def _verified(
     one = describe(case.unit, case.module, case.spec, component, **options)
     clock_ps = clock_of(technology)
     made = synthesize(component, technology, clock_ps=clock_ps, name=one.module, adders=adders)
-    if where := _simulator(case, simulator):
-        return _simulated(one, made, where)
+    if simulator:
+        return _simulated(one, made, simulator)
     return check(one, made.netlist, made.technology)
 
 

@@ -14,7 +14,7 @@ from macsmith.experiments.verify.stimulus import Stream
 from macsmith.sim import ndarray
 from macsmith.sim.requantize import RequantizeSpec, requantize
 
-__all__ = ["drive_requantizer", "many_requantized"]
+__all__ = ["any_size", "drive_requantizer", "many_requantized", "scales_of"]
 
 OUTCOMES = ("clamped above", "clamped below", "greatest", "least", "0", "in between")
 RESETS = 61  # operands from one reset to the next
@@ -158,27 +158,41 @@ def _randoms(
     numbers: RequantizeSpec, rng: np.random.Generator, shape: tuple[int, int]
 ) -> dict[str, NDArray[np.int64]]:
     """`_random` in arrays; and of every eighth, a multiplier that makes ties."""
-    values = {}
-    for name, (low, high) in _ends(numbers).items():
-        bits = rng.integers(1, (high - low).bit_length() + 1, shape, dtype=np.uint64)
-        number = rng.integers(0, 2**64, shape, dtype=np.uint64)
-        unused = np.uint64(64) - bits
-        values[name] = (
-            number.view(np.int64) >> unused.view(np.int64)
-            if low
-            else (number >> unused).view(np.int64)
-        )
-    kind, width = rng.integers(0, 8, shape), numbers.multiplier_width
-    values["multiplier"][kind < 4] |= 2 ** (width - 1)
-    power = rng.integers(0, width, shape)
-    values["multiplier"] = np.where(kind == 4, 1 << power, values["multiplier"])
+    ends = _ends(numbers)
+    values = {name: any_size(rng, *ends[name], shape) for name in ends}
     difference = values["acc"] - values.get("correction", 0)
-    product = np.abs(difference.astype(float)) * values["multiplier"]
-    size = np.frexp(product)[1] - numbers.out_width
-    fitting = np.where(rng.random(shape) < 0.75, size + rng.integers(-1, 9, shape), values["shift"])
-    lowest = np.frexp((difference & -difference).astype(float))[1]  # from 1, of a bit that is set
-    values["shift"] = np.clip(np.where(kind == 4, power + lowest, fitting), 0, numbers.max_shift)
+    values["multiplier"], values["shift"] = scales_of(numbers, rng, difference)
     return values
+
+
+def any_size(
+    rng: np.random.Generator, low: int, high: int, shape: tuple[int, ...]
+) -> NDArray[np.int64]:
+    """Numbers of any number of bits, of two's complement or, with ``low`` 0, unsigned."""
+    bits = rng.integers(1, (high - low).bit_length() + 1, shape, dtype=np.uint64)
+    number = rng.integers(0, 2**64, shape, dtype=np.uint64)
+    unused = np.uint64(64) - bits
+    if low:
+        return number.view(np.int64) >> unused.view(np.int64)
+    return (number >> unused).view(np.int64)
+
+
+def scales_of(
+    numbers: RequantizeSpec, rng: np.random.Generator, difference: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(multiplier, shift) that bring most of the differences into range; with some, a tie."""
+    shape, width, ends = difference.shape, numbers.multiplier_width, _ends(numbers)
+    multiplier, shift = (any_size(rng, *ends[name], shape) for name in ("multiplier", "shift"))
+    kind = rng.integers(0, 8, shape)
+    multiplier[kind < 4] |= 2 ** (width - 1)
+    power = rng.integers(0, width, shape)
+    multiplier = np.where(kind == 4, 1 << power, multiplier)
+    product = np.abs(difference.astype(float)) * multiplier
+    size = np.frexp(product)[1] - numbers.out_width
+    fitting = np.where(rng.random(shape) < 0.75, size + rng.integers(-1, 9, shape), shift)
+    lowest = np.frexp((difference & -difference).astype(float))[1]  # from 1, of a bit that is set
+    shift = np.where(kind == 4, power + lowest, fitting)
+    return multiplier, np.clip(shift, 0, numbers.max_shift)
 
 
 def _drive(stream: Stream, numbers: RequantizeSpec, *, rst: int = 0, **v: int) -> None:

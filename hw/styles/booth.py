@@ -3,7 +3,8 @@
 from amaranth import Cat, Module, Mux, Signal, Value, signed
 
 from macsmith.hw.bits import even_bits, extended, only_if, selected
-from macsmith.hw.heap import Heap
+from macsmith.hw.heap import HALF, Heap
+from macsmith.hw.likely import ones
 from macsmith.hw.multiplier import MULTIPLIERS, Scheme
 
 __all__ = ["Booth4", "Booth8", "add_radix4", "radix4"]
@@ -14,12 +15,20 @@ def radix4(below: Value, low: Value, high: Value) -> tuple[Value, Value, Value]:
     return low ^ below, Mux(high, ~low & ~below, low & below), high & ~(low & below)
 
 
-def add_radix4(m: Module, heap: Heap, digit: Value, x: Value, name: str, shift: int) -> None:
+def add_radix4(
+    m: Module,
+    heap: Heap,
+    digit: Value,
+    x: Value,
+    name: str,
+    shift: int,
+    often: float = HALF,
+) -> None:
     """Add ``x * digit * 2**shift``, x signed; row ``name`` of a digit as `radix4` has it."""
     one, two, negative = digit
     width = len(x) + 1
     number = only_if(one, extended(x, width)) | only_if(two, x.shift_left(1))
-    heap.add_signed(m, name, width, number, negative, shift)
+    heap.add_signed(m, name, width, number, negative, shift, often, often / 2)
 
 
 @MULTIPLIERS.add("booth4")
@@ -40,8 +49,11 @@ class Booth4(Scheme):
 
     def rows(self, m, heap, weight, activation, name):
         shift = even_bits(self.spec.weights)
-        for i in range(len(weight) // 3):
-            add_radix4(m, heap, weight[3 * i : 3 * i + 3], activation, f"{name}_{i}", shift + 2 * i)
+        count = len(weight) // 3
+        often = ones(self.spec.weights, lambda level: _radix4_digits(level >> shift, count))
+        for i in range(count):
+            digit = weight[3 * i : 3 * i + 3]
+            add_radix4(m, heap, digit, activation, f"{name}_{i}", shift + 2 * i, often[i])
 
 
 @MULTIPLIERS.add("booth8")
@@ -87,6 +99,12 @@ class Booth8(Scheme):
             )  # fmt: skip
             number = selected(choices, width + 2)
             heap.add_signed(m, f"{name}_{i}", width + 2, number, negative, shift + 3 * i)
+
+
+def _radix4_digits(level: int, count: int) -> list[int]:
+    """The values of the digits, lowest first."""
+    bits = [0, *(level >> i & 1 for i in range(2 * count))]
+    return [bits[i] + bits[i + 1] - 2 * bits[i + 2] for i in range(0, 2 * count, 2)]
 
 
 def _digits(level: Value, shift: int, bits: int) -> list[tuple[Value, ...]]:

@@ -12,6 +12,7 @@ from amaranth import Cat, Signal, signed
 
 from macsmith.hw.bits import extended, look_up, selected
 from macsmith.hw.digit_plan import MOST_BITS, MOST_ROWS, plan
+from macsmith.hw.likely import ones
 from macsmith.hw.multiplier import MULTIPLIERS, Scheme
 from macsmith.sim.formats import Format
 
@@ -68,26 +69,29 @@ class Digits(Scheme):
         table = [0] * 2 ** len(distance)  # negative distances from the end, as in two's complement
         for d in _distances(fmt):
             table[d] = self.plan.word(d << fmt.frac_bits)
-        moving = look_up(m, distance, table, words)
-        m.d.comb += [distance.eq(w - z), choices.eq(moving)]
+        half = look_up(m, distance, table, words)
+        m.d.comb += [distance.eq(w - z), choices.eq(half)]
         for code in sorted(set(range(2**fmt.width)) - fmt.affine):
             with m.If(w == code):
                 m.d.comb += choices.eq(self.plan.word(fmt.levels[code]))
         return choices
 
     def rows(self, m, heap, weight, activation, name):
-        for i, row in enumerate(self.plan.rows):
+        fmt, digits = self.spec.weights, self.plan.digits
+        often = ones(fmt, digits.__getitem__)
+        odds = ones(fmt, lambda level: self.plan.lowest(digits[level]))
+        for i, (row, half, odd) in enumerate(zip(self.plan.rows, often, odds, strict=True)):
             bits, weight = weight[: row.width], weight[row.width :]
             width = len(activation) + max(map(abs, row.choices)).bit_length() - 1 - row.low
             multiples = [_multiple(activation, x, row.low, width) for x in row.choices]
             number = selected(zip(bits, multiples, strict=False), width)
             if row.signed:
-                heap.add_signed(m, f"{name}_{i}", width, number, bits[-1], row.low)
+                heap.add_signed(m, f"{name}_{i}", width, number, bits[-1], row.low, half, odd)
                 continue
-            heap.add_row(m, f"{name}_{i}", width, number, row.low)
-            negative = [bit for bit, x in zip(bits, row.choices, strict=True) if x < 0]
-            if negative:
-                heap.add_bit(Cat(negative).any(), row.low)
+            choices = list(zip(bits, row.choices, strict=True))
+            least = Cat(bit for bit, x in choices if abs(x) == 2**row.low).any() & activation[0]
+            minus = Cat(bit for bit, x in choices if x < 0).any()
+            heap.add_turned(m, f"{name}_{i}", width, number, least, minus, row.low, half, odd)
 
 
 def _multiple(activation, choice: int, low: int, width: int):

@@ -24,8 +24,6 @@ class Method:
         (inputs, weight, step, recipe) -> `QuantizedWeight` of ``weight`` float32 [N, K].
     correct : callable or None
         (inputs, layer, quantized, step) -> bias [N] of ``quantized``, made of the float ``layer``.
-    calibrated : bool
-        Whether it needs inputs at all.
     backwards : bool
         Whether it scales a block's groups from the last to the first.
     """
@@ -35,5 +33,4 @@ class Method:
     clip: Callable | None = None
     round: Callable | None = None
     correct: Callable | None = None
-    calibrated: bool = True
     backwards: bool = False

@@ -10,4 +10,4 @@ def _round(inputs, weight, step, recipe):
     return quantize_weight(weight, recipe.spec().weights, recipe.weights)
 
 
-METHOD = Method(round=_round, calibrated=False)
+METHOD = Method(round=_round)
