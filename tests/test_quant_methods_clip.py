@@ -1,0 +1,70 @@
+"""Clips: each row's limit against all ten, tried one by one in plain numpy."""
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+import macsmith.quant as quant
+from macsmith.quant.methods.clip import SHRINKS, clipped
+from macsmith.quant.recipe import Recipe, Weights
+from macsmith.quant.steps import Awq, Rtn
+from macsmith.quant.tokens import fake_tokens
+from macsmith.quant.weights import fake_weight
+
+N, K, T = 6, 20, 40
+
+
+def problem():
+    torch.manual_seed(0)
+    weight = torch.distributions.StudentT(2.5).sample((N, K))
+    weight[4] = 0
+    return weight, [torch.randn(T // 2, K) * torch.randn(K).exp() for _ in range(2)]
+
+
+@pytest.mark.parametrize("inputs_too", [False, True])
+@pytest.mark.parametrize("group", [0, 5, 8])
+@pytest.mark.parametrize("weights", ["int4", "dint4z", "fp4_e2m1"])
+def test_each_group_has_the_limit_with_the_least_error(weights, group, inputs_too):
+    recipe = Recipe(weights=Weights(format=weights, group_size=group))
+    weight, inputs = problem()
+    found = clipped(weight, inputs, recipe, inputs_too=inputs_too).numpy()
+    x = torch.cat(inputs)
+    spec = recipe.spec()
+    seen = fake_tokens(x, spec.activations, recipe.activations) if inputs_too else x
+    x, seen, w = x.double().numpy(), seen.double().numpy(), weight.numpy()
+    alone = Weights(format=weights)  # a group by itself is a row
+    size, limits = group or K, set()
+    for n in range(N):
+        for part in (slice(k, k + size) for k in range(0, K, size)):
+            most, errors, tried = np.abs(w[n, part]).max(), [], []
+            for shrink in SHRINKS:
+                limit = np.float32(most * (1 - shrink))
+                tried.append(np.clip(w[n, part], -limit, limit))
+                q = fake_weight(torch.from_numpy(tried[-1])[None], spec.weights, alone)
+                gap = seen[:, part] @ q[0].double().numpy() - x[:, part] @ w[n, part]
+                errors.append((gap**2).mean())
+            best = [t for t, e in zip(tried, errors, strict=True) if e <= min(errors) * (1 + 1e-4)]
+            assert any(np.allclose(found[n, part], t, rtol=1e-6, atol=0) for t in best)
+            limits.add(int(np.argmin(errors)))
+    assert len(limits) > 1, "no row was clipped: the test is void"
+    assert (found[4] == 0).all()
+
+
+def test_what_enters_a_softmax_is_not_clipped():
+    given = {}
+    for clip in (True, False):
+        model = tiny.opt()
+        recipe = Recipe(weights=Weights(format="int3"), steps=(Awq(clip=clip, samples=2), Rtn()))
+        quant.quantize_(
+            model,
+            recipe,
+            tiny.ids(),
+            watch=lambda name, layer, *_, clip=clip: given.update({(name, clip): layer.weight}),
+        )
+    changed = {
+        name.rpartition(".")[2]
+        for (name, clip), weight in given.items()
+        if clip and "layers.0" in name and not torch.equal(weight, given[name, False])
+    }
+    assert changed == {"v_proj", "out_proj", "fc1", "fc2"}
