@@ -156,6 +156,20 @@ def test_calibration_has_to_be_there(chain):
             quant.quantize_(tiny.opt(), r, ids)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("chain", CHAINS)
+def test_models_in_half_precision(chain, dtype):
+    model = tiny.llama().to(dtype)
+    wanted = model(input_ids=tiny.ids()).logits.float()
+    quant.quantize_(model, recipe(*CHAINS[chain], weights="int8"), tiny.ids())
+    for name, layer in quant.quantized_layers(model):
+        assert layer.scale.dtype == torch.float32, name
+        assert layer.bias is None or layer.bias.dtype == dtype, name
+    logits = model(input_ids=tiny.ids()).logits
+    assert logits.dtype == dtype
+    assert (logits.float() - wanted).norm() < 0.1 * wanted.norm()
+
+
 def test_the_longest_samples_and_the_shortest():
     for ids in (tiny.ids(1, 32), tiny.ids(2, 2), tiny.ids(1, 1)):
         model = tiny.llama()
