@@ -68,7 +68,7 @@ def plain(spec: MacSpec, decode: str) -> Element:
     return Element(Plain(spec), False, decode)
 
 
-@ARRAYS.add("separate", over=MULTIPLIERS, but=["plain", "picked"])
+@ARRAYS.add("separate", over=MULTIPLIERS, but=["plain", "picked", "flipped"])
 def separate(multiplier: Style, spec: MacSpec, decode: str) -> Element:
     """The product is one number before it is added to the sum."""
     return Element(multiplier.build(spec), False, decode)

@@ -28,7 +28,8 @@ _VERSIONS = ("amaranth", "pyosys", "numba", "numpy", "torch", "transformers")
 _ROOT = Path(__file__).parents[2]
 #: Folders and files whose text may change a result.
 _SOURCES = (
-    "hw", "sim", "quant", "experiments/explore/arrays.py", "experiments/explore/grid.py",
+    "hw", "sim", "quant/codes.py", "quant/linear.py", "quant/scale.py", "quant/tokens.py",
+    "quant/weights.py", "experiments/explore/arrays.py", "experiments/explore/grid.py",
     "experiments/gates.py", "experiments/gates_arrays.py", "experiments/measure.py",
     "experiments/operands.py", "experiments/payloads.py", "experiments/units.py",
 )  # fmt: skip

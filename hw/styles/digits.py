@@ -69,8 +69,8 @@ class Digits(Scheme):
         table = [0] * 2 ** len(distance)  # negative distances from the end, as in two's complement
         for d in _distances(fmt):
             table[d] = self.plan.word(d << fmt.frac_bits)
-        half = look_up(m, distance, table, words)
-        m.d.comb += [distance.eq(w - z), choices.eq(half)]
+        moving = look_up(m, distance, table, words)
+        m.d.comb += [distance.eq(w - z), choices.eq(moving)]
         for code in sorted(set(range(2**fmt.width)) - fmt.affine):
             with m.If(w == code):
                 m.d.comb += choices.eq(self.plan.word(fmt.levels[code]))

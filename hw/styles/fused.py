@@ -16,7 +16,7 @@ from macsmith.hw.sum_unit import SumUnit
 __all__ = ["SELDOM", "entering", "fused", "isolated"]
 
 #: Multipliers that are worth it in few units, and not in a MAC or dot product that saves power.
-SELDOM = ("picked", "radix4")
+SELDOM = ("picked", "radix4", "flipped")
 
 
 @DOTS.add("fused", over=MULTIPLIERS, latency=1)

@@ -13,8 +13,8 @@ from macsmith.hw.sum_unit import SumUnit
 __all__ = ["separate"]
 
 
-@DOTS.add("separate", over=MULTIPLIERS, but=["picked"], latency=1)
-@MACS.add("separate", over=MULTIPLIERS, but=["picked"], latency=1)
+@DOTS.add("separate", over=MULTIPLIERS, but=["picked", "flipped"], latency=1)
+@MACS.add("separate", over=MULTIPLIERS, but=["picked", "flipped"], latency=1)
 def separate(multiplier: Style, m: Module, unit: SumUnit, x: Operands) -> None:
     """Each product is one number before it is added."""
     scheme = multiplier.build(unit.spec)
