@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["Block", "Call", "blocks_of", "check_calibration"]
+__all__ = ["Block", "Call", "blocks_of", "check_calibration", "inside_blocks"]
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,12 @@ def blocks_of(
         if chosen:
             yield block
         hidden = block.run()
+
+
+def inside_blocks(model: nn.Module, layers: Mapping[str, nn.Linear]) -> dict[str, nn.Linear]:
+    """Those of ``layers`` that `blocks_of` will come to."""
+    name, _ = _largest_list(model, layers)
+    return {n: layer for n, layer in layers.items() if n.startswith(name + ".")}
 
 
 def _largest_list(model: nn.Module, layers: Mapping[str, nn.Linear]) -> tuple[str, nn.ModuleList]:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from macsmith.quant.attention import install, quantized_attentions
-from macsmith.quant.blocks import Block, blocks_of
+from macsmith.quant.blocks import Block, blocks_of, inside_blocks
 from macsmith.quant.groups import Group, fold, groups_of
 from macsmith.quant.linear import QuantLinear
 from macsmith.quant.methods import METHODS
@@ -51,7 +51,7 @@ def quantize_blocks(
     try:
         with one_thread():
             found = {
-                step: METHODS[type(step)].survey(model, layers, ids, step)
+                step: METHODS[type(step)].survey(model, inside_blocks(model, layers), ids, step)
                 for step in recipe.steps
                 if METHODS[type(step)].survey
             }

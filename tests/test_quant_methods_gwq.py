@@ -90,6 +90,19 @@ def test_what_is_kept_is_the_weight_and_the_rest_is_rounded_without_it(scope, we
     assert kept == pytest.approx(0.02 * total, abs=len(floats))
 
 
+def test_layers_outside_the_blocks_have_no_share():
+    model = tiny.opt_post_norm()  # with projections before the first block and after the last
+    names = quant.quantize_(model, recipe(Gwq(scope="model", fraction=0.5)), tiny.ids())
+    outside = [name for name in names if ".layers." not in name]
+    layers = dict(quant.quantized_layers(model))
+    assert len(outside) == 2
+    assert all(layers[name].kept is None for name in outside)
+    inside = [layers[name] for name in names if name not in outside]
+    weights = sum(layer.qweight.numel() for layer in inside)
+    kept = [layer.kept for layer in inside if layer.kept]
+    assert sum(len(part.value) for part in kept) == weights // 2
+
+
 def test_a_format_without_a_zero_keeps_what_is_missing(tmp_path):
     toml = tmp_path / "odd.toml"
     toml.write_text('name = "odd"\nwidth = 2\nfrac_bits = 0\nlevels = [1, 3, -1, -3]\n')

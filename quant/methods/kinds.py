@@ -14,7 +14,8 @@ class Method:
     ----------
     survey : callable or None
         (model, layers, ids, step) -> dict of str to Tensor: a look at the whole model before
-        anything is done to it. ``round`` then gets, last, what was found for its layer.
+        anything is done to it, for the layers in its blocks. ``round`` then gets, last, what was
+        found for its layer.
     scale : callable or None
         (block, group, step, recipe) -> float32 [K], positive: divide the group's input by it; or
         None to leave it.
