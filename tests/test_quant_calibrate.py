@@ -85,13 +85,13 @@ def test_codes_do_not_depend_on_threads(chain):
     before = torch.get_num_threads()
     states, inside = [], set()
     try:
-        for threads in (1, 2, 2):
+        for threads in (1, 2):
             torch.set_num_threads(threads)
             model = tiny.llama_gqa()
             quant.quantize_(
                 model,
                 recipe(*CHAINS[chain]),
-                tiny.ids(8, 32),
+                tiny.ids(4, 32),
                 watch=lambda *_: inside.add(torch.get_num_threads()),
             )
             assert torch.get_num_threads() == threads
@@ -105,7 +105,7 @@ def test_codes_do_not_depend_on_threads(chain):
         assert all(torch.equal(state[name], x) for name, x in states[0].items())
 
 
-@pytest.mark.parametrize("weights", ["int4", "dint4z", "nf4"])
+@pytest.mark.parametrize("weights", ["dint4z", "nf4"])
 @pytest.mark.parametrize("chain", CHAINS)
 def test_dead_and_constant_channels_and_short_groups(chain, weights):
     """Groups of 7 in rows of 24 and 40; a dead and a constant input, a dead row and column."""
