@@ -147,16 +147,45 @@ def verify(
     elif everything:
         result = _verify_all(unit, simulator or "both", quick)
     else:
-        specs = [spec_for(unit, w, activations, acc_width, overflow, lanes) for w in names]
+        own = {"style": style, **options}
+        if "all" in (weights or ()):
+            specs, others = _served(unit, activations, acc_width, overflow, lanes, **own)
+            if others:
+                console.complain(f"left out, as this unit cannot serve them: {', '.join(others)}")
+        else:
+            specs = [spec_for(unit, w, activations, acc_width, overflow, lanes) for w in names]
         if netlist:
-            result = _verify_netlists(unit, specs, {"style": style, **options}, mapped)
+            result = _verify_netlists(unit, specs, own, mapped)
         else:
             simulator = simulator or "verilator"
             with console.working(f"{unit} {', '.join(names)} in {simulator}"):
-                result = runner.run(unit, specs, simulator, style=style, **options)
+                result = runner.run(unit, specs, simulator, **own)
     console.report(result, json)
     if not result.ok:
         raise typer.Exit(1)
+
+
+def _served(
+    unit: str, activations: str, acc_width: int, overflow: str, lanes: int | None, **own: Any
+) -> tuple[list[MacSpec], list[str]]:
+    """Of the whole catalogue, the specs of weights that the unit can be built for, and the names
+    of the others; ValueError, the last one's, if there is none."""
+    from macsmith.experiments.units import make_unit, spec_for
+    from macsmith.sim.catalog import FORMATS
+
+    specs, others, reason = [], [], ""
+    for name in FORMATS:
+        try:
+            spec = spec_for(unit, name, activations, acc_width, overflow, lanes)
+            make_unit(unit, spec, **own)
+        except ValueError as error:
+            others.append(name)
+            reason = str(error)
+        else:
+            specs.append(spec)
+    if not specs:
+        raise ValueError(reason)
+    return specs, others
 
 
 def _verify_netlists(unit: str, specs: list[MacSpec], own: dict, mapped: dict) -> Any:
