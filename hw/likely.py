@@ -6,7 +6,8 @@ A hint for the order in which a tree adds: what is computed never depends on it.
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import pairwise
-from math import erf, inf, sqrt
+from math import inf
+from statistics import NormalDist
 
 from macsmith.sim.formats import Format
 
@@ -20,7 +21,8 @@ def likelihoods(fmt: Format) -> dict[int, float]:
     """Of each level, at zero point 0: normal weights, rounded to the nearest level."""
     levels = sorted(set(fmt.levels))
     edges = [-inf, *((a + b) / 2 for a, b in pairwise(levels)), inf]
-    below = [_normal(SIGMAS * edge / max(fmt.symmetric_level, 1)) for edge in edges]
+    normal = NormalDist(0, max(fmt.symmetric_level, 1) / SIGMAS)
+    below = [normal.cdf(edge) for edge in edges]
     return {level: b - a for level, (a, b) in zip(levels, pairwise(below), strict=True)}
 
 
@@ -36,8 +38,3 @@ def ones(fmt: Format, digits: Callable[[int], Sequence[int]]) -> list[float]:
         strict=True,
     )
     return [sum(row) for row in rows]
-
-
-def _normal(x: float) -> float:
-    """The part of a normal distribution below ``x`` standard deviations."""
-    return (1 + erf(x / sqrt(2))) / 2

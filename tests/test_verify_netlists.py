@@ -210,7 +210,9 @@ def test_each_style_once():
     assert {(c.unit, c.style) for c in cases} == {
         (c.unit, c.style) for c in all_cases() if c.spec.weights.name in ("dint4", "int4", "int8")
     }
-    assert len(cases) == len({(c.unit, c.style) for c in cases})
+    kinds = [(c.unit, c.style, dict(c.options).get("dataflow")) for c in cases]
+    assert len(cases) == len(set(kinds))
+    assert {flow for unit, _, flow in kinds if unit == "array"} == {"output", "weight"}
     with pytest.raises(ValueError, match=r"^`verify --all` has no case of nf5$"):
         netlists.each_style("mac", ["nf5"])
 

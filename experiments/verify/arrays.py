@@ -62,4 +62,6 @@ def drive_array(instance: Instance) -> StreamAgent:
         run(pace)
     cover = Cover(model.bins())
     model.cover(cover)
-    return StreamAgent(instance, runs, cover, per_beat=model.cols)
+    # The weights of a single row are one beat, and the next waits until they are in use.
+    never = ["load beats in a row"] if model.rows == 1 else []
+    return StreamAgent(instance, runs, cover, per_beat=model.cols, never=never)

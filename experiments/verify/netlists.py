@@ -27,15 +27,16 @@ CELLS = "macsmith_cells"  # the file of the cells' models
 
 
 def each_style(unit: str | None, weights: Sequence[str]) -> list[Case]:
-    """Of what `verify --all` runs, one case for each style and each of these formats.
+    """Of what `verify --all` runs, one case for each style, dataflow and each of these formats.
 
     ValueError if there is none.
     """
-    found: dict[tuple[str, str, str], Case] = {}
+    found: dict[tuple[str, str, str, str], Case] = {}
     for case in all_cases([unit] if unit else ()):
         name = case.spec.weights.name if get_unit(case.unit).weighs else ""
         if name in ("", *weights):
-            found.setdefault((case.unit, case.style, name), case)
+            flow = dict(case.options).get("dataflow", "")
+            found.setdefault((case.unit, case.style, name, flow), case)
     if not found:
         raise ValueError(f"`verify --all` has no case of {', '.join(weights)}")
     return list(found.values())

@@ -15,7 +15,13 @@ __all__ = ["ALL_FORMATS", "EXTRA", "all_cases"]
 
 ALL_FORMATS = ("int8", "int4", "dint4", "dint4_sm", "dint4z", "dint3")
 #: Weights and activations that a few units are verified with besides.
-EXTRA = (("fp4_e2m1", "int8"), ("nf4", "int8"), ("dint4", "fp8_e4m3"), ("fp8_e4m3", "fp8_e4m3"))
+EXTRA = (
+    ("dint4_sr", "int8"),
+    ("fp4_e2m1", "int8"),
+    ("nf4", "int8"),
+    ("dint4", "fp8_e4m3"),
+    ("fp8_e4m3", "fp8_e4m3"),
+)
 
 
 def _narrow(spec: MacSpec, overflow: str, lanes: int = 1) -> MacSpec:

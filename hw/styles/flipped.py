@@ -1,8 +1,8 @@
 """Digit multiplier of magnitudes: the activation is complemented once, by the weight's sign.
 
 A level is its magnitude and a sign. Magnitudes need fewer choices than levels of both signs, and
-one exclusive or for each bit of the activation serves all rows: dINT4's magnitudes 0, 1, 2, 4, ..
-12 are sums of one of {0, 1, 2, -2, 4} and one of {0, 8}.
+one exclusive or for each bit of the activation serves all rows: dINT4's magnitudes up to 12, as
+sign and rank has them, are sums of one of {0, 1, 2, -2, 4} and one of {0, 8}.
 """
 
 from amaranth import Cat, Signal, signed
