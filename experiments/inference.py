@@ -122,6 +122,8 @@ def prepare(
     if execution not in EXECUTIONS:
         raise ValueError(f"execution must be one of {', '.join(EXECUTIONS)}, not {execution!r}")
     chosen = None if recipe is None else Recipe.get(recipe)
+    if chosen and execution == "exact" and not chosen.activations.quantized:
+        raise ValueError(f"recipe {recipe!r} leaves activations in float: nothing to run exactly")
     net = load_model(locate(model))
     quantized = any(True for _ in quantized_layers(net))
     if chosen and quantized:

@@ -111,6 +111,10 @@ def bad_inputs(bad, tmp):
         (("quantize", "opt-mini", "-o", file), "is a file"),
         (("quantize", "opt-mini", "--recipe", "w4a8-rtn-dint5", "-o", tmp / "q"), "the nearest is"),
         (("eval", "opt-mini", "--execution", "exact"), "exact execution needs a recipe"),
+        (
+            ("eval", "opt-mini", "--recipe", "w4a16-rtn-int4", "--execution", "exact"),
+            "recipe 'w4a16-rtn-int4' leaves activations in float",
+        ),
         (("eval", "opt-mini", "--execution", "fast"), "execution must be one of float, exact"),
         (("eval", "opt-mini", "--window", "513"), "the model reads 512 tokens, not 513"),
         (("verilog", "mac", "--acc-width", "9" * 20, "-o", tmp / "x.v"), "more than 63 bits"),
