@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from macsmith.quant.kept import Kept
+from macsmith.quant.offset import add_offsets, input_sums
 from macsmith.quant.recipe import Activations, Recipe
 from macsmith.quant.tokens import Operands, fake_tokens, quantize_tokens
 from macsmith.quant.weights import QuantizedWeight, quantize_weight
@@ -27,13 +28,14 @@ class QuantLinear(nn.Module):
 
     Buffers: `qweight` codes [N, K]; `scale` float32 [N, G], one per group of `group_size` input
     channels (the last group may be short; G = 1 is per channel); `zero_point` integer [N, G] or
-    None; `bias` [N] or None; `kept_index` and `kept_value` [M], weights that are float beside the
-    codes (see `Kept`), or None. Scales and kept weights keep their dtype whatever the module is
-    cast to.
+    None; `offset` float32 [N, G], what all weights of a group are shifted by (see
+    `macsmith.quant.offset`), or None; `bias` [N] or None; `kept_index` and `kept_value` [M],
+    weights that are float beside the codes (see `Kept`), or None. Scales, offsets and kept weights
+    keep their dtype whatever the module is cast to.
 
     Activations are quantized per token, from the token alone. "exact" follows `sim.golden.linear`:
-    integers exact, then float32 in the stated order: groups, kept weights, the bias last; so a
-    token's result does not depend on what else is in the batch. "float" is the same up to the
+    integers exact, then float32 in the stated order: groups, offsets, kept weights, the bias last;
+    so a token's result does not depend on what else is in the batch. "float" is the same up to the
     rounding of a float32 sum, as long as the accumulator does not overflow: it has none.
     `execution` may be changed at any time. Where activations stay in float, the input is used as it
     is, in float32, and "exact" is refused. For inference: no gradient passes. ValueError on an
@@ -51,6 +53,7 @@ class QuantLinear(nn.Module):
         group_size: int = 0,
         activations: Activations = Activations(),  # noqa: B008  (frozen)
         kept: Kept | None = None,
+        offset: torch.Tensor | None = None,
     ) -> None:
         super().__init__()
         self.out_features, self.in_features = qweight.shape
@@ -58,15 +61,17 @@ class QuantLinear(nn.Module):
         self.group_size = min(group_size or self.in_features, self.in_features)
         self.activations = activations
         groups = -(-self.in_features // self.group_size)
-        if scales.shape != (self.out_features, groups):
-            raise ValueError(
-                f"scale: wanted shape {(self.out_features, groups)}, got {tuple(scales.shape)}"
-            )
+        for what, given in (("scale", scales), ("offset", offset)):
+            if given is not None and given.shape != (self.out_features, groups):
+                raise ValueError(
+                    f"{what}: wanted shape {(self.out_features, groups)}, got {tuple(given.shape)}"
+                )
         if activations.quantized:
             spec.check_depth(self.group_size)
         self.register_buffer("qweight", qweight)
         self.register_buffer("scale", scales.to(torch.float32))
         self.register_buffer("zero_point", zero_point)
+        self.register_buffer("offset", None if offset is None else offset.to(torch.float32))
         self.register_buffer("bias", bias)
         for part in Kept._fields:
             self.register_buffer(f"kept_{part}", None if kept is None else getattr(kept, part))
@@ -89,6 +94,7 @@ class QuantLinear(nn.Module):
             group_size=recipe.weights.group_size,
             activations=recipe.activations,
             kept=weight.kept,
+            offset=weight.offset,
         )
 
     @property
@@ -145,6 +151,7 @@ class QuantLinear(nn.Module):
             accumulator = f"{self.spec.acc_width}-bit {self.spec.overflow}"
             a = f"{self.spec.activations.name}, {accumulator}"
         groups = "" if self.scale.shape[1] == 1 else f", group_size={self.group_size}"
+        groups += "" if self.offset is None else ", offset"
         if self.kept is not None:
             groups += f", {len(self.kept_index)} in float"
         return (
@@ -153,7 +160,7 @@ class QuantLinear(nn.Module):
         )
 
     def _decoded(self) -> torch.Tensor:
-        weight = QuantizedWeight(self.qweight, self.scale, self.zero_point)
+        weight = QuantizedWeight(self.qweight, self.scale, self.zero_point, offset=self.offset)
         return weight.dequantized(self.spec.weights, self.group_size)
 
     def _float(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -181,10 +188,12 @@ class QuantLinear(nn.Module):
                 for g, part in enumerate(self.groups())
             ]
         y = engine.linear(a.codes, a.scale, a.zero.long(), self._prepared, self.scale)
+        if self.offset is not None:
+            add_offsets(y, input_sums(a, self.spec.activations, self.groups()), self.offset)
         return y, None if self.kept is None else a.dequantized(self.spec.activations)
 
     def _apply(self, fn, recurse: bool = True):
-        fixed = {name: getattr(self, name) for name in ("scale", "kept_value")}
+        fixed = {name: getattr(self, name) for name in ("scale", "offset", "kept_value")}
         super()._apply(fn, recurse)
         for name, before in fixed.items():
             after = getattr(self, name)

@@ -15,6 +15,7 @@ from macsmith.quant.steps import (
     Aweq,
     Awq,
     BiasCorrection,
+    Daq,
     Gptq,
     Gwq,
     Part,
@@ -122,9 +123,12 @@ class Recipe(Part):
         if stages.count(1) != 1 or stages != sorted(stages):
             methods = ", ".join(step.method for step in self.steps)
             raise ValueError(
-                "steps: wanted one that rounds (rtn, gptq, gwq), the last but for corrections; "
-                f"got {methods}"
+                "steps: wanted one that rounds (rtn, gptq, gwq, daq), the last but for "
+                f"corrections; got {methods}"
             )
+        fmt = self.spec().weights
+        if fmt.zero_pointed and any(isinstance(step, Daq) for step in self.steps):
+            raise ValueError(f"steps: daq has a zero point of its own, {fmt.name} another")
         return self
 
     @property
@@ -212,10 +216,12 @@ _CHAINS: dict[str, tuple[Step, ...]] = {
     "rtn": (Rtn(),),
     "gptq": (Gptq(),),
     "gwq": (Gwq(),),
+    "daq": (Daq(),),
     "smoothquant": (SmoothQuant(), Rtn()),
     "smoothquant-gptq": (SmoothQuant(), Gptq()),
     "awq": (Awq(), Rtn()),
     "awq-gptq": (Awq(), Gptq()),
+    "awq-daq": (Awq(clip=False), Daq()),
     "aqas": (Aqas(), Rtn()),
     "aqas-gptq": (Aqas(), Gptq()),
     "atq": (Atq(), Gptq()),
@@ -224,14 +230,15 @@ _CHAINS: dict[str, tuple[Step, ...]] = {
 }
 
 #: Preset name -> steps and weight format: "w4a8-rtn-dint4", "w4a8-aqas-gptq-dint4" and so on, each
-#: chain of steps for every format of the catalogue whose product with INT8 fits 32 bits, and
-#: "w8a8-rtn" and so on for plain INT8; "w4a8v4-.." quantizes attention's products too, with values
-#: in the weights' format; "w4a16-.." quantizes weights only. The rest is the classes' default.
+#: chain of steps for every format of the catalogue whose product with INT8 fits 32 bits ("daq" for
+#: those without a zero point), and "w8a8-rtn" and so on for plain INT8; "w4a8v4-.." quantizes
+#: attention's products too, with values in the weights' format; "w4a16-.." quantizes weights only.
+#: The rest is the classes' default.
 PRESETS: dict[str, tuple[tuple[Step, ...], str]] = {
     name: (steps, fmt.name)
     for chain, steps in _CHAINS.items()
     for fmt in FORMATS.values()
-    if fmt.level_width <= 24
+    if fmt.level_width <= 24 and not (fmt.zero_pointed and "daq" in chain)
     for name in (
         f"w{fmt.width}a8-{chain}-{fmt.name}",
         f"w{fmt.width}a8v{fmt.width}-{chain}-{fmt.name}",

@@ -128,8 +128,8 @@ def test_wrong_files_are_refused_in_one_line(tmp_path, text, message):
 
 def test_unknown_names_are_answered_with_the_nearest():
     with pytest.raises(
-        ValueError, match=r"^unknown recipe 'w4a8-dint4'; the nearest is 'w4a8-rtn-dint4'"
+        ValueError, match=r"^unknown recipe 'w4a8-rtm-dint4'; the nearest is 'w4a8-rtn-dint4'"
     ):
-        Recipe.get("w4a8-dint4")
+        Recipe.get("w4a8-rtm-dint4")
     with pytest.raises(ValueError, match="cannot read this recipe: No such file"):
         Recipe.get("nowhere.toml")
