@@ -11,16 +11,7 @@ import torch
 from macsmith.sim import codec
 from macsmith.sim.formats import Format
 
-__all__ = [
-    "code_dtype",
-    "encode",
-    "encode_rows",
-    "levels",
-    "nearest",
-    "pack",
-    "packed_bits",
-    "unpack",
-]
+__all__ = ["code_dtype", "encode", "encode_rows", "levels", "pack", "packed_bits", "unpack"]
 
 
 def code_dtype(fmt: Format) -> torch.dtype:
@@ -61,13 +52,6 @@ def levels(
     if zero_point is None:
         return table[0][codes.int()]
     return table[zero_point.long()[:, None], codes.int()]
-
-
-def nearest(values: torch.Tensor, fmt: Format) -> torch.Tensor:
-    """The levels of `encode`'s codes, float32, without the codes: for searches."""
-    edges, codes = _thresholds(fmt, (0,), values.device)
-    table = _level_table(fmt, values.device)[0][codes[0]]
-    return table[torch.bucketize(values.contiguous(), edges[0], out_int32=True)]
 
 
 def packed_bits(fmt: Format) -> int:

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from macsmith.quant import codes, scale
+from macsmith.quant import scale
 from macsmith.quant.methods.kinds import Method
+from macsmith.quant.nearest import nearest
 from macsmith.quant.recipe import Recipe
 from macsmith.quant.steps import Daq
 from macsmith.quant.weights import QuantizedWeight, encode_scaled
@@ -19,14 +20,16 @@ def aligned(w: torch.Tensor, fmt: Format, step: Daq) -> tuple[torch.Tensor, torc
     """Scales and offsets [...] of rows ``w`` [..., size] before any adjustment, float32.
 
     A quantile lies between the two nearest weights, in proportion. A constant row gets the least
-    normal scale, and itself as offset.
+    normal scale, and itself as offset; a range that begins around 0 reaches for it.
     """
     ordered = w.sort(dim=-1).values
     tail = (1 - step.coverage) / 2
     center = (_quantile(ordered, tail) + _quantile(ordered, 1 - tail)) / 2
     far = torch.maximum(ordered[..., -1] - center, center - ordered[..., 0])
-    s = scale.symmetric(step.reach * far, fmt)
-    return s, center if step.start == "center" else torch.zeros_like(center)
+    if step.start == "center":
+        return scale.symmetric(step.reach * far, fmt), center
+    far = torch.where(far > 0, far, center.abs())
+    return scale.symmetric(step.reach * far, fmt), torch.zeros_like(center)
 
 
 class Fit:
@@ -50,7 +53,7 @@ class Fit:
     def error(self, s: torch.Tensor, o: torch.Tensor) -> torch.Tensor:
         """Mean over tokens of (x Q(w) - x w)^2 by row: float64 [G, N]."""
         s, o = s[..., None], o[..., None]
-        level = codes.nearest((self.w - o).div_(s), self.fmt)
+        level = nearest((self.w - o).div_(s), self.fmt)
         gap = level.mul_(s * 2.0**-self.fmt.frac_bits).add_(o).sub_(self.w)
         return (gap.double() @ self._x.mT).square().sum(dim=-1)
 
