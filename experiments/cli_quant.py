@@ -1,4 +1,4 @@
-"""`macsmith quantize` and `macsmith eval`."""
+"""`macsmith quantize`, `macsmith export` and `macsmith eval`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 from macsmith.experiments import console
 from macsmith.experiments.cli_app import Json, app
 
-__all__ = ["evaluate", "quantize"]
+__all__ = ["evaluate", "export", "quantize"]
 
 Model = Annotated[str, typer.Argument(help="Hugging Face id, folder, opt-mini or llama-mini")]
 Text = Annotated[
@@ -37,6 +37,21 @@ def quantize(
     calibration = Calibration(samples, length, seed, text)
     with console.working(f"quantizing {model}"):
         result = quantize_model(model, recipe, output, calibration)
+    console.report(result, json)
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="a folder that macsmith quantize has written")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="the folder to write")],
+    layout: Annotated[str, typer.Option(help="compressed-tensors")] = "compressed-tensors",
+    json: Json = False,
+) -> None:
+    """Write a quantized model in a layout that other libraries read (INT8 and INT4)."""
+    from macsmith.experiments.inference import export_model
+
+    with console.working(f"exporting {model}"):
+        result = export_model(model, output, layout)
     console.report(result, json)
 
 

@@ -1,4 +1,4 @@
-"""`macsmith quantize` and `macsmith eval`: a model, a recipe, a perplexity."""
+"""`macsmith quantize`, `export` and `eval`: a model, a recipe, a perplexity."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -9,7 +9,10 @@ from macsmith.experiments.models import locate
 from macsmith.experiments.models.calibration import USUAL, Calibration
 from macsmith.experiments.store import provenance
 
-__all__ = ["Evaluated", "Quantized", "evaluate_model", "prepare", "quantize_model"]
+__all__ = [
+    "Evaluated", "Exported", "Quantized", "evaluate_model", "export_model", "prepare",
+    "quantize_model",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,28 @@ class Quantized:
         name = self.recipe["name"] or self.recipe["weights"]["format"]
         return [
             f"{self.folder}: {self.layers} layers of {self.model} by {name}, "
+            f"{self.bytes / 1e6:.1f} MB, {self.seconds:.1f} s"
+        ]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `macsmith export` wrote."""
+
+    model: str
+    layout: str
+    folder: str
+    layers: int
+    bytes: int
+    seconds: float
+    provenance: dict[str, Any]
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        return [
+            f"{self.folder}: {self.layers} layers of {self.model} as {self.layout}, "
             f"{self.bytes / 1e6:.1f} MB, {self.seconds:.1f} s"
         ]
 
@@ -78,7 +103,7 @@ def quantize_model(
 ) -> Quantized:
     """Quantize ``model`` by ``recipe`` and save it in ``output``, all of it or nothing."""
     from macsmith.quant import Recipe, save_quantized
-    from macsmith.quant.io import check_output, has_tokenizer, load_model, load_tokenizer
+    from macsmith.quant.io import check_output, load_model
 
     start = time.perf_counter()
     chosen = Recipe.get(recipe)
@@ -86,13 +111,43 @@ def quantize_model(
     net = load_model(locate(model), dtype="auto")  # what is not quantized is saved as it was
     place = locate(model)
     layers, calibrated = _quantized(net, place, chosen, calibration)
-    tokenizer = load_tokenizer(place) if not Path(place).is_dir() or has_tokenizer(place) else None
-    folder = save_quantized(net, output, tokenizer)
-    size = sum(f.stat().st_size for f in folder.iterdir())
+    folder = save_quantized(net, output, _tokenizer(place))
     return Quantized(
-        model, chosen.model_dump(mode="json"), calibrated, str(folder), len(layers), size,
+        model, chosen.model_dump(mode="json"), calibrated, str(folder), len(layers), _size(folder),
         time.perf_counter() - start, provenance(),
     )  # fmt: skip
+
+
+def export_model(model: str, output: Path, layout: str) -> Exported:
+    """Write the quantized folder ``model`` in another layout, all of it or nothing.
+
+    ValueError if there is no such layout, or the model is not quantized or not in its terms.
+    """
+    from macsmith.quant import quantized_layers
+    from macsmith.quant.export_compressed import LAYOUT, save_compressed
+    from macsmith.quant.io import check_output, load_model
+
+    start = time.perf_counter()
+    if layout != LAYOUT:
+        raise ValueError(f"unknown layout {layout!r}: wanted {LAYOUT}")
+    check_output(output)
+    place = locate(model)
+    net = load_model(place, dtype="auto")
+    folder = save_compressed(net, output, _tokenizer(place))
+    layers = sum(1 for _ in quantized_layers(net))
+    return Exported(
+        model, layout, str(folder), layers, _size(folder), time.perf_counter() - start, provenance()
+    )
+
+
+def _tokenizer(place: str) -> Any:
+    from macsmith.quant.io import has_tokenizer, load_tokenizer
+
+    return load_tokenizer(place) if not Path(place).is_dir() or has_tokenizer(place) else None
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir())
 
 
 def _quantized(
@@ -122,6 +177,8 @@ def prepare(
     if execution not in EXECUTIONS:
         raise ValueError(f"execution must be one of {', '.join(EXECUTIONS)}, not {execution!r}")
     chosen = None if recipe is None else Recipe.get(recipe)
+    if chosen and execution == "exact" and not chosen.activations.quantized:
+        raise ValueError(f"recipe {recipe!r} leaves activations in float: nothing to run exactly")
     net = load_model(locate(model))
     quantized = any(True for _ in quantized_layers(net))
     if chosen and quantized:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from macsmith.quant.linear import QuantLinear
+from macsmith.quant.tokens import fake_tokens
 
 __all__ = ["ErrorBound", "error_bound"]
 
@@ -41,7 +42,7 @@ def error_bound(layer: nn.Linear, quantized: QuantLinear, inputs: torch.Tensor) 
     if shapes[0] != shapes[1]:
         raise ValueError(f"a layer of {shapes[1]} channels in and out is not made of {shapes[0]}")
     x = inputs.reshape(-1, quantized.in_features)
-    seen = quantized.quantize_input(x).dequantized(quantized.spec.activations).double()
+    seen = fake_tokens(x, quantized.spec.activations, quantized.activations).double()
     x, w, rounded = x.double(), layer.weight.double(), quantized.dequantized_weight().double()
     wanted = x @ w.T
     return ErrorBound(

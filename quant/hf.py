@@ -7,6 +7,7 @@ safetensors hold, per quantized layer,
     weight       uint8 [bytes]      packed codes
     scale        float32 [N, G]
     zero_point   uint8 [N, G]       zero-pointed formats only
+    offset       float32 [N, G]     if it has one
     bias         as in the model    if it has one or has gained one
     kept_index   int32 or int64 [M], kept_value float16 or float32 [M]    if it keeps weights
 
@@ -76,6 +77,7 @@ class MacsmithConfig(QuantizationConfigMixin):
         attention: list[dict[str, Any]] | None = None,
         biased: list[str] | None = None,  # the layers with a bias; None: as the model has it
         kept: dict[str, dict[str, Any]] | None = None,  # count and dtype of the weights in float
+        offset: list[str] | None = None,  # the layers that have one
         version: int = 1,
         quant_method: str = METHOD,
     ) -> None:
@@ -89,6 +91,7 @@ class MacsmithConfig(QuantizationConfigMixin):
         self.attention = attention
         self.biased = biased
         self.kept = kept or {}
+        self.offset = offset or []
 
 
 @register_quantizer(METHOD)
@@ -106,7 +109,8 @@ class MacsmithQuantizer(HfQuantizer):
             if linear.bias is None and saved in (config.biased or ()):
                 bias = torch.empty(linear.out_features, dtype=linear.weight.dtype, device="meta")
                 linear.bias = nn.Parameter(bias)
-            packed = _PackedLinear(linear, spec, group, config.kept.get(saved))
+            kept, offset = config.kept.get(saved), saved in config.offset
+            packed = _PackedLinear(linear, spec, group, kept, offset)
             model.set_submodule(name, packed)
         return model
 
@@ -161,6 +165,7 @@ def attach(model: nn.Module, recipe: Recipe) -> None:
         attention,
         biased=biased,
         kept=kept,
+        offset=[name for name, layer in layers.items() if layer.offset is not None],
     )
     model.config.quantization_config = config
     model.hf_quantizer = MacsmithQuantizer(config)
@@ -172,7 +177,12 @@ class _PackedLinear(nn.Module):
     """Where a quantized layer's saved tensors are loaded to; it computes nothing."""
 
     def __init__(
-        self, linear: nn.Linear, spec: MacSpec, group_size: int, kept: dict[str, Any] | None
+        self,
+        linear: nn.Linear,
+        spec: MacSpec,
+        group_size: int,
+        kept: dict[str, Any] | None,
+        offset: bool,
     ) -> None:
         super().__init__()
         n, k = self.shape = (linear.out_features, linear.in_features)
@@ -185,6 +195,8 @@ class _PackedLinear(nn.Module):
         if spec.weights.zero_pointed:
             zero = torch.empty(scales, dtype=codes.code_dtype(spec.weights), **meta)
         self.register_buffer("zero_point", zero)
+        wide = torch.empty(scales, dtype=torch.float32, **meta) if offset else None
+        self.register_buffer("offset", wide)
         self.register_buffer("bias", linear.bias if linear.bias is None else linear.bias.detach())
         self.kept = kept is not None
         if kept:
@@ -206,6 +218,7 @@ def _unpacked(packed: _PackedLinear, spec: MacSpec, recipe: dict[str, Any]) -> n
         group_size=recipe["weights"]["group_size"],
         activations=Activations(**recipe["activations"]),
         kept=Kept(packed.kept_index, packed.kept_value) if packed.kept else None,
+        offset=packed.offset,
     )
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "has_tokenizer",
     "load_model",
     "load_tokenizer",
+    "quiet",
     "replace_folder",
     "save_quantized",
 ]
@@ -37,7 +38,7 @@ def load_model(
     from transformers import AutoModelForCausalLM
 
     _check_folder(name)
-    with _quiet(), _one_line(f"model {str(name)!r}"):
+    with quiet(), _one_line(f"model {str(name)!r}"):
         model, info = _local_first(
             AutoModelForCausalLM, name, dtype=dtype, output_loading_info=True
         )
@@ -54,7 +55,7 @@ def load_tokenizer(name: str | Path) -> Any:
 
     if Path(name).is_dir() and not has_tokenizer(name):
         raise FileNotFoundError(f"model folder {str(name)!r} has no tokenizer (tokenizer.json)")
-    with _quiet(), _one_line(f"tokenizer of {str(name)!r}"):
+    with quiet(), _one_line(f"tokenizer of {str(name)!r}"):
         return _local_first(AutoTokenizer, name)
 
 
@@ -71,7 +72,7 @@ def save_quantized(model: Any, folder: str | Path, tokenizer: Any = None) -> Pat
     """
     if getattr(model, "quantization_method", None) != METHOD:
         raise ValueError("the model is not quantized: call quantize_ first")
-    with replace_folder(folder) as partial, _quiet():
+    with replace_folder(folder) as partial, quiet():
         model.save_pretrained(partial)
         if tokenizer is not None:
             tokenizer.save_pretrained(partial)
@@ -177,7 +178,7 @@ def _first_line(error: Exception) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No progress bars, load reports and retries on the screen: what matters is raised here."""
     from huggingface_hub.utils import logging as hub
     from transformers.utils import logging

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from macsmith.quant.kept import Kept
+from macsmith.quant.offset import add_offsets, input_sums
 from macsmith.quant.recipe import Activations, Recipe
-from macsmith.quant.tokens import Operands, quantize_tokens
+from macsmith.quant.tokens import Operands, fake_tokens, quantize_tokens
 from macsmith.quant.weights import QuantizedWeight, quantize_weight
 from macsmith.sim import engine
 from macsmith.sim.spec import MacSpec
@@ -27,15 +28,17 @@ class QuantLinear(nn.Module):
 
     Buffers: `qweight` codes [N, K]; `scale` float32 [N, G], one per group of `group_size` input
     channels (the last group may be short; G = 1 is per channel); `zero_point` integer [N, G] or
-    None; `bias` [N] or None; `kept_index` and `kept_value` [M], weights that are float beside the
-    codes (see `Kept`), or None. Scales and kept weights keep their dtype whatever the module is
-    cast to.
+    None; `offset` float32 [N, G], what all weights of a group are shifted by (see
+    `macsmith.quant.offset`), or None; `bias` [N] or None; `kept_index` and `kept_value` [M],
+    weights that are float beside the codes (see `Kept`), or None. Scales, offsets and kept weights
+    keep their dtype whatever the module is cast to.
 
     Activations are quantized per token, from the token alone. "exact" follows `sim.golden.linear`:
-    integers exact, then float32 in the stated order: groups, kept weights, the bias last; so a
-    token's result does not depend on what else is in the batch. "float" is the same up to the
+    integers exact, then float32 in the stated order: groups, offsets, kept weights, the bias last;
+    so a token's result does not depend on what else is in the batch. "float" is the same up to the
     rounding of a float32 sum, as long as the accumulator does not overflow: it has none.
-    `execution` may be changed at any time. For inference: no gradient passes. ValueError on an
+    `execution` may be changed at any time. Where activations stay in float, the input is used as it
+    is, in float32, and "exact" is refused. For inference: no gradient passes. ValueError on an
     input that is not finite.
     """
 
@@ -50,6 +53,7 @@ class QuantLinear(nn.Module):
         group_size: int = 0,
         activations: Activations = Activations(),  # noqa: B008  (frozen)
         kept: Kept | None = None,
+        offset: torch.Tensor | None = None,
     ) -> None:
         super().__init__()
         self.out_features, self.in_features = qweight.shape
@@ -57,14 +61,17 @@ class QuantLinear(nn.Module):
         self.group_size = min(group_size or self.in_features, self.in_features)
         self.activations = activations
         groups = -(-self.in_features // self.group_size)
-        if scales.shape != (self.out_features, groups):
-            raise ValueError(
-                f"scale: wanted shape {(self.out_features, groups)}, got {tuple(scales.shape)}"
-            )
-        spec.check_depth(min(self.group_size, self.in_features))
+        for what, given in (("scale", scales), ("offset", offset)):
+            if given is not None and given.shape != (self.out_features, groups):
+                raise ValueError(
+                    f"{what}: wanted shape {(self.out_features, groups)}, got {tuple(given.shape)}"
+                )
+        if activations.quantized:
+            spec.check_depth(self.group_size)
         self.register_buffer("qweight", qweight)
         self.register_buffer("scale", scales.to(torch.float32))
         self.register_buffer("zero_point", zero_point)
+        self.register_buffer("offset", None if offset is None else offset.to(torch.float32))
         self.register_buffer("bias", bias)
         for part in Kept._fields:
             self.register_buffer(f"kept_{part}", None if kept is None else getattr(kept, part))
@@ -87,6 +94,7 @@ class QuantLinear(nn.Module):
             group_size=recipe.weights.group_size,
             activations=recipe.activations,
             kept=weight.kept,
+            offset=weight.offset,
         )
 
     @property
@@ -98,21 +106,25 @@ class QuantLinear(nn.Module):
     def execution(self, execution: str) -> None:
         if execution not in EXECUTIONS:
             raise ValueError(f"execution must be one of {', '.join(EXECUTIONS)}, not {execution!r}")
+        if execution == "exact" and not self.activations.quantized:
+            raise ValueError("exact execution needs quantized activations: these stay in float")
         self._execution = execution
         self._forget()  # decoded again when needed, released when not
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(..., in_features) -> (..., out_features), same dtype."""
-        a = self.quantize_input(x)
-        y = self._exact(a) if self._execution == "exact" else self._float(a)  # (T, N) float32
+        y, seen = self._exact(x) if self._execution == "exact" else self._float(x)
         if self.kept is not None:
-            self._add_kept(y, a)
+            self._add_kept(y, seen)
         if self.bias is not None:
             y = y + self.bias.float()
         return y.to(x.dtype).view(*x.shape[:-1], self.out_features)
 
     def quantize_input(self, x: torch.Tensor) -> Operands:
-        """Per-token codes, scales and zero points of x (..., in_features), tokens flattened."""
+        """Per-token codes, scales and zero points of x (..., in_features), tokens flattened.
+
+        ValueError if activations stay in float.
+        """
         x = x.reshape(-1, self.in_features)
         return quantize_tokens(x, self.spec.activations, self.activations)
 
@@ -134,30 +146,38 @@ class QuantLinear(nn.Module):
         return [slice(k, min(k + self.group_size, self.in_features)) for k in ends]
 
     def extra_repr(self) -> str:
-        w, a = self.spec.weights.name, self.spec.activations.name
+        w, a = self.spec.weights.name, "float"
+        if self.activations.quantized:
+            accumulator = f"{self.spec.acc_width}-bit {self.spec.overflow}"
+            a = f"{self.spec.activations.name}, {accumulator}"
         groups = "" if self.scale.shape[1] == 1 else f", group_size={self.group_size}"
+        groups += "" if self.offset is None else ", offset"
         if self.kept is not None:
             groups += f", {len(self.kept_index)} in float"
         return (
-            f"in_features={self.in_features}, out_features={self.out_features}, {w} x {a}, "
-            f"{self.spec.acc_width}-bit {self.spec.overflow}{groups}, execution={self.execution}"
+            f"in_features={self.in_features}, out_features={self.out_features}, {w} x {a}"
+            f"{groups}, execution={self.execution}"
         )
 
     def _decoded(self) -> torch.Tensor:
-        weight = QuantizedWeight(self.qweight, self.scale, self.zero_point)
+        weight = QuantizedWeight(self.qweight, self.scale, self.zero_point, offset=self.offset)
         return weight.dequantized(self.spec.weights, self.group_size)
 
-    def _float(self, a: Operands) -> torch.Tensor:
-        return F.linear(a.dequantized(self.spec.activations), self._decoded())
+    def _float(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the codes give, float32 [T, N], and what the input is after quantization, [T, K]."""
+        x = x.reshape(-1, self.in_features)
+        seen = fake_tokens(x, self.spec.activations, self.activations)
+        return F.linear(seen, self._decoded()), seen
 
-    def _add_kept(self, y: torch.Tensor, a: Operands) -> None:
+    def _add_kept(self, y: torch.Tensor, x: torch.Tensor) -> None:
         if self._ranks is None:
             self._ranks = self.kept.ranks(self.in_features)
-        x = a.dequantized(self.spec.activations)
         for rows, columns, values in self._ranks:
             y[:, rows] += x[:, columns] * values
 
-    def _exact(self, a: Operands) -> torch.Tensor:
+    def _exact(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The same through the engine; the second only if weights are kept."""
+        a = self.quantize_input(x)
         if self._prepared is None:
             self._prepared = [
                 engine.Weights.from_codes(
@@ -167,10 +187,13 @@ class QuantLinear(nn.Module):
                 )
                 for g, part in enumerate(self.groups())
             ]
-        return engine.linear(a.codes, a.scale, a.zero.long(), self._prepared, self.scale)
+        y = engine.linear(a.codes, a.scale, a.zero.long(), self._prepared, self.scale)
+        if self.offset is not None:
+            add_offsets(y, input_sums(a, self.spec.activations, self.groups()), self.offset)
+        return y, None if self.kept is None else a.dequantized(self.spec.activations)
 
     def _apply(self, fn, recurse: bool = True):
-        fixed = {name: getattr(self, name) for name in ("scale", "kept_value")}
+        fixed = {name: getattr(self, name) for name in ("scale", "offset", "kept_value")}
         super()._apply(fn, recurse)
         for name, before in fixed.items():
             after = getattr(self, name)

@@ -15,6 +15,7 @@ from macsmith.quant.steps import (
     Aweq,
     Awq,
     BiasCorrection,
+    Daq,
     Gptq,
     Gwq,
     Part,
@@ -48,9 +49,15 @@ class Activations(Part):
 
     format: str = "int8"
     # The paper's scheme: min-max with zero in the range. Formats that are not two's complement
-    # have no zero point on this side and need "token-symmetric".
-    scheme: Literal["token-asymmetric", "token-symmetric"] = "token-asymmetric"
+    # have no zero point on this side and need "token-symmetric". "float": activations stay as they
+    # are, format and accumulator say nothing, and there is no exact execution (W4A16).
+    scheme: Literal["token-asymmetric", "token-symmetric", "float"] = "token-asymmetric"
     divisor: Literal["both", "mean", "full"] = "both"  # of "token-symmetric"
+
+    @property
+    def quantized(self) -> bool:
+        """Whether activations have codes."""
+        return self.scheme != "float"
 
     def check(self, fmt: Format) -> None:
         """ValueError if the scheme is none for the format."""
@@ -106,15 +113,22 @@ class Recipe(Part):
         self.activations.check(self.spec().activations)
         if self.attention:
             self.attention.activations.check(self.attention_specs()[0].activations)
+            if not self.attention.activations.quantized:
+                raise ValueError(
+                    "attention.activations.scheme is 'float': leave attention out of the recipe"
+                )
         if not self.steps:
             raise ValueError("steps: wanted at least one, for example method 'rtn'")
         stages = [1 if step.rounds else 2 * step.corrects for step in self.steps]
         if stages.count(1) != 1 or stages != sorted(stages):
             methods = ", ".join(step.method for step in self.steps)
             raise ValueError(
-                "steps: wanted one that rounds (rtn, gptq, gwq), the last but for corrections; "
-                f"got {methods}"
+                "steps: wanted one that rounds (rtn, gptq, gwq, daq), the last but for "
+                f"corrections; got {methods}"
             )
+        fmt = self.spec().weights
+        if fmt.zero_pointed and any(isinstance(step, Daq) for step in self.steps):
+            raise ValueError(f"steps: daq has a zero point of its own, {fmt.name} another")
         return self
 
     @property
@@ -154,14 +168,21 @@ class Recipe(Part):
             return cls.load(recipe)
         if str(recipe) not in PRESETS:
             near = difflib.get_close_matches(str(recipe), PRESETS, n=1)
-            names = "w8a8-STEPS, w<bits>a8-STEPS-FORMAT or w<bits>a8v<bits>-STEPS-FORMAT"
+            names = "w8a8-STEPS, w<bits>a8-STEPS-FORMAT, w<bits>a8v<bits>-.. or w<bits>a16-.."
             hint = f"wanted {names}, steps {', '.join(_CHAINS)}"
             hint = f"the nearest is {near[0]!r}" if near else hint
             raise ValueError(f"unknown recipe {str(recipe)!r}; {hint} (or give a .toml file)")
         steps, weights = PRESETS[str(recipe)]
         weights = Weights(format=weights)
         attention = Attention(value=weights) if _ATTENTION.match(str(recipe)) else None
-        return cls(name=str(recipe), weights=weights, attention=attention, steps=steps)
+        scheme = {"scheme": "float"} if _WEIGHT_ONLY.match(str(recipe)) else {}
+        return cls(
+            name=str(recipe),
+            weights=weights,
+            activations=Activations(**scheme),
+            attention=attention,
+            steps=steps,
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> "Recipe":
@@ -190,14 +211,17 @@ class Recipe(Part):
 
 
 _ATTENTION = re.compile(r"w\d+a8v")
+_WEIGHT_ONLY = re.compile(r"w\d+a16-")
 _CHAINS: dict[str, tuple[Step, ...]] = {
     "rtn": (Rtn(),),
     "gptq": (Gptq(),),
     "gwq": (Gwq(),),
+    "daq": (Daq(),),
     "smoothquant": (SmoothQuant(), Rtn()),
     "smoothquant-gptq": (SmoothQuant(), Gptq()),
     "awq": (Awq(), Rtn()),
     "awq-gptq": (Awq(), Gptq()),
+    "awq-daq": (Awq(clip=False), Daq()),
     "aqas": (Aqas(), Rtn()),
     "aqas-gptq": (Aqas(), Gptq()),
     "atq": (Atq(), Gptq()),
@@ -206,17 +230,19 @@ _CHAINS: dict[str, tuple[Step, ...]] = {
 }
 
 #: Preset name -> steps and weight format: "w4a8-rtn-dint4", "w4a8-aqas-gptq-dint4" and so on, each
-#: chain of steps for every format of the catalogue whose product with INT8 fits 32 bits, and
-#: "w8a8-rtn" and so on for plain INT8; "w4a8v4-.." quantizes attention's products too, with values
-#: in the weights' format. The rest is the classes' default.
+#: chain of steps for every format of the catalogue whose product with INT8 fits 32 bits ("daq" for
+#: those without a zero point), and "w8a8-rtn" and so on for plain INT8; "w4a8v4-.." quantizes
+#: attention's products too, with values in the weights' format; "w4a16-.." quantizes weights only.
+#: The rest is the classes' default.
 PRESETS: dict[str, tuple[tuple[Step, ...], str]] = {
     name: (steps, fmt.name)
     for chain, steps in _CHAINS.items()
     for fmt in FORMATS.values()
-    if fmt.level_width <= 24
+    if fmt.level_width <= 24 and not (fmt.zero_pointed and "daq" in chain)
     for name in (
         f"w{fmt.width}a8-{chain}-{fmt.name}",
         f"w{fmt.width}a8v{fmt.width}-{chain}-{fmt.name}",
+        f"w{fmt.width}a16-{chain}-{fmt.name}",
         *((f"w8a8-{chain}",) if fmt.name == "int8" else ()),
     )
 }

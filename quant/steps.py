@@ -14,6 +14,7 @@ __all__ = [
     "Aweq",
     "Awq",
     "BiasCorrection",
+    "Daq",
     "Gptq",
     "Gwq",
     "Part",
@@ -110,6 +111,39 @@ class Gptq(_Step):
     inputs: Literal["block", "layer"] = "block"
 
 
+class Daq(_Step):
+    """Q(w) = (q - zp) s with a real zero point, the range set by density and by output (DAQ, 2024).
+
+    Two stages, per row or per row and group. Alignment: with c half way between two quantiles of
+    the weights, the range is centred on c and reaches `reach` of the way to the farthest weight:
+    s = reach max(max w - c, c - min w) / (largest level both signs have), zp = -c / s. Adjustment:
+    zp +- e and s (1 +- e) are tried on the mean over tokens of (x Q(w) - x w)^2, and the better
+    side is taken where it beats the point itself. All numbers are the released code's, which reads
+    512 tokens; that the centre is the quantiles' is how its stage reads. For formats without a zero
+    point of their own: NF4 and both FP4 lists (fp4_bnb, fp4_daq) are its. It follows AWQ's scales
+    with AWQ's own clip off (`clip = false`), as there.
+    """
+
+    rounds: ClassVar[bool] = True
+    method: Literal["daq"] = "daq"
+    samples: Positive = 8  # of the calibration: 1,024 tokens of samples of 128, what its scripts do
+    coverage: float = Field(default=0.95, gt=0, le=1)  # of the weights, between the two quantiles
+    reach: float = Field(default=0.9, gt=0)
+    # "center": the paper's stage. "zero": zp starts at 0, with the same s, as in its code today.
+    start: Literal["center", "zero"] = "center"
+    epochs: StrictInt = Field(default=10, ge=0)  # 0: alignment only
+    iterations: Positive = 100  # in an epoch, which starts the two steps anew
+    # e is `step` / `rate`, times `decay` each time, in every second iteration; `step` `rate`, times
+    # `growth` each time, in the others: one refines, one explores.
+    step: float = Field(default=1e-3, gt=0)
+    rate: float = Field(default=5, ge=1)
+    decay: float = Field(default=0.9, gt=0, le=1)
+    growth: float = Field(default=1.1, ge=1)
+    # An epoch ends when no row of the layer has moved in more iterations than these, counted over
+    # all epochs, each of which counts for one.
+    patience: StrictInt = Field(default=5, ge=0)
+
+
 class Gwq(_Step):
     """The weights with the largest gradients stay in float, the others are rounded (GWQ, 2024).
 
@@ -175,6 +209,6 @@ class BiasCorrection(_Step):
 
 #: The class of a step is told by its `method`.
 Step = Annotated[
-    Rtn | SmoothQuant | Awq | Aqas | Gptq | Gwq | Aweq | Atq | BiasCorrection,
+    Rtn | SmoothQuant | Awq | Aqas | Gptq | Gwq | Daq | Aweq | Atq | BiasCorrection,
     Field(discriminator="method"),
 ]

@@ -29,8 +29,10 @@ class Operands(NamedTuple):
 def quantize_tokens(x: torch.Tensor, fmt: Format, options: Activations) -> Operands:
     """Codes, scales and zero points of x [T, K], any float dtype; x is not modified.
 
-    ValueError if it is not finite.
+    ValueError if it is not finite, or if the scheme is "float".
     """
+    if not options.quantized:
+        raise ValueError("activations that stay in float have no codes")
     x = x.detach().float()
     lo, hi = x.aminmax(dim=1)
     if options.scheme == "token-asymmetric":
@@ -38,8 +40,7 @@ def quantize_tokens(x: torch.Tensor, fmt: Format, options: Activations) -> Opera
     else:
         s = scale.symmetric(torch.maximum(-lo, hi), fmt, options.divisor)
         zero = torch.zeros_like(s)
-    if not torch.isfinite(s).all():
-        raise ValueError("the input of a quantized layer is not finite")
+    _check_finite(s)
     x = x / s[:, None]
     if not fmt.is_twos_complement:
         return Operands(codes.encode(x, fmt), s, zero)
@@ -54,6 +55,17 @@ def quantize_tokens(x: torch.Tensor, fmt: Format, options: Activations) -> Opera
 
 
 def fake_tokens(x: torch.Tensor, fmt: Format, options: Activations) -> torch.Tensor:
-    """What is left of x [..., K] after `quantize_tokens`: float32, the same shape."""
+    """What is left of x [..., K] after `quantize_tokens`: float32, the same shape.
+
+    All of it where the scheme is "float". ValueError if it is not finite.
+    """
+    if not options.quantized:
+        _check_finite(x)
+        return x.detach().float()
     rows = x.reshape(-1, x.shape[-1])
     return quantize_tokens(rows, fmt, options).dequantized(fmt).view(x.shape)
+
+
+def _check_finite(x: torch.Tensor) -> None:
+    if not torch.isfinite(x).all():
+        raise ValueError("the input of a quantized layer is not finite")

@@ -26,6 +26,7 @@ class QuantizedWeight(NamedTuple):
     scale: torch.Tensor  # (N, G), float32
     zero_point: torch.Tensor | None  # (N, G), unsigned; zero-pointed formats only
     kept: Kept | None = None  # weights in float beside the codes
+    offset: torch.Tensor | None = None  # (N, G), float32: what the codes' values are added to
 
     def dequantized(self, fmt: Format, group_size: int = 0) -> torch.Tensor:
         """The weight that the codes stand for, without what is kept beside: float32 [N, K]."""
@@ -34,6 +35,8 @@ class QuantizedWeight(NamedTuple):
         z = None if self.zero_point is None else self.zero_point.reshape(-1)
         u = codes.levels(q, fmt, z)  # (N * G, size)
         u *= self.scale.view(-1, 1) * 2.0**-fmt.frac_bits
+        if self.offset is not None:
+            u += self.offset.view(-1, 1)
         return u.view(n, -1)[:, :k]
 
 
@@ -71,10 +74,13 @@ def encode_scaled(
     zero_point: torch.Tensor | None,
     fmt: Format,
     group_size: int,
+    offset: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Codes [N, K] of the levels nearest to each weight at given scales and zero points."""
+    """Codes [N, K] of the levels nearest to each weight at given scales, zero points, offsets."""
     n, k = weight.shape
     rows = by_group(weight, group_size)
+    if offset is not None:
+        rows = rows - offset.reshape(-1, 1)
     z = None if zero_point is None else zero_point.reshape(-1)
     q = codes.encode_rows(rows / scales.reshape(-1, 1), fmt, z)
     return q.view(n, -1)[:, :k].contiguous()

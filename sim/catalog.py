@@ -54,8 +54,30 @@ NF4 = Format(
     frac_bits=NF4_FRAC_BITS,
     source="NF4, arXiv 2305.14314, appendix E; rounded to the nearest 2**-12",
 )
+#: The two FP4 lists that DAQ (arXiv 2410.12187) rounds to, both with a least magnitude of 1/16.
+FP4_BNB_VALUES = (0, 0.0625, 8, 12, 4, 6, 2, 3)
+FP4_DAQ_VALUES = (0, 0.0625, 1, 1.5, 2, 3, 4, 6)
+FP4_LISTS = [
+    Format(
+        name,
+        width=4,
+        levels=tuple(round(sign * value * 2**4) for sign in (1, -1) for value in values),
+        frac_bits=4,
+        source=source,
+    )
+    for name, values, source in (
+        ("fp4_bnb", FP4_BNB_VALUES, "bitsandbytes' FP4, csrc/kernels.cu, bit patterns included"),
+        (
+            "fp4_daq",
+            FP4_DAQ_VALUES,
+            "E2M1 as DAQ's released code lists it, 1/16 in place of 1/2; bit patterns are E2M1's",
+        ),
+    )
+]
 
-FORMATS: dict[str, Format] = {fmt.name: fmt for fmt in (*INTS, *INTS_Z, *DINTS, *FLOATS, NF4)}
+FORMATS: dict[str, Format] = {
+    fmt.name: fmt for fmt in (*INTS, *INTS_Z, *DINTS, *FLOATS, NF4, *FP4_LISTS)
+}
 
 
 def get_format(name: str | Format) -> Format:

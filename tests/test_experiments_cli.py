@@ -110,7 +110,14 @@ def bad_inputs(bad, tmp):
         (("quantize", config_only, "-o", tmp / "q"), "has no weights"),
         (("quantize", "opt-mini", "-o", file), "is a file"),
         (("quantize", "opt-mini", "--recipe", "w4a8-rtn-dint5", "-o", tmp / "q"), "the nearest is"),
+        (("export", "opt-mini", "-o", tmp / "q"), "the model is not quantized"),
+        (("export", "opt-mini", "-o", file), "is a file"),
+        (("export", "opt-mini", "-o", tmp / "q", "--layout", "gguf"), "unknown layout 'gguf'"),
         (("eval", "opt-mini", "--execution", "exact"), "exact execution needs a recipe"),
+        (
+            ("eval", "opt-mini", "--recipe", "w4a16-rtn-int4", "--execution", "exact"),
+            "recipe 'w4a16-rtn-int4' leaves activations in float",
+        ),
         (("eval", "opt-mini", "--execution", "fast"), "execution must be one of float, exact"),
         (("eval", "opt-mini", "--window", "513"), "the model reads 512 tokens, not 513"),
         (("verilog", "mac", "--acc-width", "9" * 20, "-o", tmp / "x.v"), "more than 63 bits"),
@@ -241,6 +248,19 @@ def test_quantize_then_eval_in_both_executions(tmp_path):
     status, out, _ = macsmith("eval", "opt-mini", "--recipe", "w4a8-rtn-dint4", "--execution",
                               "exact", "--limit", 2, "--json")  # fmt: skip
     assert json.loads(out)["ppl"] == exact["ppl"]  # saving and loading changed no bit
+
+
+def test_export_of_a_quantized_folder(tmp_path):
+    folder, target = tmp_path / "q", tmp_path / "ct"
+    assert macsmith("quantize", "opt-mini", "--recipe", "w4a16-rtn-int4", "-o", folder)[0] == 0
+    status, out, err = macsmith("export", folder, "-o", target, "--json")
+    assert (status, err) == (0, "")
+    found = json.loads(out)
+    assert (found["layers"], found["layout"]) == (24, "compressed-tensors")
+    assert found["bytes"] == sum(file.stat().st_size for file in target.iterdir())
+    config = json.loads((target / "config.json").read_text())["quantization_config"]
+    assert config["format"] == "pack-quantized"
+    assert (target / "tokenizer.json").is_file()
 
 
 def test_eval_of_a_text_file(tmp_path):

@@ -39,6 +39,14 @@ def test_each_norm_is_its_definition_and_the_bound_holds(weights, group):
     assert 0 < found.total <= found.bound * (1 + 1e-12)
 
 
+def test_activations_in_float_have_no_error_of_their_own():
+    linear = nn.Linear(19, 6)
+    recipe = Recipe(weights=Weights(format="int4"), activations=Activations(scheme="float"))
+    found = error_bound(linear, QuantLinear.from_float(linear, recipe), torch.randn(5, 19))
+    assert found.inputs == 0 < found.weights
+    assert found.total == pytest.approx(found.weights, rel=1e-12)
+
+
 def test_the_bound_is_reached_where_both_errors_point_the_same_way():
     linear = nn.Linear(2, 1, bias=False)
     linear.weight.data = torch.tensor([[7.0, 0.4]])  # INT4 at scale 1: the second becomes 0

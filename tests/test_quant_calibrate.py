@@ -6,7 +6,18 @@ import torch
 
 import macsmith.quant as quant
 from macsmith.quant.recipe import Recipe, Weights
-from macsmith.quant.steps import Aqas, Atq, Aweq, Awq, BiasCorrection, Gptq, Gwq, Rtn, SmoothQuant
+from macsmith.quant.steps import (
+    Aqas,
+    Atq,
+    Aweq,
+    Awq,
+    BiasCorrection,
+    Daq,
+    Gptq,
+    Gwq,
+    Rtn,
+    SmoothQuant,
+)
 
 #: Every method, in chains that are quick.
 CHAINS = {
@@ -17,6 +28,8 @@ CHAINS = {
     "aweq": (Aweq(), Rtn(), BiasCorrection()),
     "atq-gptq": (Atq(), Gptq()),
     "gwq": (Gwq(),),
+    # All of the range: INT8 has nothing to gain from a narrower one.
+    "awq-daq": (Awq(samples=2, clip=False), Daq(epochs=1, iterations=6, reach=1)),
 }
 
 
@@ -105,8 +118,10 @@ def test_codes_do_not_depend_on_threads(chain):
         assert all(torch.equal(state[name], x) for name, x in states[0].items())
 
 
-@pytest.mark.parametrize("weights", ["dint4z", "nf4"])
-@pytest.mark.parametrize("chain", CHAINS)
+@pytest.mark.parametrize(
+    ("chain", "weights"),
+    [(c, w) for c in CHAINS for w in ("dint4z", "nf4") if (c, w) != ("awq-daq", "dint4z")],
+)
 def test_dead_and_constant_channels_and_short_groups(chain, weights):
     """Groups of 7 in rows of 24 and 40; a dead and a constant input, a dead row and column."""
     model = tiny.opt()

@@ -72,6 +72,15 @@ def test_a_folder_restores_every_bit(tmp_path, make, weights, group):
         assert torch.equal(back(input_ids=IDS).logits, model(input_ids=IDS).logits)
 
 
+def test_weights_alone_come_back_with_activations_in_float(tmp_path):
+    model = opt()
+    quant.quantize_(model, "w4a16-rtn-nf4")
+    back = io.load_model(quant.save_quantized(model, tmp_path / "q"))
+    assert torch.equal(back(input_ids=IDS).logits, model(input_ids=IDS).logits)
+    with pytest.raises(ValueError, match=r"^exact execution needs quantized activations"):
+        quant.set_execution(back, "exact")
+
+
 def test_four_bit_codes_are_stored_two_to_a_byte(folder):
     tensors = load_file(folder / "model.safetensors")
     name = "model.decoder.layers.0.fc1"

@@ -192,6 +192,30 @@ def test_symmetric_activations_in_any_format():
         assert torch.equal(layer(x), golden_linear(layer, x))
 
 
+@pytest.mark.parametrize("group", [0, 7])
+@pytest.mark.parametrize("weights", ["int4", "dint4z", "nf4"])
+def test_activations_in_float_are_used_as_they_are(weights, group):
+    """Even where no accumulator would do: there is none."""
+    options = {"accumulator": Accumulator(width=21, overflow="exact")} if weights == "nf4" else {}
+    activations = Activations(scheme="float")
+    linear, recipe = make(weights, activations=activations, group_size=group, **options)
+    layer = QuantLinear.from_float(linear, recipe)
+    x = torch.randn(2, 3, 40)
+    wanted = x @ layer.dequantized_weight().T + linear.bias
+    assert torch.allclose(layer(x), wanted, rtol=1e-6, atol=1e-6)
+    half = x.half()
+    assert torch.allclose(layer(half).float(), wanted, rtol=1e-2, atol=1e-2)
+    assert f"{weights} x float, " in repr(layer)
+    with pytest.raises(ValueError, match=r"^exact execution needs quantized activations"):
+        layer.execution = "exact"
+    assert layer.execution == "float"
+    with pytest.raises(ValueError, match=r"^activations that stay in float have no codes$"):
+        layer.quantize_input(x)
+    x[1, 1, 1] = float("inf")
+    with pytest.raises(ValueError, match="the input of a quantized layer is not finite"):
+        layer(x)
+
+
 def test_asymmetric_tokens_by_hand():
     linear, recipe = make("int8", k=3, n=1)
     a = QuantLinear.from_float(linear, recipe).quantize_input(torch.tensor([[-1.0, 0.0, 1.55]]))

@@ -13,7 +13,7 @@ from macsmith.quant.methods import METHODS
 from macsmith.quant.methods.grid import STEPS, candidates
 from macsmith.quant.methods.objective import Objective
 from macsmith.quant.methods.smoothquant import smoothing
-from macsmith.quant.recipe import Recipe, Weights
+from macsmith.quant.recipe import Activations, Recipe, Weights
 from macsmith.quant.steps import Aqas, Awq
 from macsmith.quant.tokens import fake_tokens
 from macsmith.quant.weights import fake_weight
@@ -75,6 +75,25 @@ def test_the_objective_is_the_error_of_what_will_be_computed(
                 assert objective.error(s) == pytest.approx(wanted, rel=1e-3)
                 ran += 1
     assert ran >= 12
+
+
+def test_where_activations_stay_in_float_both_objectives_are_the_same():
+    """AQAS's is then AWQ's, to the bit."""
+    quantized, left = (
+        Recipe(weights=Weights(format="int4"), activations=Activations(scheme=scheme))
+        for scheme in ("token-asymmetric", "float")
+    )
+    ran = 0
+    for block, groups in tiny.scaled_blocks(tiny.llama()):
+        for group in groups:
+            s = torch.rand(group.width) + 0.5
+            found = [
+                Objective(block, group, recipe, SAMPLES, inputs_too=inputs_too).error(s)
+                for recipe, inputs_too in ((left, True), (left, False), (quantized, True))
+            ]
+            assert found[0] == found[1] != found[2]
+            ran += 1
+    assert ran == 8
 
 
 @pytest.mark.parametrize(("weights", "whole"), [("int4", "attention"), ("dint4", "layers")])

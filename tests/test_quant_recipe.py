@@ -2,7 +2,7 @@
 
 import pytest
 
-from macsmith.quant.recipe import PRESETS, Accumulator, Recipe, Weights
+from macsmith.quant.recipe import PRESETS, Accumulator, Activations, Recipe, Weights
 
 LINE = """
 version = 1
@@ -38,6 +38,14 @@ def test_every_preset_is_valid_and_survives_a_file(tmp_path):
 def test_presets_name_their_steps():
     methods = [step.method for step in Recipe.get("w4a8-aqas-gptq-dint4").steps]
     assert methods == ["aqas", "gptq"]
+
+
+def test_a_preset_for_weights_only_leaves_activations_in_float():
+    recipe, other = Recipe.get("w4a16-awq-gptq-int4"), Recipe.get("w4a8-awq-gptq-int4")
+    assert recipe.activations == Activations(scheme="float")
+    assert other.activations.quantized
+    same = recipe.model_copy(update={"activations": other.activations, "name": other.name})
+    assert same == other
 
 
 def test_defaults_are_the_papers():
@@ -84,6 +92,10 @@ def test_a_file_gets_its_stem_as_name_and_finds_formats_beside_it(tmp_path):
             "needs a two's-complement format, not 'fp8_e4m3'",
         ),
         (
+            LINE + "[attention.activations]\nscheme = 'float'\n",
+            "attention.activations.scheme is 'float': leave attention out of the recipe$",
+        ),
+        (
             LINE + "[[steps]]\nmethod = 'magic'\n",
             "steps.0: Input tag 'magic' found using 'method' does not match any of the expected",
         ),
@@ -116,8 +128,8 @@ def test_wrong_files_are_refused_in_one_line(tmp_path, text, message):
 
 def test_unknown_names_are_answered_with_the_nearest():
     with pytest.raises(
-        ValueError, match=r"^unknown recipe 'w4a8-dint4'; the nearest is 'w4a8-rtn-dint4'"
+        ValueError, match=r"^unknown recipe 'w4a8-rtm-dint4'; the nearest is 'w4a8-rtn-dint4'"
     ):
-        Recipe.get("w4a8-dint4")
+        Recipe.get("w4a8-rtm-dint4")
     with pytest.raises(ValueError, match="cannot read this recipe: No such file"):
         Recipe.get("nowhere.toml")

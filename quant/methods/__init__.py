@@ -8,9 +8,20 @@ sample, empty for a method that needs none. With a `Survey` it has one argument 
 `Correction`: (inputs, float layer, quantized layer, step) -> its new bias [N].
 """
 
-from macsmith.quant.methods import aqas, atq, aweq, awq, bias, gptq, gwq, rtn, smoothquant
+from macsmith.quant.methods import aqas, atq, aweq, awq, bias, daq, gptq, gwq, rtn, smoothquant
 from macsmith.quant.methods.kinds import Method
-from macsmith.quant.steps import Aqas, Atq, Aweq, Awq, BiasCorrection, Gptq, Gwq, Rtn, SmoothQuant
+from macsmith.quant.steps import (
+    Aqas,
+    Atq,
+    Aweq,
+    Awq,
+    BiasCorrection,
+    Daq,
+    Gptq,
+    Gwq,
+    Rtn,
+    SmoothQuant,
+)
 
 __all__ = ["METHODS"]
 
@@ -21,6 +32,7 @@ METHODS: dict[type, Method] = {
     Aqas: aqas.METHOD,
     Gptq: gptq.METHOD,
     Gwq: gwq.METHOD,
+    Daq: daq.METHOD,
     Aweq: aweq.METHOD,
     Atq: atq.METHOD,
     BiasCorrection: bias.METHOD,

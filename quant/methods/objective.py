@@ -27,7 +27,8 @@ class Objective:
     samples : int
         Of the block's, the first.
     inputs_too : bool
-        Whether inputs are quantized, as Eq. 1 of Lee et al. has it.
+        Whether inputs are quantized, as Eq. 1 of Lee et al. has it; where activations stay in
+        float it changes nothing.
     whole : bool
     """
 
@@ -41,7 +42,8 @@ class Objective:
         inputs_too: bool,
         whole: bool = True,
     ) -> None:
-        self.group, self.recipe, self.inputs_too = group, recipe, inputs_too
+        self.group, self.recipe = group, recipe
+        self.inputs_too = inputs_too and recipe.activations.quantized
         self.spec = recipe.spec()
         watched = (group.parent,) if whole and group.parent is not None else group.layers
         self._calls = [(m, call) for m in watched for call in block.calls_of(m, samples)]
