@@ -21,13 +21,13 @@ def to_aig(netlist: Netlist, library: Library) -> Aig:
 
 class _Builder:
     def __init__(self, netlist: Netlist, library: Library) -> None:
-        self.netlist, self.library = netlist, library
+        self.netlist, self.cells = netlist, library
         self.lits = {CONST0: FALSE, CONST1: TRUE}  # by net
         self.gates: list[tuple[int, int, int]] = []
         self.vars = 0
 
     def build(self) -> Aig:
-        netlist, library = self.netlist, self.library
+        netlist, library = self.netlist, self.cells
         netlist.require_connected(library)
         inputs, input_vars = [], []
         for name, port in netlist.inputs.items():

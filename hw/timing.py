@@ -123,7 +123,7 @@ def analyze(
 
 class _Analysis:
     def __init__(self, netlist: Netlist, library: Library, boundary: Boundary, clock: str) -> None:
-        self.netlist, self.library, self.boundary = netlist, library, boundary
+        self.netlist, self.cells, self.boundary = netlist, library, boundary
         self.tree = clock_tree(netlist, library, clock)
         self.load = net_loads(netlist, library, boundary.output_load_ff).tolist()
         count = len(netlist.net_names)
@@ -145,14 +145,14 @@ class _Analysis:
                 self.reach(net, edge, 0.0, self.boundary.clock_slew_ps, (-1, "", edge))
         for index in self.tree.flip_flops:
             self.cell(index, launch=True)
-        for index in self.netlist.combinational_order(self.library):
+        for index in self.netlist.combinational_order(self.cells):
             if index not in self.tree.instances:
                 self.cell(index, launch=False)
         return self.worst()
 
     def cell(self, index: int, launch: bool) -> None:
         instance = self.netlist.instances[index]
-        cell = self.library.cell(instance.type)
+        cell = self.cells.cell(instance.type)
         for pin in cell.outputs:
             net = instance.pins.get(pin)
             if net is None:
@@ -189,7 +189,7 @@ class _Analysis:
         falling = self.tree.falling
         for index in self.tree.flip_flops:
             instance = self.netlist.instances[index]
-            cell = self.library.cell(instance.type)
+            cell = self.cells.cell(instance.type)
             for pin in cell.inputs:
                 net = instance.pins.get(pin)
                 for arc in cell.pins[pin].timing if net is not None else ():

@@ -87,7 +87,10 @@ def wires_called(design: libyosys.Design, names: list[str]) -> list[libyosys.Wir
 
 
 def partly_used(netlist: dict) -> list[str]:
-    """Wires of which some bits are read under this name and others not: linters complain."""
+    """Wires of which some bits are read under this name and others not: linters complain.
+
+    Of bits that are one and the same, one is read.
+    """
     (module,) = netlist["modules"].values()
     read = {bit for port in module["ports"].values() for bit in port["bits"]}
     for cell in module["cells"].values():
@@ -99,8 +102,13 @@ def partly_used(netlist: dict) -> list[str]:
         name
         for name, net in module["netnames"].items()
         if name not in module["ports"]
-        and len({bit in read and names[bit] == 1 for bit in net["bits"]}) == 2
+        and (len({bit in read and names[bit] == 1 for bit in net["bits"]}) == 2 or _repeated(net))
     ]
+
+
+def _repeated(net: dict) -> bool:
+    driven = [bit for bit in net["bits"] if isinstance(bit, int)]  # others are constants
+    return len(set(driven)) < len(driven)
 
 
 def convert(job: dict, folder: Path) -> str:

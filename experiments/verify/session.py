@@ -32,7 +32,7 @@ def main(folder: Path, simulator: str) -> None:
     started = time.perf_counter()
     runner = get_runner(simulator)
     if simulator == "verilator":
-        archive = verilated.library()
+        archive = verilated.archive_path()
         variables = verilated.make_variables(archive)
         os.environ["MAKEFLAGS"] = " ".join(f"{k}={v}" for k, v in variables.items())
     runner.build(

@@ -10,13 +10,13 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-__all__ = ["keep_library", "library", "make_variables"]
+__all__ = ["archive_path", "keep_library", "make_variables"]
 
 #: Compiled for less time than they save; the model itself is compiled for longer than it runs.
 _OPTIMISED = {"OPT_GLOBAL": "-O1", "OPT_FAST": "-O0", "OPT_SLOW": "-O0"}
 
 
-def library() -> Path:
+def archive_path() -> Path:
     """Where the archive is, or belongs, for this Verilator and this compiler."""
     seen = hashlib.sha256(repr(_OPTIMISED).encode())
     for command in (("verilator", "--version"), ("c++", "--version")):
