@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from macsmith.hw.gatesim_model import Model
-from macsmith.hw.gatesim_words import LANES, check, outputs_of, pack
+from macsmith.hw.gatesim_words import LANES, check, outputs_of, pack, words
 from macsmith.hw.liberty import Library
 from macsmith.hw.netlist import Netlist
 
@@ -54,6 +54,7 @@ def run(
     counting: bool = True,
     delays: np.ndarray | None = None,
     arrival: int = 0,
+    upset: np.ndarray | None = None,
 ) -> Activity:
     """Simulate `netlist`; `stimulus` maps input ports to unsigned codes, [cycles], [streams,
     cycles], or, for a port of several equal parts, [streams, cycles, parts], the lowest part first;
@@ -63,6 +64,9 @@ def run(
 
     `delays` is integer, [nets]: how much later than its cell's function each net is, in any unit
     (`hw.delays` has them in fs); operands come `arrival` of it after the clock's edge.
+
+    `upset` is uint8 [streams, flip-flops], in the order of `hw.clocking`: where it is 1 the
+    flip-flop is inverted before the first cycle, two idle ones after the reset.
 
     ValueError: a port missing, unknown or of another shape, a code that does not fit its port, a
     cell whose function is not known, an input of a cell that is not connected; with delays, a
@@ -74,7 +78,8 @@ def run(
         model.delay(np.asarray(delays, np.int64), arrival)
     toggles = np.zeros((len(netlist.net_names) if counting else 0, 2), np.int64)
     histogram = np.zeros(model.histogram_size, np.int64)
-    words = []
+    blocks = []
+    inverted = None if upset is None else words(np.asarray(upset, np.uint8))
     for first in range(0, streams, LANES):
         count = min(LANES, streams - first)
         drive = [
@@ -82,14 +87,17 @@ def run(
             for name in model.driven
         ]
         values = model.start()
-        model.reset(values, np.zeros_like(toggles), np.zeros_like(histogram))
+        uncounted = np.zeros_like(toggles), np.zeros_like(histogram)
+        model.reset(values, *uncounted)
+        if inverted is not None:
+            model.upset(values, inverted[first // LANES], *uncounted)
         lanes = 2**count - 1
         block = np.hstack([np.zeros((cycles, 0), np.int64), *drive])
-        words.append((count, model.simulate(values, lanes, block, toggles, histogram)))
+        blocks.append((count, model.simulate(values, lanes, block, toggles, histogram)))
     return Activity(
         cycles=cycles,
         streams=streams,
-        outputs=outputs_of(netlist, words, parts or {}),
+        outputs=outputs_of(netlist, blocks, parts or {}),
         toggles=toggles,
         events=tuple(np.split(histogram, model.hist_start[1:])),
         pins=tuple(model.pin_names),

@@ -149,11 +149,19 @@ class Model:
                               ~words[0])[op]  # fmt: skip
         return values
 
-    def reset(self, values, *counts) -> None:
+    def reset(self, values, *counts, rst: int = 1) -> None:
         """The cycles that are not counted: `rst` high, and every other input zero."""
         ports = self.netlist.inputs
-        words = [-int(name == "rst") for name in self.driven for _ in ports[name].bits]
+        words = [-rst * int(name == "rst") for name in self.driven for _ in ports[name].bits]
         self.simulate(values, 0, np.array([words] * RESET_CYCLES, np.int64), *counts)
+
+    def upset(self, values: np.ndarray, flipped: np.ndarray, *counts) -> None:
+        """Invert flip-flops: words, one for each, a bit for each stream.
+
+        As many cycles after the reset as it took, so that what follows it late is through.
+        """
+        self.reset(values, *counts, rst=0)
+        values[[fields[3] for fields in self.flip]] ^= flipped
 
     def simulate(self, values, lanes, stimulus, toggles, histogram) -> np.ndarray:
         """Run one block of up to 64 streams; returns the words of all output bits.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from macsmith.hw.gatesim_model import Model
-from macsmith.hw.gatesim_words import LANES
+from macsmith.hw.gatesim_words import LANES, words
 from macsmith.hw.liberty import Library
 from macsmith.hw.netlist import Netlist
 
@@ -55,16 +55,19 @@ class Steps:
         for values in self._values:
             self._model.reset(values, *_NOTHING)
 
+    def upset(self, flipped: NDArray[np.uint8]) -> None:
+        """Invert flip-flops: bits [streams, flip-flops], in the order of `hw.clocking`."""
+        for values, word in zip(self._values, words(flipped), strict=True):
+            self._model.upset(values, word, *_NOTHING)
+
     def step(self, driven: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """One cycle: bits [streams, bits of `inputs`] -> bits [streams, bits of `outputs`].
 
         What is shown is what there is before the rising edge, when the operands have settled.
         """
-        words = np.packbits(driven.reshape(-1, LANES, driven.shape[1]), axis=1, bitorder="little")
-        words = np.ascontiguousarray(words.transpose(0, 2, 1)).view(np.int64)
         shown = np.stack([
-            self._model.simulate(values, 0, word.reshape(1, -1), *_NOTHING)[0]
-            for values, word in zip(self._values, words, strict=True)
+            self._model.simulate(values, 0, word[None], *_NOTHING)[0]
+            for values, word in zip(self._values, words(driven), strict=True)
         ])
         bits = np.unpackbits(shown[..., None].view(np.uint8), axis=-1, bitorder="little")
         return bits.transpose(0, 2, 1).reshape(self.streams, -1)

@@ -7,7 +7,7 @@ import numpy as np
 from macsmith.hw.netlist import Netlist
 from macsmith.sim.names import suggestion
 
-__all__ = ["LANES", "check", "outputs_of", "pack"]
+__all__ = ["LANES", "check", "outputs_of", "pack", "words"]
 
 LANES = 64  # streams in a word
 
@@ -65,6 +65,14 @@ def pack(codes: np.ndarray, width: int, count: int) -> np.ndarray:
         for k in range(width)
     ]
     return np.stack(bits, axis=1)
+
+
+def words(bits: np.ndarray) -> np.ndarray:
+    """uint8 [streams, n] bits -> uint64 [words, n], bit s of word k being of stream 64 k + s."""
+    whole = np.zeros((-(-len(bits) // LANES) * LANES, bits.shape[1]), np.uint8)
+    whole[: len(bits)] = bits
+    packed = np.packbits(whole.reshape(-1, LANES, bits.shape[1]), axis=1, bitorder="little")
+    return np.ascontiguousarray(packed.transpose(0, 2, 1)).view(np.uint64)[..., 0]
 
 
 def outputs_of(

@@ -14,15 +14,16 @@ from macsmith.experiments.verify.floats import drive_float_mac
 from macsmith.experiments.verify.floats_many import many_floats
 from macsmith.experiments.verify.gates_streams import check_streams
 from macsmith.experiments.verify.many import MOST, Drawn, in_parts, many_sums
+from macsmith.experiments.verify.placed_sums import place_sums
 from macsmith.experiments.verify.requantizing import drive_requantizer, many_requantized
-from macsmith.experiments.verify.results import Checked
+from macsmith.experiments.verify.results import Checked, together
 from macsmith.experiments.verify.stimulus import Stream
 from macsmith.experiments.verify.sums import drive_sums
 from macsmith.hw.gatesim import run as simulate
 from macsmith.hw.liberty import Library
 from macsmith.hw.netlist import Netlist
 
-__all__ = ["EFFORT", "check"]
+__all__ = ["EFFORT", "check", "check_placed"]
 
 #: Streams of the bench, each drawn with a seed of its own.
 STREAMS = 8
@@ -52,23 +53,46 @@ def check(
         streams = [_stream(one, seed, EFFORT) for seed in range(STREAMS)]
     else:  # decoders and multipliers: golden is a look at a table, fast enough for every operand
         streams = [_stream(one, 0, Effort(exhaustive=most, sample=most))]
-    cycles = max(map(len, streams))
-    wrong, first = _compare(one, netlist, library, *_laid_out(one, streams))
-    results = sum(sum(s.entered) for s in streams)
-    bins = sum((Counter(s.cover.bins) for s in streams), Counter())
-    bins = {name: bins[name] for name in streams[0].cover.bins}
-    events = sum((s.cover.events for s in streams), Counter())
-    in_arrays = 0
+    cycles, parts = max(map(len, streams)), [_check_streams(one, netlist, library, streams)]
     if draw:
         drawn = draw(one, most)
-        due, everywhere = _due(one, drawn), np.ones_like(drawn.en)
-        more, text = _compare(one, netlist, library, drawn.ports, due, everywhere)
-        wrong, first = wrong + more, first or text
-        entered = int(drawn.en.sum())
-        results, in_arrays = results + entered, entered if drawn.in_arrays else 0
-        events["all operands" if drawn.exhaustive else "random operands"] += entered
+        what = "all operands" if drawn.exhaustive else "random operands"
+        parts.append(_check_drawn(one, netlist, library, what, drawn))
         cycles = max(cycles, drawn.en.shape[1])
-    return Checked(results, wrong, first, bins, events, in_arrays), cycles
+    if draw is many_sums:
+        parts.append(check_placed(one, netlist, library))
+    return together(parts), cycles
+
+
+def check_placed(one: Instance, netlist: Netlist, library: Library) -> Checked:
+    """What a unit that sums products makes of sums that are placed in its netlist."""
+    drawn, bins = place_sums(one, netlist, library)
+    if drawn is None:
+        return Checked(0, 0, "", bins)
+    found = _check_drawn(one, netlist, library, "operands from placed sums", drawn)
+    return replace(found, bins=bins)
+
+
+def _check_streams(
+    one: Instance, netlist: Netlist, library: Library, streams: Sequence[Stream]
+) -> Checked:
+    wrong, first = _compare(one, netlist, library, *_laid_out(one, streams))
+    hits = sum((Counter(s.cover.bins) for s in streams), Counter())
+    bins = {name: hits[name] for name in streams[0].cover.bins}
+    events = sum((s.cover.events for s in streams), Counter())
+    return Checked(sum(sum(s.entered) for s in streams), wrong, first, bins, events)
+
+
+def _check_drawn(
+    one: Instance, netlist: Netlist, library: Library, what: str, drawn: Drawn
+) -> Checked:
+    live = np.ones_like(drawn.en)
+    if drawn.upset is not None:  # what is shown before the first result is not the sum placed
+        live[:, : one.latency] = False
+    due = _due(one, drawn)
+    wrong, first = _compare(one, netlist, library, drawn.ports, due, live, drawn.upset)
+    entered = int(drawn.en.sum())
+    return Checked(entered, wrong, first, {}, {what: entered}, entered * drawn.in_arrays)
 
 
 def _due(one: Instance, drawn: Drawn) -> dict[str, NDArray[np.int64]]:
@@ -131,11 +155,12 @@ def _compare(
     ports: Mapping[str, NDArray[np.int64]],
     due: Mapping[str, NDArray[np.int64]],
     live: NDArray[np.bool_],
+    upset: NDArray[np.uint8] | None = None,
 ) -> tuple[int, str]:
     """Cycles in which a result is wrong, and what is wrong in the first."""
     given = {name: codes for name, codes in ports.items() if name in netlist.inputs}
     counts = {name: codes.shape[-1] for name, codes in due.items()}
-    shown = simulate(netlist, library, given, parts=counts, counting=False).outputs
+    shown = simulate(netlist, library, given, parts=counts, counting=False, upset=upset).outputs
     wrong = np.zeros(live.shape, bool)
     for name, codes in due.items():
         wrong |= (shown[name] != codes).any(axis=-1) & live

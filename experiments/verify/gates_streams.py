@@ -2,7 +2,7 @@
 
 The netlist says when it takes a beat and when it gives one, so it is simulated cycle by cycle
 (`hw.gatesim_steps`): first with the agent that a simulator's bench has, with all its bins; then in
-hundreds of streams with random beats, at paces of their own, through resets.
+64 streams and more with random beats, at paces of their own, through resets.
 """
 
 from dataclasses import replace
@@ -17,8 +17,9 @@ from macsmith.experiments.verify.gemm import drive_gemm
 from macsmith.experiments.verify.many import MOST
 from macsmith.experiments.verify.many_arrays import many_array
 from macsmith.experiments.verify.many_gemm import many_gemm
-from macsmith.experiments.verify.results import Checked
-from macsmith.experiments.verify.traffic import play
+from macsmith.experiments.verify.placed_arrays import place_array
+from macsmith.experiments.verify.results import Checked, together
+from macsmith.experiments.verify.traffic import Player, play
 from macsmith.hw.gatesim_steps import Steps
 from macsmith.hw.liberty import Library
 from macsmith.hw.netlist import Netlist
@@ -41,18 +42,32 @@ def check_streams(
     whole = np.flatnonzero(traffic.cut == 0)
     traffic.require_golden(whole[[0, len(whole) // 2, -1]].tolist())
     played = play(Steps(netlist, library, streams), traffic)
-    products = int(traffic.products[played.finished].sum())
-    results = int(traffic.results[played.finished].sum())
-    bins = {**agent.bins, **played.cover.bins, "many: every product": int(products >= most)}
-    checked = Checked(
-        agent.results + results,
-        agent.wrong + played.wrong,
-        agent.first or (f"{one.module} {played.first}" if played.wrong else ""),
-        bins,
-        {**agent.events, **played.cover.events, "random products": products},
+    many = _checked(one, "random products", played)
+    enough = {"many: every product": int(many.events["random products"] >= most)}
+    parts = [agent, replace(many, bins={**played.cover.bins, **enough})]
+    if one.options.get("dataflow") == "output":
+        placed, bins = place_array(one, netlist, library)
+        if placed:
+            placed[1].require_golden([0, len(placed[1].cut) - 1])
+            found = _checked(one, "products from placed sums", play(*placed))
+            parts.append(replace(found, bins=bins))
+        else:
+            parts.append(Checked(0, 0, "", bins))
+    return together(parts), max(cycles, played.cycles)
+
+
+def _checked(one: Instance, what: str, run: Player) -> Checked:
+    """Of the segments that came out whole; ``what`` their products are called."""
+    traffic = run.traffic
+    results = int(traffic.results[run.finished].sum())
+    return Checked(
+        results,
+        run.wrong,
+        f"{one.module} {run.first}" if run.wrong else "",
+        {},
+        {**run.cover.events, what: int(traffic.products[run.finished].sum())},
         results if traffic.in_arrays else 0,
     )
-    return checked, max(cycles, played.cycles)
 
 
 def followed(one: Instance, steps: Steps) -> tuple[Checked, int]:

@@ -18,8 +18,8 @@ from macsmith.sim.formats import Format
 from macsmith.sim.spec import MacSpec
 
 __all__ = [
-    "MOST", "Drawn", "Many", "accumulated", "draw", "expected", "follow", "in_parts", "lanes_of",
-    "levels", "many_sums", "overflowed", "products", "shape_of", "strobes",
+    "MOST", "Drawn", "Many", "accumulated", "draw", "entering", "expected", "follow", "in_parts",
+    "lanes_of", "levels", "many_sums", "overflowed", "products", "shape_of", "strobes",
 ]  # fmt: skip
 
 STREAMS = 1024
@@ -46,6 +46,8 @@ class Drawn:
         ``due`` is not golden's own.
     exhaustive : bool
         Every combination of operands is among them.
+    upset : uint8 [streams, flip-flops]
+        Flip-flops of the netlist that are inverted after the reset; None is none.
     """
 
     ports: Mapping[str, NDArray[np.int64]]
@@ -55,6 +57,7 @@ class Drawn:
     golden: Callable[[int], list[list[int]]]
     in_arrays: bool = True
     exhaustive: bool = False
+    upset: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -131,14 +134,18 @@ def lanes_of(one: Instance) -> tuple[int, int, int]:
     return widths["w"] // spec.weights.width, widths["a"] // spec.activations.width, z
 
 
-def draw(one: Instance, seed: int = 0, most: int = MOST) -> Many:
-    """Every combination of all lanes' operands, or ``most`` random ones where there are more."""
+def draw(one: Instance, seed: int = 0, most: int = MOST, sampled: bool = False) -> Many:
+    """Every combination of all lanes' operands, or ``most`` random ones where there are more.
+
+    ``sampled``: random ones even so.
+    """
     rng = np.random.default_rng(seed)
     spec, (lanes, a_lanes, z_lanes) = one.spec, lanes_of(one)
     zs = np.array(drawn_zero_points(spec.weights))
     codes = [2**spec.weights.width] * lanes + [2**spec.activations.width] * a_lanes
     codes += [len(zs)] * z_lanes
-    exhaustive = math.prod(codes) <= most and len(zs) == len(spec.weights.zero_points)
+    every_z = len(zs) == len(spec.weights.zero_points)
+    exhaustive = not sampled and every_z and math.prod(codes) <= most
     count = math.prod(codes) if exhaustive else most
     en, clear, rst = strobes(rng, count, one.latency)
     shape = en.shape
@@ -163,26 +170,42 @@ def levels(w: NDArray, z: NDArray, fmt: Format) -> NDArray[np.int64]:
     return table[np.searchsorted(zs, z), w]
 
 
-def expected(many: Many, one: Instance) -> NDArray[np.int64]:
-    """What the sums are after each cycle, [streams, cycles, sums]."""
+def entering(many: Many, one: Instance) -> NDArray[np.int64]:
+    """Products that would enter in each cycle, [streams, cycles, sums, lanes]."""
     lanes, a_lanes, z_lanes = many.w.shape[2], many.a.shape[2], many.z.shape[2]
     places = np.arange(lanes)
     a, z = many.a[..., places % a_lanes], many.z[..., places % z_lanes]
     sums = one.widths["acc"] // one.spec.acc_width
-    entering = products(many.w, a, z, one.spec).reshape(*many.en.shape, sums, lanes // sums)
-    start = many.rst | (many.en & many.clear)
-    return accumulated(one.spec, entering, many.en & ~many.rst, start)
+    return products(many.w, a, z, one.spec).reshape(*many.en.shape, sums, lanes // sums)
+
+
+def expected(
+    many: Many, one: Instance, before: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """What the sums are after each cycle, [streams, cycles, sums].
+
+    ``before`` is what they are to begin with, [streams, sums]; without it they are 0.
+    """
+    begun = many.rst | (many.en & many.clear)
+    live = many.en & ~many.rst
+    return accumulated(one.spec, entering(many, one), live, begun, before)
 
 
 def accumulated(
-    spec: MacSpec, entering: NDArray[np.int64], live: NDArray[np.bool_], start: NDArray[np.bool_]
+    spec: MacSpec,
+    entering: NDArray[np.int64],
+    live: NDArray[np.bool_],
+    start: NDArray[np.bool_],
+    before: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
     """Sums after each cycle, [streams, cycles, sums], of products [streams, cycles, sums, lanes].
 
     Where ``start`` is, a sum begins anew; where ``live`` is, products enter it after that.
+    ``before``, [streams, sums], is what they are to begin with, at the first place of a group.
     """
     out = np.empty(entering.shape[:3], np.int64)
     acc, base, group = (np.zeros((len(out), out.shape[2]), np.int64) for _ in range(3))
+    acc += 0 if before is None else before
     count = np.zeros(len(out), np.int64)
     for cycle in range(out.shape[1]):
         for state in (acc, base, group, count):
@@ -206,11 +229,15 @@ def overflowed(exact: NDArray[np.int64], spec: MacSpec) -> NDArray[np.int64]:
     return (exact - low) % (high - low + 1) + low
 
 
-def follow(many: Many, one: Instance, stream: int) -> list[list[int]]:
+def follow(
+    many: Many, one: Instance, stream: int, before: NDArray[np.int64] | None = None
+) -> list[list[int]]:
     """`expected` of one stream by `MacModel`."""
     spec, (lanes, *_) = one.spec, lanes_of(one)
     sums = one.widths["acc"] // spec.acc_width
     models = [MacModel(spec) for _ in range(sums)]
+    for k, model in enumerate(models):
+        model.acc = 0 if before is None else int(before[stream, k])
     per_sum, found = lanes // sums, []
     w, a, z = (x[stream].tolist() for x in (many.w, many.a, many.z))
     for cycle in range(many.en.shape[1]):

@@ -13,9 +13,13 @@ from macsmith.experiments.verify.array_weights import WeightModel
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.corners import drawn_zero_points
 from macsmith.experiments.verify.many import MOST, accumulated, levels, overflowed, products
+from macsmith.experiments.verify.placed import targets
 from macsmith.experiments.verify.traffic import Queue, Traffic
 
-__all__ = ["Plan", "ends_of", "many_array", "picked", "plan", "rows_of"]
+__all__ = [
+    "Plan", "beat_fields", "beats_of", "element_products", "ends_of", "many_array",
+    "output_traffic", "picked", "plan", "rows_of",
+]  # fmt: skip
 
 BEATS = 64  # of a segment, at least
 CUT = 64  # cycles after which a reset comes at the latest
@@ -93,15 +97,26 @@ def _drawn(one: Instance, rng: np.random.Generator, shape: tuple[int, ...]) -> t
     return rng.integers(0, 2**fmt.width, shape), rng.choice(zs, shape)
 
 
-def element_sums(one: Instance, a: NDArray, w: NDArray, z: NDArray, first: NDArray) -> NDArray:
-    """Of every element after every beat: [segments, beats, rows, cols]."""
-    shape = (*first.shape, a.shape[2], w.shape[2])
-    entering = products(
+def element_products(one: Instance, a: NDArray, w: NDArray, z: NDArray) -> NDArray[np.int64]:
+    """Of every element in every beat: [segments, beats, rows, cols]."""
+    shape = (*a.shape, w.shape[2])
+    return products(
         *(np.broadcast_to(x, shape) for x in (w[:, :, None], a[..., None], z[:, :, None])),
         one.spec,
     )
+
+
+def element_sums(
+    one: Instance, a: NDArray, w: NDArray, z: NDArray, first: NDArray, before: NDArray | None = None
+) -> NDArray[np.int64]:
+    """Of every element after every beat: [segments, beats, rows, cols].
+
+    ``before``, [segments, elements], is what sums are to begin with; without it they are 0.
+    """
+    entering = element_products(one, a, w, z)
     flat = entering.reshape(*first.shape, -1, 1)
-    return accumulated(one.spec, flat, np.ones_like(first), first).reshape(shape)
+    sums = accumulated(one.spec, flat, np.ones_like(first), first, before)
+    return sums.reshape(entering.shape)
 
 
 def beats_of(one: Instance, rng: np.random.Generator, shape: tuple[int, int]) -> tuple:
@@ -118,12 +133,24 @@ def beat_fields(one: Instance, first: NDArray, last: NDArray, a, w, z) -> dict[s
 
 
 def _outputs(one: Instance, rng: np.random.Generator, how: Plan) -> Traffic:
-    a, w, z = beats_of(one, rng, how.shape)
     last = ends_of(rng, how.shape, one.options["rows"])
     after = np.roll(last, 1, axis=1)
     after[:, 0] = True
     first = rng.random(how.shape) < np.where(after, 0.75, 1 / 64)
-    sums = element_sums(one, a, w, z, first)
+    return output_traffic(one, how, first, last, beats_of(one, rng, how.shape))
+
+
+def output_traffic(
+    one: Instance,
+    how: Plan,
+    first: NDArray[np.bool_],
+    last: NDArray[np.bool_],
+    operands: tuple[NDArray, NDArray, NDArray],
+    before: NDArray[np.int64] | None = None,
+) -> Traffic:
+    """Of an output-stationary array: beats (a, w, z), and ``before`` as `element_sums` has it."""
+    a, w, z = operands
+    sums = element_sums(one, a, w, z, first, before)
     out, tiles = picked(sums, last)
     shown = last.copy()  # beats whose products come out: not those of a sum that is begun anew
     for beat in range(how.beats - 2, -1, -1):
@@ -136,6 +163,10 @@ def _outputs(one: Instance, rng: np.random.Generator, how: Plan) -> Traffic:
 
     def golden(segment: int) -> dict[str, list[int]]:
         model = OutputModel(one, random.Random(0))
+        for element, sum_before in zip(
+            model.sums.values(), [] if before is None else before[segment].tolist(), strict=False
+        ):
+            element.acc = element.base = sum_before
         for beat in zip(*(x[segment].tolist() for x in (first, last, a, w, z)), strict=True):
             model.beat(*beat)
         return {**model.sources, **model.sinks}
@@ -159,7 +190,12 @@ def _weights(one: Instance, rng: np.random.Generator, how: Plan) -> Traffic:
     w, z = _drawn(one, rng, (how.segments, switches.max(), rows, cols))
     a = rng.integers(0, 2**spec.activations.width, (*how.shape, rows))
     low, high = spec.acc_range
-    accs = rng.integers(low, high, (*how.shape, cols), endpoint=True)
+    step = rows * max(map(abs, spec.product_range))
+    accs = np.where(
+        rng.random((*how.shape, cols)) < 0.5,
+        targets(rng, spec, (*how.shape, cols), step),
+        rng.integers(low, high, (*how.shape, cols), endpoint=True),
+    )
     here = np.arange(how.segments)[:, None], np.cumsum(first, axis=1) - 1
     u = levels(w, z, spec.weights)[here]
     x = np.array(spec.activations.levels, np.int64)[a]

@@ -119,10 +119,13 @@ def run(
         raise ValueError(f"count must be 1 up to {MOST}, not {count}")
     cells = _library(library)
     begun = time.monotonic()
-    rtl = mutants_rtl.make_mutants(subjects, count, seed)
-    verdicts = mutants_rtl.score(rtl, limit_s)
-    middle = time.monotonic()
-    seconds, mapped = {LEVELS[0]: middle - begun}, []
+    simulated = [subject for subject in subjects if subject.simulated]
+    rtl, verdicts, seconds = [], {}, {}
+    if simulated:
+        rtl = mutants_rtl.make_mutants(simulated, count, seed)
+        verdicts |= mutants_rtl.score(rtl, limit_s)
+        seconds[LEVELS[0]] = time.monotonic() - begun
+    middle, mapped = time.monotonic(), []
     if plain := [subject for subject in subjects if not get_unit(subject.unit).handshake]:
         mapped, circuits = mutants_mapped.make_mutants(plain, count, seed, cells)
         verdicts |= mutants_mapped.score(mapped, circuits, limit_s)

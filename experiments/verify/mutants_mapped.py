@@ -1,7 +1,8 @@
 """Mutants of mapped netlists: faults at cells of a library, scored in the bit-parallel simulation.
 
-A mutant is killed by the stream that the unit's bench is driven with. One that survives it is put
-to the proof: the same next state and outputs as the netlist without the fault, in all states.
+A mutant is killed by the stream that the unit's bench is driven with, or by what goes on from sums
+that are placed in it. One that survives both is put to the proof: the same next state and outputs
+as the netlist without the fault, in all states.
 """
 
 import random
@@ -10,11 +11,14 @@ from functools import cached_property
 
 import numpy as np
 
+from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.faults_mapped import Faults
+from macsmith.experiments.verify.gates_check import check_placed
 from macsmith.experiments.verify.mutants_subjects import Mutant, Subject, swapped
 from macsmith.experiments.verify.mutants_verdict import Verdict, judge
 from macsmith.experiments.verify.proof_problem import INNER
 from macsmith.experiments.verify.stimulus import Stream, make_stream
+from macsmith.experiments.verify.sums import drive_sums
 from macsmith.hw import gatesim
 from macsmith.hw.aig_netlist import to_aig
 from macsmith.hw.aig_yosys import to_aigs
@@ -65,9 +69,13 @@ class Circuit:
         return operands, wanted
 
     def killed(self, netlist: Netlist) -> bool:
-        """Whether the stream tells the netlist from what golden says."""
+        """Whether the stream, or placed sums, tell the netlist from what golden says."""
         cycles = next(iter(self._codes[0].values())).shape[-1]
-        return any(self._differs(netlist, n) for n in dict.fromkeys((min(_FIRST, cycles), cycles)))
+        lengths = dict.fromkeys((min(_FIRST, cycles), cycles))
+        return any(self._differs(netlist, n) for n in lengths) or bool(
+            get_unit(self.subject.unit).driver() is drive_sums
+            and check_placed(self.instance, netlist, self.cells).failure
+        )
 
     def _differs(self, netlist: Netlist, cycles: int) -> bool:
         operands, wanted = self._codes

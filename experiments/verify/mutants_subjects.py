@@ -22,17 +22,22 @@ _EFFORT = replace(FULL, random=1000)
 
 @dataclass(frozen=True)
 class Subject:
-    """A unit whose mutants are made; ``options`` are its own by name, without the style."""
+    """A unit whose mutants are made; ``options`` are its own by name, without the style.
+
+    Of one that is not ``simulated`` only netlists are tried: the bench of a simulator does not get
+    to the upper bits of a wide accumulator, and its RTL is that of a narrow one.
+    """
 
     unit: str
     spec: MacSpec
     style: str = "plain"
     options: tuple[tuple[str, Any], ...] = ()
+    simulated: bool = True
 
     @property
     def label(self) -> str:
         """For a table."""
-        return f"{self.unit} {self.style}"
+        return f"{self.unit} {self.style}" + ("" if self.simulated else " wide")
 
     def make(self, weights: Format | None = None) -> wiring.Component:
         """The component, or the same for other weights; ValueError where its style refuses them."""
@@ -51,6 +56,7 @@ class Subject:
 
 
 _WRAP, _CLAMP = MacSpec("dint4", "int4", 10), MacSpec("dint4", "int4", 10, "saturate")
+_WIDE = MacSpec("dint4", "int4", 32, "saturate")
 _MOVED = MacSpec("dint4z", "int4", 12)
 SUBJECTS = (
     Subject("decoder", _MOVED),
@@ -61,11 +67,14 @@ SUBJECTS = (
     Subject("mac", _WRAP),
     Subject("mac", _CLAMP),
     Subject("mac", replace(_CLAMP, lanes=3)),
+    Subject("mac", replace(_WIDE, lanes=3), simulated=False),
+    Subject("mac", replace(_WIDE, overflow="wrap"), "carrysave-booth4", simulated=False),
     Subject("mac", _MOVED, "fused-dadda"),
     Subject("mac", _WRAP, "carrysave-booth4"),
     Subject("mac", _WRAP, "gated-booth4"),
     Subject("mac", _WRAP, "separate-nibble", (("pipeline", 2),)),
     Subject("dot", replace(_WRAP, lanes=2), "fused-digits"),
+    Subject("dot", replace(_WIDE, lanes=2), "fused-digits", simulated=False),
     Subject("shared", _WRAP, "fused-picked", (("outputs", 2),)),
     Subject("requantizer", MacSpec("int4", "int4", 9)),
     Subject("requantizer", MacSpec("int4", "int4", 9), options=(("pipeline", 2),)),

@@ -1,10 +1,10 @@
 """What a run of benches found, for a person and for JSON."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
-__all__ = ["Checked", "VerifyResult"]
+__all__ = ["Checked", "VerifyResult", "together"]
 
 MOST_EVENTS = 20  # that a person is shown
 
@@ -51,6 +51,21 @@ class Checked:
         if self.missing:
             return f"{len(self.missing)} bins missed: {', '.join(self.missing[:5])}"
         return ""
+
+
+def together(parts: Sequence[Checked]) -> Checked:
+    """Several checks of one module as one, no bin being in two of them.
+
+    The first fault is that of the first part with one.
+    """
+    return Checked(
+        sum(part.results for part in parts),
+        sum(part.wrong for part in parts),
+        next((part.first for part in parts if part.first), ""),
+        {name: hits for part in parts for name, hits in part.bins.items()},
+        sum((Counter(part.events) for part in parts), Counter()),
+        sum(part.in_arrays for part in parts),
+    )
 
 
 @dataclass(frozen=True)
