@@ -29,6 +29,7 @@ CASES = [
     ("array", MacSpec("dint4z", "int8", 14, "saturate", lanes=3), {"rows": 3, "decode": "edge"}),
     ("array", MacSpec("dint4", "fp8_e4m3", 30), {"cols": 1}),
     ("array", MacSpec("dint4z", "int8", 62), {"dataflow": "weight", "rows": 1}),
+    ("array", MacSpec("dint4", "int8", 63, "exact"), {"dataflow": "weight"}),
     ("array", MacSpec("dint4", "int4", 9, "saturate"), {"dataflow": "weight", "cols": 3}),
     *(("gemm", MacSpec("dint4z", "int8", 17, "saturate"), {"exits": 2, "sums": True,
        "rounding": rounding}) for rounding in ROUNDINGS),
