@@ -237,7 +237,11 @@ def synth(
         float | None, typer.Option(help="clock period; else the library's usual one")
     ] = None,
     operands: Annotated[
-        str, typer.Option(help="of the energy: layer (of the embedded model), uniform, or a file")
+        str,
+        typer.Option(
+            help="of the energy: layer (of the embedded model), uniform, or a file of codes: .csv "
+            "(one stream) or .npz (one or many; an array needs many)"
+        ),
     ] = "layer",
     glitches: Annotated[
         bool, typer.Option("--glitches", help="energy with cells that take time")
@@ -248,7 +252,10 @@ def synth(
     ] = "gates",
     json: Json = False,
 ) -> None:
-    """Area, delay and energy of a unit in a library, its netlist checked against golden."""
+    """Area, delay and energy of a unit in a library, its netlist checked against golden.
+
+    What an array sends out is compared with the engine's sums, and they with golden in a sample.
+    """
     from macsmith.experiments.measure import measure
     from macsmith.experiments.units import spec_for
 

@@ -11,7 +11,14 @@ from macsmith.experiments.operands import Operands
 from macsmith.sim.codec import decode
 from macsmith.sim.formats import Format
 
-__all__ = ["CODES", "FACTORS", "GROUPS", "OUTPUTS", "SUMS", "Gates", "require_aligned"]
+__all__ = [
+    "CODES", "ENGINE", "FACTORS", "GOLDEN", "GROUPS", "OUTPUTS", "SUMS", "Gates",
+    "require_aligned",
+]  # fmt: skip
+
+#: What results are compared with, in words.
+GOLDEN = "the golden model"
+ENGINE = "the engine, and the golden model in a sample"
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,8 @@ class Gates:
     strobe : str
         An output that is high where there is a result, and only there; ``expected`` is -1 where
         there is none. "" is none: there is one in each cycle.
+    reference : str
+        What ``expected`` is by, in words.
     """
 
     stimulus: Callable[[Operands, Any], dict[str, NDArray]]
@@ -47,6 +56,7 @@ class Gates:
     products: Callable[[Operands, Any], int] | None = None
     results: Callable[[NDArray, Any], NDArray[np.int64]] = lambda shown, component: shown
     strobe: str = ""
+    reference: str = GOLDEN
 
     def count(self, operands: Operands, component: Any) -> int:
         """Products that enter."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from macsmith.experiments.gates import Gates, require_aligned
+from macsmith.experiments.gates import ENGINE, Gates, require_aligned
 from macsmith.experiments.operands import Operands
 from macsmith.experiments.payloads import numbers_of, packed
 from macsmith.sim import golden
@@ -196,4 +196,5 @@ ARRAYS = Gates(
     products=partial(_by_flow, "products"),
     results=_results,
     strobe="o__valid",
+    reference=ENGINE,
 )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from macsmith.experiments.claims import PREFERRED
-from macsmith.experiments.gates import Gates
+from macsmith.experiments.gates import GOLDEN, Gates
 from macsmith.experiments.operands import Operands, get, require_known
 from macsmith.experiments.store import provenance
 from macsmith.experiments.units import get_unit
@@ -31,7 +31,7 @@ class Measurement:
 
     Without a library `energy` is None and areas are in NAND2 equivalents only. `compared` counts
     the results of the netlist that were compared, `different` those that were wrong. `options` are
-    the unit's own, as it was built.
+    the unit's own, as it was built; `reference` is what they were compared with.
     """
 
     unit: str
@@ -43,6 +43,7 @@ class Measurement:
     compared: int
     different: int
     options: Mapping[str, Any] = field(default_factory=dict)
+    reference: str = GOLDEN
 
     @property
     def netlist_equal(self) -> bool | None:
@@ -68,6 +69,7 @@ class Measurement:
             "netlist_equal": self.netlist_equal,
             "netlist_compared": self.compared,
             "netlist_different": self.different,
+            "netlist_reference": self.reference if self.compared else None,
             "provenance": provenance(),
         }
 
@@ -101,9 +103,8 @@ class Measurement:
                 f"        over {e.products:,} products: {self.operands}",
             ]
         if self.compared:
-            verdict = "all equal the golden model" if self.netlist_equal else (
-                f"{self.different:,} DIFFER from the golden model")  # fmt: skip
-            lines.append(f"netlist {self.compared:,} results simulated, {verdict}")
+            verdict = "all equal" if self.netlist_equal else f"{self.different:,} DIFFER from"
+            lines.append(f"netlist {self.compared:,} results simulated, {verdict} {self.reference}")
         return lines
 
 
@@ -138,30 +139,37 @@ def measure(
         require_known(operands)
     technology = technology or choose_library(pdk, liberty)
     clock_ps = clock_of(technology, clock_ps)
+    gates = kind.gates if technology else None  # no mapped gates, or nothing to drive them
+    if gates is None and glitches:
+        raise ValueError(f"no energy of {unit} here, and so none with glitches")
+    if gates:
+        if isinstance(operands, str):
+            operands = get(operands, spec)
+        stimulus = gates.stimulus(operands, component)  # refused now and not after the synthesis
     synthesis = synthesize(
         component, technology, clock_ps=clock_ps, name=unit, booth=booth, adders=adders
     )
-    gates = kind.gates
-    if synthesis.netlist is None or gates is None:  # no mapped gates, or nothing to drive them
-        if glitches:
-            raise ValueError(f"no energy of {unit} here, and so none with glitches")
+    if gates is None:
         return Measurement(unit, style, spec, synthesis, None, "", 0, 0, component_options)
-    if isinstance(operands, str):
-        operands = get(operands, spec)
-    spent, compared, different = driven(gates, component, synthesis, operands, glitches=glitches)
+    spent, compared, different = driven(
+        gates, component, synthesis, operands, stimulus=stimulus, glitches=glitches
+    )
     return Measurement(
         unit, style, spec, synthesis, spent, operands.source, compared, different,
-        component_options,
+        component_options, gates.reference,
     )  # fmt: skip
 
 
 def driven(
     gates: Gates, component: Any, synthesis: Synthesis, operands: Operands, *,
-    glitches: bool = False,
+    stimulus: Mapping[str, np.ndarray] | None = None, glitches: bool = False,
 ) -> tuple[Energy, int, int]:  # fmt: skip
-    """What a netlist draws on operands; results compared, and those that are wrong."""
-    stimulus = _with_idle(gates.stimulus(operands, component), component.latency)
-    parts = gates.parts(component)
+    """What a netlist draws on operands; results compared, and those that are wrong.
+
+    ``stimulus`` is what ``gates`` made of the operands, where that was done before.
+    """
+    stimulus = gates.stimulus(operands, component) if stimulus is None else stimulus
+    stimulus, parts = _with_idle(stimulus, component.latency), gates.parts(component)
     spent = energy(
         synthesis, stimulus, products=gates.count(operands, component),
         parts={gates.result: parts} if parts else {}, glitches=glitches,
@@ -204,11 +212,11 @@ def clock_of(technology: pdks.Pdk | None, clock_ps: float | None = None) -> floa
     return clock_ps
 
 
-def _with_idle(stimulus: dict[str, np.ndarray], latency: int) -> dict[str, np.ndarray]:
+def _with_idle(stimulus: Mapping[str, np.ndarray], latency: int) -> dict[str, np.ndarray]:
     """As many idle cycles at the end as the last product needs to show; operands stay."""
     strobes = [port for port in stimulus if port == "en" or port.endswith("__valid")]
     if not latency:
-        return stimulus
+        return dict(stimulus)
     return {
         port: np.concatenate(
             [codes, np.repeat(codes[:, -1:] * (port not in strobes), latency, axis=1)], axis=1

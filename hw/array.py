@@ -74,7 +74,9 @@ class SystolicArray(wiring.Component):
     -------
     clk, rst
         Of the domain ``sync``. ``rst`` is synchronous, active high: nothing is under way and no
-        weights are loaded afterwards; the sums are 0.
+        weights are loaded afterwards; the sums are 0. Until something enters again, ``o.valid``
+        is low, and ``i`` and ``load`` are ready: only not ``i`` of "weight" for a beat with
+        ``first``.
     i : In(stream)
         Payload, from bit 0 upwards: ``first``, ``last``, then ``a`` (a code for each row, row 0
         lowest), then, for "output", ``w`` and, where the weights are zero-pointed, ``z`` (a code

@@ -61,6 +61,7 @@ class Gemm(wiring.Component):
     -------
     clk, rst
         Of the domain ``sync``. ``rst`` is synchronous, active high, and drops what is under way.
+        Until something enters again, ``i`` is ready, ``tile`` is not, and ``o.valid`` is low.
     i : In(stream)
         A beat is one k of a tile: that of the `SystolicArray`.
     tile : In(stream)

@@ -41,6 +41,8 @@ def test_an_array_on_a_real_layer():
     assert found.netlist_equal is True
     assert found.operands.startswith("opt-mini")
     assert len(found.lines()) == 6
+    assert found.lines()[-1].endswith("equal the engine, and the golden model in a sample")
+    assert "the engine" in found.as_dict()["netlist_reference"]
 
 
 @needs_osu018
@@ -64,6 +66,22 @@ def test_a_wrong_array_is_seen(spec, options, monkeypatch):
     monkeypatch.setattr(golden, "dot", lambda *_: 10**6)
     with pytest.raises(AssertionError, match=r"^the sum of stream 0 and stream [0-9]+ is not gold"):
         ARRAYS.compare(shown, streams, component)
+
+
+@needs_osu018
+def test_a_file_of_one_stream_is_refused_before_the_synthesis(tmp_path, monkeypatch):
+    path = tmp_path / "one.csv"
+    path.write_text("w,a\n" + "1,2\n" * 8)
+
+    def synthesised(*_, **__):
+        raise AssertionError("too late")
+
+    monkeypatch.setattr("macsmith.experiments.measure.synthesize", synthesised)
+    given = {"pdk": "osu018", "operands": str(path), "options": {"rows": 2, "cols": 3}}
+    with pytest.raises(ValueError, match=r"^an array of 2 x 3 needs operands in as many streams"):
+        measure("array", MacSpec("int3", "int3", 8), **given)
+    with pytest.raises(AssertionError, match=r"^too late$"):  # what suits it goes on
+        measure("array", MacSpec("int3", "int3", 8), **given | {"operands": "uniform"})
 
 
 def test_operands_that_an_array_would_wait_for_are_refused():

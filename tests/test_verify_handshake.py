@@ -6,10 +6,12 @@ import pytest
 
 from macsmith.experiments.verify.bench import Instance, Port
 from macsmith.experiments.verify.coverage import Cover
-from macsmith.experiments.verify.handshake import Pace, Run, StreamAgent, paces, places
+from macsmith.experiments.verify.handshake import Run, StreamAgent
+from macsmith.experiments.verify.paces import Pace, paces, places
 from macsmith.sim.spec import MacSpec
 
 PORTS = ("i", "o")
+READY = {"i": (True, True)}
 INSTANCE = Instance(
     "toy",
     "array",
@@ -20,17 +22,24 @@ INSTANCE = Instance(
 )
 
 
+#: Cycles after a reset in which a unit that should be ready is not.
+AFTER_RESET = {"late after a reset": range(1, 3), "never again": range(1, 10_000)}
+
+
 class Queue:
     """A queue of two beats, each increased by 1; a fault is where it is not what it should be."""
 
     def __init__(self, fault=""):
         self.fault, self.beats, self.taken, self.age = fault, [], 0, 0
+        self.since = 0  # cycles since a reset, once there was one
 
     def cycle(self, word):
         """Result bits in a cycle; the rising edge at its end."""
         driven = INSTANCE.unpack(word)
         self.age += 1
         ready = len(self.beats) < 2 or (self.fault == "overwrites")
+        if self.since and self.fault in AFTER_RESET:
+            ready = ready and self.since not in AFTER_RESET[self.fault]
         valid = bool(self.beats)
         if self.fault == "valid waits for ready":
             valid = valid and driven["o__ready"]
@@ -61,7 +70,8 @@ class Queue:
             if self.fault == "swaps" and len(self.beats) == 2:
                 self.beats.reverse()
         if driven["rst"] and self.fault != "reset ignored":
-            self.beats = []
+            self.beats = self.beats[:1] if self.fault == "keeps one" else []
+        self.since = 1 if driven["rst"] else self.since and self.since + 1
         return bits
 
 
@@ -76,7 +86,7 @@ def runs():
 
 
 def play(unit, limit=10_000):
-    agent = StreamAgent(INSTANCE, runs(), Cover())
+    agent = StreamAgent(INSTANCE, runs(), Cover(), READY)
     for _ in range(limit):
         if agent.done:
             return agent
@@ -88,8 +98,10 @@ def test_a_right_unit_passes_and_every_bin_is_hit():
     agent = play(Queue())
     assert (agent.wrong, agent.first) == (0, "")
     assert agent.cover.missing == []
-    assert {"i waits", "i pauses", "o waits", "o is awaited", "reset under way",
-            "place 3: o is held up"} <= agent.cover.bins.keys()  # fmt: skip
+    assert {
+        "i waits", "i pauses", "o waits", "o is awaited", "reset under way",
+        "i is ready after a reset", "place 3: o is held up",
+    } <= agent.cover.bins.keys()  # fmt: skip
     assert 30 * 25 <= agent.results < 30 * 27
 
 
@@ -105,7 +117,10 @@ def test_a_right_unit_passes_and_every_bin_is_hit():
         ("undefined valid", "o.valid is x"),
         ("undefined ready", "i.ready is z"),
         ("valid drops", "o.valid went away before beat"),
-        ("reset ignored", "o has a beat more than the 0 that are due"),
+        ("reset ignored", "i.ready is 0 after a reset"),
+        ("keeps one", "o has a beat before one entered"),
+        ("late after a reset", "i.ready is 0 after a reset"),
+        ("never again", "i.ready is 0 after a reset"),
         ("stuck", "stuck for 400 cycles: i "),
     ],
 )
@@ -113,8 +128,7 @@ def test_a_wrong_unit_fails(fault, words):
     agent = play(Queue(fault))
     assert agent.wrong > 0
     assert agent.first.startswith("toy run ")
-    if fault != "reset ignored":  # what is left over is compared with the next run's beats
-        assert words in agent.first
+    assert words in agent.first
 
 
 def test_valid_that_waits_for_ready_is_stuck_before_a_patient_sink():
@@ -126,10 +140,11 @@ def test_valid_that_waits_for_ready_is_stuck_before_a_patient_sink():
 
 def test_a_port_is_held_up_where_it_is_said():
     run = Run({"i": [5] * 6}, {"o": [6] * 6}, Pace(holds={"i": range(2, 5)}, name="held"))
-    agent, unit = StreamAgent(INSTANCE, [run], Cover()), Queue()
+    agent, unit = StreamAgent(INSTANCE, [run], Cover(), READY), Queue()
     offered = []
-    for _ in range(8):
+    for _ in range(12):
         word = agent.stim()
         offered.append(INSTANCE.unpack(word)["i__valid"])
         agent.see(unit.cycle(word))
-    assert offered == [1, 1, 0, 0, 0, 1, 1, 1]
+    begin = offered.index(1)  # after a rest
+    assert offered[begin : begin + 8] == [1, 1, 0, 0, 0, 1, 1, 1]

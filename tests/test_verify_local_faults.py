@@ -20,6 +20,8 @@ SINGLE = MacSpec("dint4", "int8", 12, "saturate")
 ARRAY = {"rows": 2, "cols": 2}
 CLAMP = r"12'h800 : 12'h7ff"
 CLAMPS = [(CLAMP, "12'h801 : 12'h7ff"), (CLAMP, "12'h800 : 12'h3ff")]
+#: A register that a reset leaves as it is.
+KEPT = r"({} <= (_\d+_);[\s\S]*assign \2 =) rst \? \d'h0 : "
 #: What of the exported Verilog becomes what, wherever it is.
 FAULTS = {
     "output-stationary": ("array", GROUPS, ARRAY, [
@@ -32,6 +34,10 @@ FAULTS = {
         (r"_\d+_ \? (\{ \\core\.acc.*\}) : (\\core\.element_\S+) ;", r"\2 ;"),  # and never
     ]),
     "weight-stationary": ("array", SINGLE, ARRAY | {"dataflow": "weight"}, CLAMPS),
+    "ready after a reset": ("array", GROUPS, ARRAY, [(KEPT.format("leaving"), r"\1 ")]),
+    "load after a reset": ("array", SINGLE, ARRAY | {"dataflow": "weight"}, [
+        (KEPT.format(name), r"\1 ") for name in ("loaded", "switching")
+    ]),
     "GEMM's shifter": ("gemm", MacSpec("dint4", "int8", 32), ARRAY | {"depth": 64}, [
         (r"(exit_0\.shift) \[4\] \?", r"\1 [3] ?"),
         (r"(exit_0\.shift) \[3\] \?", r"\1 [2] ?"),

@@ -1,6 +1,8 @@
 # amaranth: UnusedElaboratable=no
 """Mapped netlists against golden, on the library that every set-up has, if it is here."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from technology import needs_osu018
@@ -12,7 +14,7 @@ from macsmith.experiments.verify.floats_many import many_floats
 from macsmith.experiments.verify.runner import Case, describe
 from macsmith.experiments.verify.suite import all_cases
 from macsmith.hw.synth import synthesize
-from macsmith.sim import ndarray
+from macsmith.sim import golden, ndarray
 from macsmith.sim.requantize import ROUNDINGS
 from macsmith.sim.spec import MacSpec
 
@@ -44,6 +46,21 @@ def test_the_model_in_arrays_is_golden(unit, spec, options):
     low, high = spec.acc_range
     assert sums.min() < low / 2
     assert sums.max() > high / 2
+
+
+@pytest.mark.parametrize(("acc_width", "overflow"), [(62, "wrap"), (62, "saturate"), (63, "exact")])
+def test_the_widest_accumulators(acc_width, overflow):
+    spec = MacSpec("fp8_e4m3", "fp8_e4m3", acc_width, overflow)
+    with pytest.raises(ValueError, match=r"needs 64 bits, more than 63$"):
+        replace(spec, acc_width=acc_width + 1)
+    ends = (*spec.acc_range, *spec.product_range, 0)
+    exact = [x + y for x in ends for y in ends]
+    assert max(map(abs, exact)) > spec.acc_range[1]
+    kept = many.overflowed(np.array(exact), spec).tolist()
+    assert kept == [golden.overflow(x, spec) for x in exact]
+    drawn = many.many_sums(instance("mac", spec), 2**10)
+    for stream in (0, 7):
+        assert drawn.due[stream].tolist() == drawn.golden(stream)
 
 
 def test_every_combination_enters_where_there_are_few():
@@ -142,6 +159,7 @@ def test_a_wrong_model_in_arrays_is_found(monkeypatch):
     [
         ("mac", MacSpec("dint4", "int8", 32), {"style": "gated-digits", "pipeline": 1}),
         ("mac", MacSpec("int4", "int8", 13, "wrap"), {"style": "carrysave-booth4"}),
+        ("mac", MacSpec("int4", "int8", 63, "exact"), {}),
         ("dot", MacSpec("dint4z", "int8", 14, "saturate", lanes=2), {"pipeline": 2}),
         ("shared", MacSpec("dint4z", "int8", 24), {"outputs": 3}),
         ("multiplier", MacSpec("dint4z", "int8", 32), {"style": "dadda"}),

@@ -29,6 +29,7 @@ CASES = [
     ("array", MacSpec("dint4z", "int8", 14, "saturate", lanes=3), {"rows": 3, "decode": "edge"}),
     ("array", MacSpec("dint4", "fp8_e4m3", 30), {"cols": 1}),
     ("array", MacSpec("dint4z", "int8", 62), {"dataflow": "weight", "rows": 1}),
+    ("array", MacSpec("dint4", "int8", 63, "exact"), {"dataflow": "weight"}),
     ("array", MacSpec("dint4", "int4", 9, "saturate"), {"dataflow": "weight", "cols": 3}),
     *(("gemm", MacSpec("dint4z", "int8", 17, "saturate"), {"exits": 2, "sums": True,
        "rounding": rounding}) for rounding in ROUNDINGS),
@@ -83,7 +84,9 @@ def test_an_array_is_golden(options):
     assert cycles > 500
     assert {n for n in checked.bins if n.startswith("many: ")} == {
         "many: i waits", "many: o waits", "many: o is awaited", "many: reset under way",
-        "many: every product", *(["many: load waits"] if "dataflow" in options else []),
+        "many: every product", "many: i is ready after a reset",
+        *(["many: load waits", "many: load is ready after a reset",
+           "many: i is not ready after a reset"] if "dataflow" in options else []),
     }  # fmt: skip
 
 
@@ -96,6 +99,7 @@ def test_a_gemm_tile_is_golden():
     assert checked.events["random products"] >= 2**13
     assert "many: tile waits" in checked.bins
 
+    assert "many: tile is not ready after a reset" in checked.bins
     played = play(one, tied(netlist, "tile__ready", CONST0), 2**10)
     assert " != " in played.first
 
@@ -116,12 +120,12 @@ def test_a_broken_handshake_is_found():
     one, netlist = instance("array", SMALL), mapped("array", SMALL)
     (valid,), (taken,) = (netlist.ports[name].bits for name in ("o__valid", "o__ready"))
     for port, bit, words in (
-        ("i__ready", CONST0, " != "),
-        ("i__ready", CONST1, " != "),
-        ("i__ready", valid, " != "),
+        ("i__ready", CONST0, "i beat 0: ready is 0 after a reset"),
+        ("i__ready", CONST1, " != "),  # also where it is full
+        ("i__ready", valid, "i beat 0: ready is 0 after a reset"),
         ("o__valid", CONST0, "stuck for 400 cycles"),
-        ("o__valid", CONST1, " != "),
-        ("o__valid", taken, " != "),
+        ("o__valid", CONST1, "o beat 0: comes before one entered"),
+        ("o__valid", taken, "o beat 0: comes before one entered"),
     ):
         played = play(one, tied(netlist, port, bit))
         assert played.wrong, (port, bit)

@@ -28,6 +28,10 @@ class Model:
 
     Attributes
     ----------
+    ports : tuple of str
+        Sources.
+    ready : Ready
+        Of these; bit 0 of ``i``'s payloads is ``first``.
     sources, sinks : dict of list of int
         Payloads so far.
     entered : dict of set

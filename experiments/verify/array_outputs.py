@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterable
+from typing import ClassVar
 
 from macsmith.experiments.verify.array_extremes import ElementSum, at_limit_bins, group_of
 from macsmith.experiments.verify.array_models import Model, fields
@@ -14,6 +15,7 @@ class OutputModel(Model):
     """Output-stationary: element (r, c) keeps the sum of output (r, c)."""
 
     ports = ("i",)
+    ready: ClassVar = {"i": (True, True)}
     kinds = ("one beat a sum", "a sum goes on after it went out", "many beats a sum")
     fresh = ("a sum goes on from a reset",)
 

@@ -1,6 +1,7 @@
 """Weight-stationary array: its model, and the partial sums that it is driven with."""
 
 import itertools
+from typing import ClassVar
 
 from macsmith.experiments.verify.array_extremes import signs_of
 from macsmith.experiments.verify.array_models import Model, fields
@@ -14,6 +15,7 @@ class WeightModel(Model):
     """Weight-stationary: element (r, c) keeps a weight, and partial sums pass through."""
 
     ports = ("load", "i")
+    ready: ClassVar = {"load": (True, True), "i": (True, False)}
     kinds = ("weights for one beat", "weights for many beats")
     fresh = ()
 

@@ -7,7 +7,8 @@ from macsmith.experiments.verify.array_outputs import OutputModel
 from macsmith.experiments.verify.array_weights import WeightModel
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.coverage import Cover
-from macsmith.experiments.verify.handshake import Pace, StreamAgent, paces, places
+from macsmith.experiments.verify.handshake import StreamAgent
+from macsmith.experiments.verify.paces import Pace, paces, places
 
 __all__ = ["drive_array"]
 
@@ -64,4 +65,4 @@ def drive_array(instance: Instance) -> StreamAgent:
     model.cover(cover)
     # The weights of a single row are one beat, and the next waits until they are in use.
     never = ["load beats in a row"] if model.rows == 1 else []
-    return StreamAgent(instance, runs, cover, per_beat=model.cols, never=never)
+    return StreamAgent(instance, runs, cover, model.ready, per_beat=model.cols, never=never)

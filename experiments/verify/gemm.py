@@ -12,7 +12,8 @@ from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.corners import drawn_zero_points
 from macsmith.experiments.verify.coverage import Cover
-from macsmith.experiments.verify.handshake import Pace, Run, StreamAgent, paces, places
+from macsmith.experiments.verify.handshake import Run, StreamAgent
+from macsmith.experiments.verify.paces import Pace, paces, places
 from macsmith.experiments.verify.sums import SIGNS, MacModel, extreme
 from macsmith.sim import engine
 from macsmith.sim.codec import code_dtype
@@ -26,6 +27,8 @@ __all__ = [
     "results",
 ]  # fmt: skip
 
+#: No tile is taken before its first sums are there.
+READY = {"i": (True, True), "tile": (False, False)}
 OUTCOMES = ("clamped above", "clamped below", "in between")
 SHAPES = ("one product", "fewer products than rows", "more products than rows",
           "tokens end within a tile", "channels end within a tile")  # fmt: skip
@@ -247,7 +250,7 @@ def drive_gemm(instance: Instance) -> StreamAgent:
         bench.run(schedule, Pace(name=LAYER))
     # A tile's results take more than a cycle to leave, and only then is the next one taken.
     never = ["tile beats in a row"]
-    return StreamAgent(instance, bench.runs, cover, per_beat=bench.exits, never=never)
+    return StreamAgent(instance, bench.runs, cover, READY, per_beat=bench.exits, never=never)
 
 
 def _real_layer(bench: _Bench) -> Schedule | None:

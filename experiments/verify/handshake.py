@@ -1,7 +1,8 @@
 """Agents of units with valid/ready streams: what is sent, what must come out, and at what pace.
 
 Order, loss and doubling show because every beat that comes out is compared with the next one due,
-also while it waits: so a payload that changes before it is taken is wrong too.
+also while it waits: so a payload that changes before it is taken is wrong too. After a reset, until
+something enters, nothing may come out, and each source must be ready for just what it should.
 """
 
 import random
@@ -10,36 +11,19 @@ from dataclasses import dataclass, field
 
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.coverage import Cover
+from macsmith.experiments.verify.paces import Pace
 
-__all__ = ["PATIENCE", "PAUSE", "SPARE", "Pace", "Run", "StreamAgent", "paces", "places"]
+__all__ = ["PATIENCE", "PAUSE", "SPARE", "Ready", "Run", "StreamAgent", "ready_bins"]
+
+#: By source, whether it is ready while nothing has entered since a reset: for payloads with bit 0
+#: low, and for those with it high.
+Ready = Mapping[str, tuple[bool, bool]]
 
 PATIENCE = 400  # cycles without a beat anywhere, after which a unit is stuck
 #: Cycles after the last run in which nothing more may come, and after the others, where a beat too
 #: many would be taken for the next run's first.
 SPARE, PAUSE = 40, 8
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How eagerly ports offer and take beats.
-
-    Attributes
-    ----------
-    speed : mapping of str to float
-        By port, in which share of the cycles it offers or takes one; 1 where none is given.
-    holds : mapping of str to range
-        By port, cycles of the run in which it does neither.
-    patient : tuple of str
-        Sinks that take a beat only after it has waited for a cycle, so that ``valid`` must come
-        without ``ready``.
-    name : str
-        Bin that is hit at the run's end; "" is none.
-    """
-
-    speed: Mapping[str, float] = field(default_factory=dict)
-    holds: Mapping[str, range] = field(default_factory=dict)
-    patient: tuple[str, ...] = ()
-    name: str = ""
+REST = 4  # cycles after a reset in which nothing is offered, at most
 
 
 @dataclass(frozen=True)
@@ -62,20 +46,12 @@ class Run:
     reset_after: int | None = None
 
 
-def paces(rng: random.Random, ports: Sequence[str], count: int) -> list[Pace]:
-    """Full speed, each port alone slow, a patient ``o``, and ``count`` random mixtures."""
-    slow = [Pace({port: 0.3}) for port in ports]
-    mixed = [Pace({port: rng.choice((1, 0.7, 0.4, 0.15)) for port in ports}) for _ in range(count)]
-    return [Pace(), *slow, Pace(patient=("o",), name="o is ready only for what is there"), *mixed]
-
-
-def places(ports: Sequence[str], cycles: int, length: int = 3) -> list[Pace]:
-    """For each port and cycle of a run at full speed: the same with the port held up just there."""
-    return [
-        Pace(holds={port: range(start, start + length)}, name=f"place {start}: {port} is held up")
-        for port in ports
-        for start in range(cycles)
-    ]
+def ready_bins(ready: Ready) -> dict[str, tuple[str, str]]:
+    """By source, the bins that are hit where it was seen to be as it should: see `Ready`."""
+    return {
+        port: tuple(f"{port} is {'' if up else 'not '}ready after a reset" for up in both)
+        for port, both in ready.items()
+    }
 
 
 class StreamAgent:
@@ -88,6 +64,8 @@ class StreamAgent:
     runs : iterable of Run
     cover : Cover
         Of what is sent; the bins of the handshakes are added here.
+    ready : Ready
+        Of all sources.
     per_beat : int
         Results in a beat of a sink.
     never : iterable of str
@@ -99,6 +77,7 @@ class StreamAgent:
         instance: Instance,
         runs: Iterable[Run],
         cover: Cover,
+        ready: Ready,
         per_beat: int = 1,
         never: Iterable[str] = (),
     ) -> None:
@@ -106,12 +85,16 @@ class StreamAgent:
         self.runs = list(runs)
         self.sources = [p.name[:-7] for p in instance.inputs if p.name.endswith("__valid")]
         self.sinks = [p.name[:-7] for p in instance.outputs if p.name.endswith("__valid")]
+        if set(ready) != set(self.sources):
+            raise AssertionError(f"sources are {self.sources}, not {list(ready)}")
+        self.ready, self.ready_bins = ready, ready_bins(ready)
         self.results = self.wrong = 0
         self.first = ""
         self._rng = random.Random(f"{instance.unit} {instance.spec}")
         for name in (name for name in self.bins() if name not in set(never)):
             cover.bins.setdefault(name, 0)
         self._index = -1
+        self._reset = True  # before the first run
         self._next_run()
 
     def bins(self) -> list[str]:
@@ -121,6 +104,7 @@ class StreamAgent:
         return [
             *(f"{port} {what}" for port in self.sources for what in of_sources),
             *(f"{port} {what}" for port in self.sinks for what in of_sinks),
+            *(name for names in self.ready_bins.values() for name in names),
             *(run.pace.name for run in self.runs if run.pace.name),
             *(["reset under way"] if any(run.reset_after is not None for run in self.runs) else []),
         ]
@@ -137,6 +121,9 @@ class StreamAgent:
         self._ready = dict.fromkeys(self.sinks, False)
         self._waiting = dict.fromkeys(self.sinks, False)
         self._moved = dict.fromkeys((*self.sources, *self.sinks), False)
+        self._payload = dict.fromkeys(self.sources, 0)
+        self._fresh = self._reset  # nothing has entered since then
+        self._rest = self._rng.randrange(REST + 1) if self._fresh else 0
         self._reset = False
 
     def _held(self, run: Run, port: str) -> bool:
@@ -149,14 +136,16 @@ class StreamAgent:
         if self.done:
             return 0
         run, rng, widths = self.runs[self._index], self._rng, self.instance.widths
-        self._reset = run.reset_after is not None and self._cycle >= run.reset_after
+        after = run.reset_after
+        self._reset = after is not None and not self._rest and self._cycle >= after
         values = {"rst": int(self._reset)}
         for port in self.sources:
             queue, at = run.sources[port], self._sent[port]
-            if not self._offered[port] and at < len(queue) and not self._held(run, port):
+            more = at < len(queue) and not self._rest
+            if more and not self._offered[port] and not self._held(run, port):
                 self._offered[port] = True
             values[f"{port}__valid"] = int(self._offered[port])
-            values[f"{port}__payload"] = (
+            values[f"{port}__payload"] = self._payload[port] = (
                 queue[at] if self._offered[port] else rng.getrandbits(widths[f"{port}__payload"])
             )
         for port in self.sinks:
@@ -175,9 +164,15 @@ class StreamAgent:
                 self.cover.hit(run.pace.name)
             self._next_run()
             return
+        if self._fresh:
+            self._see_fresh(seen)
         moved = [self._source(run, port, seen) for port in self.sources]
         moved += [self._sink(run, port, seen) for port in self.sinks]
         if self._index >= len(self.runs):  # given up
+            return
+        self._fresh &= not any(moved)
+        if self._rest:
+            self._rest -= 1
             return
         self._cycle += 1
         self._quiet = 0 if any(moved) else self._quiet + 1
@@ -195,6 +190,18 @@ class StreamAgent:
             )
             self._fail(f"stuck for {PATIENCE} cycles: {state}")
             self._index = len(self.runs)  # what follows would show the same
+
+    def _see_fresh(self, seen: Mapping[str, str]) -> None:
+        """As long as nothing has entered since a reset."""
+        for port in self.sources:
+            place = self._payload[port] & 1
+            if seen[f"{port}__ready"] == "01"[self.ready[port][place]]:
+                self.cover.hit(self.ready_bins[port][place])
+            else:
+                self._fail(f"{port}.ready is {seen[f'{port}__ready']} after a reset")
+        for port in self.sinks:
+            if seen[f"{port}__valid"] == "1":
+                self._fail(f"{port} has a beat before one entered")
 
     def _source(self, run: Run, port: str, seen: Mapping[str, str]) -> bool:
         ready, hit = seen[f"{port}__ready"], self.cover.hit

@@ -222,11 +222,11 @@ def accumulated(
 
 
 def overflowed(exact: NDArray[np.int64], spec: MacSpec) -> NDArray[np.int64]:
-    """Sums as the accumulator keeps them."""
-    low, high = spec.acc_range
+    """Sums as the accumulator keeps them; what wraps may have left int64 on the way."""
     if spec.overflow == "saturate":
-        return np.clip(exact, low, high)
-    return (exact - low) % (high - low + 1) + low
+        return np.clip(exact, *spec.acc_range)
+    above = 64 - spec.acc_width  # bits of int64 that only repeat the sign
+    return exact << above >> above
 
 
 def follow(

@@ -174,6 +174,7 @@ def output_traffic(
     return Traffic(
         {"i": Queue(packed(layouts[0], fields), np.full(how.segments, how.beats))},
         {"o": Queue(packed(layouts[1], {"last": ends, "acc": accs}), tiles * rows)},
+        OutputModel.ready,
         products=shown.sum(axis=1) * size,
         results=tiles * size,
         cut=how.cut,
@@ -228,6 +229,7 @@ def _weights(one: Instance, rng: np.random.Generator, how: Plan) -> Traffic:
             "i": Queue(beats, every),
         },
         {"o": Queue(results, every)},
+        WeightModel.ready,
         products=every * rows * cols,
         results=every * cols,
         cut=how.cut,

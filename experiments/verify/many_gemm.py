@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from macsmith.experiments.payloads import packed
 from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.bench import Instance
-from macsmith.experiments.verify.gemm import beats_out, deepest, packed_beat, results
+from macsmith.experiments.verify.gemm import READY, beats_out, deepest, packed_beat, results
 from macsmith.experiments.verify.many import MOST
 from macsmith.experiments.verify.many_arrays import (
     beat_fields,
@@ -93,6 +93,7 @@ def many_gemm(one: Instance, most: int = MOST) -> tuple[int, Traffic]:
             "tile": Queue(packed(layouts["tile"], scales), tiles),
         },
         {"o": Queue(packed(layouts["o"], shown), tiles * (size // exits))},
+        READY,
         products=np.full(how.segments, how.beats * size),
         results=tiles * size,
         cut=how.cut,

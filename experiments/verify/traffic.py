@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from macsmith.experiments.payloads import word_of
 from macsmith.experiments.verify.coverage import Cover
-from macsmith.experiments.verify.handshake import PATIENCE, PAUSE, SPARE
+from macsmith.experiments.verify.handshake import PATIENCE, PAUSE, SPARE, Ready, ready_bins
 from macsmith.hw.gatesim_steps import Steps
 
 __all__ = ["Player", "Queue", "Traffic", "play"]
@@ -41,6 +41,8 @@ class Traffic:
     Attributes
     ----------
     sources, sinks : mapping of str to Queue
+    ready : Ready
+        Of the sources.
     products, results : int64 [segments]
         Products that a segment's results are made of, and results.
     cut : int64 [segments]
@@ -53,6 +55,7 @@ class Traffic:
 
     sources: Mapping[str, Queue]
     sinks: Mapping[str, Queue]
+    ready: Ready
     products: NDArray[np.int64]
     results: NDArray[np.int64]
     cut: NDArray[np.int64]
@@ -122,6 +125,9 @@ class Player:
         self.cycles, self.wrong, self.first = 0, 0, ""
         names = [f"{port.name} waits" for port in (*self.sources, *self.sinks)]
         names += [f"{port.name} is awaited" for port in self.sinks]
+        self.ready_bins = ready_bins(traffic.ready)
+        names += [name for both in self.ready_bins.values() for name in both]
+        self.fresh = np.ones(steps.streams, bool)  # nothing has entered since a reset
         names += ["reset under way"] if traffic.cut.any() else []
         self.cover = Cover(f"many: {name}" for name in names)
 
@@ -171,12 +177,24 @@ class Player:
             ready[port.name] = self.goes(port) & ~patient
             driven[:, self.ready[port.name]] = ready[port.name]
         shown = self.steps.step(driven)
+        self.see_fresh(driven, shown, self.fresh & ~reset)
         moved = np.zeros(len(reset), bool)
         for port in self.sources:
             moved |= self.source(port, shown, ~reset)
         for port in self.sinks:
             moved |= self.sink(port, shown, ready[port.name], ~reset)
         self.advance(moved, reset, dropped)
+
+    def see_fresh(self, driven: NDArray, shown: NDArray, where: NDArray[np.bool_]) -> None:
+        """Streams in which nothing has entered since a reset."""
+        for port in self.sources:
+            ready, low = shown[:, self.ready[port.name]], driven[:, port.payload.start]
+            for bit, up in enumerate(self.traffic.ready[port.name]):
+                here = where & (low == bit)
+                self.hit(self.ready_bins[port.name][bit], here & (ready == up))
+                self.blame(port, f"ready is {1 - up} after a reset", here & (ready != up))
+        for port in self.sinks:
+            self.blame(port, "comes before one entered", where & (shown[:, port.valid] == 1))
 
     def goes(self, port: _Port) -> NDArray[np.bool_]:
         return self.rng.random(self.steps.streams) < self.speed[port.name]
@@ -230,6 +248,7 @@ class Player:
         self.blame(None, f"stuck for {PATIENCE} cycles", self.quiet > PATIENCE)
         for port in (*self.sources, *self.sinks):
             port.empty(reset)
+        self.fresh = reset | (self.fresh & ~moved)
         self.place += reset & (self.place < self.per_stream - 1)
         for count in (self.cycle, self.quiet, self.idle):
             count[reset] = 0
