@@ -1,7 +1,6 @@
 """Recipes: what is quantized and how, typed, versioned, as TOML or by name."""
 
 import difflib
-import re
 import tomllib
 from pathlib import Path
 from typing import Literal
@@ -9,25 +8,13 @@ from typing import Literal
 import tomli_w
 from pydantic import Field, StrictBool, StrictInt, ValidationError, model_validator
 
-from macsmith.quant.steps import (
-    Aqas,
-    Atq,
-    Aweq,
-    Awq,
-    BiasCorrection,
-    Daq,
-    Gptq,
-    Gwq,
-    Part,
-    Rtn,
-    SmoothQuant,
-    Step,
-)
-from macsmith.sim.catalog import FORMATS, get_format
+from macsmith.quant.presets import CHAINS, PATTERNS, PRESETS
+from macsmith.quant.steps import Daq, Part, Rtn, Step
+from macsmith.sim.catalog import get_format
 from macsmith.sim.formats import Format
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["PRESETS", "Accumulator", "Activations", "Attention", "Recipe", "Weights"]
+__all__ = ["Accumulator", "Activations", "Attention", "Recipe", "Weights"]
 
 VERSION = 1
 
@@ -168,20 +155,17 @@ class Recipe(Part):
             return cls.load(recipe)
         if str(recipe) not in PRESETS:
             near = difflib.get_close_matches(str(recipe), PRESETS, n=1)
-            names = "w8a8-STEPS, w<bits>a8-STEPS-FORMAT, w<bits>a8v<bits>-.. or w<bits>a16-.."
-            hint = f"wanted {names}, steps {', '.join(_CHAINS)}"
+            hint = f"wanted {PATTERNS}, steps {', '.join(CHAINS)}"
             hint = f"the nearest is {near[0]!r}" if near else hint
             raise ValueError(f"unknown recipe {str(recipe)!r}; {hint} (or give a .toml file)")
-        steps, weights = PRESETS[str(recipe)]
-        weights = Weights(format=weights)
-        attention = Attention(value=weights) if _ATTENTION.match(str(recipe)) else None
-        scheme = {"scheme": "float"} if _WEIGHT_ONLY.match(str(recipe)) else {}
+        preset = PRESETS[str(recipe)]
+        weights = Weights(format=preset.format)
         return cls(
             name=str(recipe),
             weights=weights,
-            activations=Activations(**scheme),
-            attention=attention,
-            steps=steps,
+            activations=Activations(**({"scheme": "float"} if preset.weight_only else {})),
+            attention=Attention(value=weights) if preset.attention else None,
+            steps=preset.steps,
         )
 
     @classmethod
@@ -208,44 +192,6 @@ class Recipe(Part):
         """Write the recipe as TOML, every field spelled out; `load` gives an equal recipe."""
         table = self.model_dump(mode="json", exclude_none=True)
         Path(path).write_text(tomli_w.dumps(table), encoding="utf-8")
-
-
-_ATTENTION = re.compile(r"w\d+a8v")
-_WEIGHT_ONLY = re.compile(r"w\d+a16-")
-_CHAINS: dict[str, tuple[Step, ...]] = {
-    "rtn": (Rtn(),),
-    "gptq": (Gptq(),),
-    "gwq": (Gwq(),),
-    "daq": (Daq(),),
-    "smoothquant": (SmoothQuant(), Rtn()),
-    "smoothquant-gptq": (SmoothQuant(), Gptq()),
-    "awq": (Awq(), Rtn()),
-    "awq-gptq": (Awq(), Gptq()),
-    "awq-daq": (Awq(clip=False), Daq()),
-    "aqas": (Aqas(), Rtn()),
-    "aqas-gptq": (Aqas(), Gptq()),
-    "atq": (Atq(), Gptq()),
-    "aweq": (Aweq(), Rtn(), BiasCorrection()),
-    "aweq-gptq": (Aweq(), Gptq(), BiasCorrection()),
-}
-
-#: Preset name -> steps and weight format: "w4a8-rtn-dint4", "w4a8-aqas-gptq-dint4" and so on, each
-#: chain of steps for every format of the catalogue whose product with INT8 fits 32 bits ("daq" for
-#: those without a zero point), and "w8a8-rtn" and so on for plain INT8; "w4a8v4-.." quantizes
-#: attention's products too, with values in the weights' format; "w4a16-.." quantizes weights only.
-#: The rest is the classes' default.
-PRESETS: dict[str, tuple[tuple[Step, ...], str]] = {
-    name: (steps, fmt.name)
-    for chain, steps in _CHAINS.items()
-    for fmt in FORMATS.values()
-    if fmt.level_width <= 24 and not (fmt.zero_pointed and "daq" in chain)
-    for name in (
-        f"w{fmt.width}a8-{chain}-{fmt.name}",
-        f"w{fmt.width}a8v{fmt.width}-{chain}-{fmt.name}",
-        f"w{fmt.width}a16-{chain}-{fmt.name}",
-        *((f"w8a8-{chain}",) if fmt.name == "int8" else ()),
-    )
-}
 
 
 def _first(error: ValidationError) -> str:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from macsmith.quant.recipe import PRESETS, Accumulator, Activations, Recipe, Weights
+from macsmith.quant.presets import PRESETS
+from macsmith.quant.recipe import Accumulator, Activations, Recipe, Weights
 
 LINE = """
 version = 1
