@@ -26,9 +26,23 @@ class Weights(Part):
     group_size: StrictInt = Field(
         default=0, ge=0
     )  # 0: one scale per output channel, as in the paper
-    divisor: Literal["both", "mean", "full"] = "both"  # of formats without a zero point
+    # Of formats without a zero point:
+    divisor: Literal["both", "mean", "full", "ends"] = "both"
+    # A scale below 0 turns a format over, so that the longer of its ends lies on the other side.
+    # "error": where that leaves the smaller squared error of the channel's, or group's, weights
+    # rounded to nearest. "tail": where the weights' longer tail is. "positive": nowhere. Ours; with
+    # divisor "both" the longer end is hardly used: "ends" goes with it, or "full".
+    orientation: Literal["positive", "error", "tail"] = "positive"
     steps: Literal["steps", "levels"] = "steps"  # of zero-pointed formats
     extend_to_zero: StrictBool = True  # of zero-pointed formats; AWQ's quantizer has it False
+
+    def check(self, fmt: Format) -> None:
+        """ValueError if the orientation is none for the format."""
+        if fmt.zero_pointed and self.orientation != "positive":
+            raise ValueError(
+                f"weights.orientation {self.orientation!r} is for formats without a zero point: "
+                f"that of {fmt.name!r} moves its range already"
+            )
 
 
 class Activations(Part):
@@ -98,8 +112,12 @@ class Recipe(Part):
     def _consistent(self) -> "Recipe":
         # A wrong format or width is reported when the recipe is read.
         self.activations.check(self.spec().activations)
+        self.weights.check(self.spec().weights)
         if self.attention:
-            self.attention.activations.check(self.attention_specs()[0].activations)
+            key, value = self.attention_specs()
+            self.attention.activations.check(key.activations)
+            self.attention.key.check(key.weights)
+            self.attention.value.check(value.weights)
             if not self.attention.activations.quantized:
                 raise ValueError(
                     "attention.activations.scheme is 'float': leave attention out of the recipe"
@@ -113,10 +131,19 @@ class Recipe(Part):
                 "steps: wanted one that rounds (rtn, gptq, gwq, daq), the last but for "
                 f"corrections; got {methods}"
             )
-        fmt = self.spec().weights
-        if fmt.zero_pointed and any(isinstance(step, Daq) for step in self.steps):
-            raise ValueError(f"steps: daq has a zero point of its own, {fmt.name} another")
+        if any(isinstance(step, Daq) for step in self.steps):
+            self._check_daq()
         return self
+
+    def _check_daq(self) -> None:
+        fmt = self.spec().weights
+        if fmt.zero_pointed:
+            raise ValueError(f"steps: daq has a zero point of its own, {fmt.name} another")
+        for name, usual in (("divisor", "both"), ("orientation", "positive")):
+            if (given := getattr(self.weights, name)) != usual:
+                raise ValueError(
+                    f"weights.{name} {given!r}: daq finds its scales itself, with {usual!r}"
+                )
 
     @property
     def calibrated(self) -> bool:
