@@ -53,12 +53,12 @@ def prove(
     the styles of another unit come the plain decoders that its plain style has.
 
     --all proves, of one unit or of every provable one: decoders of int8, int4, dint4, dint4_sm,
-    dint4z, dint3, fp4_e2m1, nf4, int4z and fp8_e4m3; multipliers of all but the last by int8, and
-    by fp8_e4m3 for int8 and dint4; for the first six formats macs of 32 bits that wrap, macs of 20
-    bits that saturate, dot products of 2 lanes, shared multiples of 2 outputs and arrays of 2 x 2
-    elements in both dataflows; for int8 and dint4 macs with 1 and 2 pipeline stages and GEMM tiles
-    of 2 x 2; dot products of 4 lanes for dint4; requantizers from 32 bits, in every rounding with 0
-    to 3 pipeline stages.
+    dint4z, dint3, dint4_sr, fp4_e2m1, nf4, int4z and fp8_e4m3; multipliers of all but the last by
+    int8, and by fp8_e4m3 for int8 and dint4; for the first seven formats macs of 32 bits that wrap,
+    macs of 20 bits that saturate and dot products of 2 lanes; for the first six shared multiples of
+    2 outputs and arrays of 2 x 2 elements in both dataflows; for int8 and dint4 macs with 1 and 2
+    pipeline stages and GEMM tiles of 2 x 2; dot products of 4 lanes for dint4; requantizers from 32
+    bits, in every rounding with 0 to 3 pipeline stages.
 
     Not covered by --all: dot products with 4 lanes in carrysave-booth8 and carrysave-nibble, not
     decided in 60 seconds, and with more lanes; dot products, shared multiples, arrays and GEMM

@@ -240,7 +240,7 @@ def synth(
         str,
         typer.Option(
             help="of the energy: layer (of the embedded model), uniform, or a file of codes: .csv "
-            "(one stream) or .npz (one or many; an array needs many)"
+            "(one stream) or .npz (one or many; an array or a gemm needs many)"
         ),
     ] = "layer",
     glitches: Annotated[
@@ -254,7 +254,8 @@ def synth(
 ) -> None:
     """Area, delay and energy of a unit in a library, its netlist checked against golden.
 
-    What an array sends out is compared with the engine's sums, and they with golden in a sample.
+    What an array or a gemm sends out is compared with what the engine's sums come to, and that
+    with golden in a sample.
     """
     from macsmith.experiments.measure import measure
     from macsmith.experiments.units import spec_for

@@ -16,20 +16,20 @@ from macsmith.experiments.operands import Operands
 from macsmith.experiments.payloads import numbers_of, packed
 from macsmith.sim import golden
 
-__all__ = ["ARRAYS"]
+__all__ = ["ARRAYS", "SAMPLE", "bounds", "output_beats", "sums_of", "tiled"]
 
 SAMPLE = 3  # sums of a matrix that golden computes too
 
 
-def _bounds(operands: Operands) -> list[tuple[int, int]]:
+def bounds(operands: Operands) -> list[tuple[int, int]]:
     """First product of each sum, and the one after it."""
     require_aligned(operands)
     starts = np.flatnonzero(operands.clear[0]).tolist()
     return list(zip(starts, [*starts[1:], operands.clear.shape[1]], strict=True))
 
 
-def _sums(operands: Operands, array: Any, start: int, end: int) -> NDArray[np.int64]:
-    """Codes of the sums of these products: of every stream's activations and every one's weights.
+def sums_of(operands: Operands, array: Any, start: int, end: int) -> NDArray[np.int64]:
+    """Sums of these products: of every stream's activations (down) and every one's weights.
 
     AssertionError where they are not golden's, in a sample.
     """
@@ -46,10 +46,15 @@ def _sums(operands: Operands, array: Any, start: int, end: int) -> NDArray[np.in
         zero = None if z is None else int(z[n])
         if found[t, n] != golden.dot(a[t].tolist(), w[n].tolist(), spec, zero):
             raise AssertionError(f"the sum of stream {t} and stream {n} is not golden's")
-    return found & (2**spec.acc_width - 1)
+    return found
 
 
-def _tiled(matrix: NDArray, down: int, cols: int) -> NDArray:
+def _sums(operands: Operands, array: Any, start: int, end: int) -> NDArray[np.int64]:
+    """Codes of `sums_of`."""
+    return sums_of(operands, array, start, end) & (2**array.spec.acc_width - 1)
+
+
+def tiled(matrix: NDArray, down: int, cols: int) -> NDArray:
     """[streams, down, cols]: of stream s what belongs to streams s + i and s + c."""
     s, i, c = np.ogrid[: len(matrix), :down, :cols]
     return matrix[(s + i) % len(matrix), (s + c) % len(matrix)]
@@ -60,28 +65,34 @@ def _after(codes: NDArray, count: int) -> NDArray:
     return np.stack([np.roll(codes, -k, axis=0) for k in range(count)], axis=-1)
 
 
+def output_beats(operands: Operands, array: Any) -> NDArray[np.uint8]:
+    """Payloads of an output-stationary array, one for each product of a stream, without a pause.
+
+    ValueError where the array would wait, or there are too few streams for it.
+    """
+    short = min(end - start for start, end in bounds(operands))
+    if short < array.rows:
+        raise ValueError(f"an array of {array.rows} rows waits where a sum has {short} products")
+    if len(operands.w) < max(array.rows, array.cols):
+        raise ValueError(
+            f"an array of {array.rows} x {array.cols} needs operands in as many streams, "
+            f"not {len(operands.w)}"
+        )
+    first = operands.clear[..., None]
+    fields = {"first": first, "last": np.roll(first, -1, axis=1)}
+    fields["last"][:, -1] = True
+    fields["a"], fields["w"] = _after(operands.a, array.rows), _after(operands.w, array.cols)
+    if operands.z is not None:
+        fields["z"] = _after(operands.z, array.cols)
+    return packed(array.i.payload.shape(), fields)
+
+
 class _OutputStationary:
     """A beat in each cycle; after its last one a sum's rows leave."""
 
     @staticmethod
     def stimulus(operands: Operands, array: Any) -> dict[str, NDArray]:
-        short = min(end - start for start, end in _bounds(operands))
-        if short < array.rows:
-            raise ValueError(
-                f"an array of {array.rows} rows waits where a sum has {short} products"
-            )
-        if len(operands.w) < max(array.rows, array.cols):
-            raise ValueError(
-                f"an array of {array.rows} x {array.cols} needs operands in as many streams, "
-                f"not {len(operands.w)}"
-            )
-        first = operands.clear[..., None]
-        fields = {"first": first, "last": np.roll(first, -1, axis=1)}
-        fields["last"][:, -1] = True
-        fields["a"], fields["w"] = _after(operands.a, array.rows), _after(operands.w, array.cols)
-        if operands.z is not None:
-            fields["z"] = _after(operands.z, array.cols)
-        beats = packed(array.i.payload.shape(), fields)
+        beats = output_beats(operands, array)
         idle = np.repeat(beats[:, -1:], array.rows - 1, axis=1)
         valid = np.ones(beats.shape[:2], np.uint8)
         return {
@@ -94,9 +105,9 @@ class _OutputStationary:
     def expected(operands: Operands, array: Any) -> NDArray[np.int64]:
         streams, cycles = operands.w.shape
         due = np.full((streams, cycles + array.rows - 1, array.cols), -1)
-        for start, end in _bounds(operands):
+        for start, end in bounds(operands):
             found = _sums(operands, array, start, end)
-            due[:, end - 1 : end - 1 + array.rows] = _tiled(found, array.rows, array.cols)
+            due[:, end - 1 : end - 1 + array.rows] = tiled(found, array.rows, array.cols)
         return due
 
     @staticmethod
@@ -122,7 +133,7 @@ class _WeightStationary:
             )
         every = [
             (start, first)
-            for start, end in _bounds(operands)
+            for start, end in bounds(operands)
             for first in range(start, end - array.rows + 1, array.rows)
         ]
         if not every:
@@ -148,7 +159,7 @@ class _WeightStationary:
                 z[:, taken] = _after(operands.z[:, place : place + rows], cols)
             for r in range(rows):
                 a[:, beats, r] = _after(operands.a[:, place + r], tokens)
-            acc[:, beats] = _tiled(_sums(operands, array, start, place), tokens, cols)
+            acc[:, beats] = tiled(_sums(operands, array, start, place), tokens, cols)
         valid = np.ones((1, cycles), np.uint8)
         valid[:, :rows] = 0
         every = np.broadcast_to(first, (tokens, cycles, 1))
@@ -167,7 +178,7 @@ class _WeightStationary:
         rows, cols, tokens = array.rows, array.cols, len(operands.w)
         due = [np.full((tokens, rows, cols), -1)]
         for start, place in cls.places(operands, array):
-            due.append(_tiled(_sums(operands, array, start, place + rows), tokens, cols))
+            due.append(tiled(_sums(operands, array, start, place + rows), tokens, cols))
         return np.concatenate(due, axis=1)
 
     @classmethod

@@ -42,6 +42,7 @@ class Operands:
     z       unsigned [S, C], or None where the weights have no zero point
     clear   bool [S, C]: this product starts a new sum
     source  where the codes are from
+    za      integer [S, C], or None for 0: zero point of a sum's activations
     """
 
     w: NDArray[np.unsignedinteger]
@@ -49,6 +50,7 @@ class Operands:
     z: NDArray[np.unsignedinteger] | None
     clear: NDArray[np.bool_]
     source: str
+    za: NDArray[np.integer] | None = None
 
     @property
     def products(self) -> int:
@@ -99,7 +101,10 @@ def uniform(spec: MacSpec, seed: int = 0, depth: int = 256) -> Operands:
         sums = rng.integers(0, 2**spec.weights.width, (STREAMS, shape[1] // depth))
         z = np.repeat(sums, depth, axis=1).astype(code_dtype(spec.weights))
     clear = np.broadcast_to(np.arange(shape[1]) % depth == 0, shape)
-    return Operands(codes(spec.weights), codes(spec.activations), z, clear, "uniform codes")
+    w, a = codes(spec.weights), codes(spec.activations)
+    levels = spec.activations.level_range
+    za = np.repeat(rng.integers(*levels, (STREAMS, shape[1] // depth), endpoint=True), depth, 1)
+    return Operands(w, a, z, clear, "uniform codes", za)
 
 
 def from_layer(spec: MacSpec, seed: int = 0, model: str = MODEL) -> Operands:
@@ -119,7 +124,8 @@ def from_layer(spec: MacSpec, seed: int = 0, model: str = MODEL) -> Operands:
     w, a = layer.qweight.numpy()[n], found.codes.numpy()[t]  # (streams, sums, depth)
     clear = np.broadcast_to(np.arange(depth) == 0, w.shape)
     source = f"{model}, {LAYER[model]}, {tokens} tokens of the held-out documentation"
-    return Operands(streams(w), streams(a), z, streams(clear), source)
+    za = streams(np.repeat(found.zero.numpy()[t].astype(np.int64)[..., None], depth, axis=-1))
+    return Operands(streams(w), streams(a), z, streams(clear), source, za)
 
 
 @lru_cache(maxsize=32)

@@ -14,6 +14,7 @@ from typing import Any
 
 from macsmith.experiments.gates import CODES, FACTORS, GROUPS, OUTPUTS, SUMS, Gates
 from macsmith.experiments.gates_arrays import ARRAYS
+from macsmith.experiments.gates_gemm import GEMMS
 from macsmith.sim.names import suggestion
 from macsmith.sim.spec import MAX_SUM_BITS, MacSpec
 
@@ -225,6 +226,7 @@ UNITS = {
             }),
             handshake=True,
             companion=True,
+            gates=GEMMS,
         ),
         Unit(
             "requantizer",

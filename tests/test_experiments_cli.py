@@ -151,7 +151,7 @@ def test_bad_input_is_one_line_and_status_2(bad_format, tmp_path):
         ("verify multiplier --lanes 2", "--lanes means nothing to multiplier"),
         ("datasheet float_mac --weights dint4", "--weights means nothing to float_mac"),
         ("synth requantizer --overflow wrap", "--overflow means nothing to requantizer"),
-        ("synth gemm --operands uniform", "--operands means nothing to gemm"),
+        ("synth float_mac --operands uniform", "--operands means nothing to float_mac"),
         ("prove multiplier --acc-width 20", "--acc-width means nothing to multiplier"),
         ("styles decoder multiplier --overflow wrap", "--overflow means nothing to decoder or mul"),
         ("styles mac --lanes 8", "--lanes means nothing to mac: each has one"),

@@ -35,6 +35,20 @@ def test_the_digits_of_a_level_are_its_rows_and_add_up(fmt):
     assert max(words) < 2**found.width
 
 
+@pytest.mark.parametrize("fmt", SMALL, ids=lambda fmt: fmt.name)
+def test_lowest_are_the_digits_with_a_bit_in_their_rows_lowest_place(fmt):
+    found = plan(frozenset(map(abs, fmt.levels)))
+    if found is None:
+        assert fmt.name == "int8"
+        return
+    seen = set()
+    for digits in found.digits.values():
+        reach = [abs(d) >> row.low for d, row in zip(digits, found.rows, strict=True)]
+        assert found.lowest(digits) == [x % 2 == 1 for x in reach]
+        seen |= set(found.lowest(digits))
+    assert seen == {True, False}
+
+
 def test_the_main_formats_take_two_rows_and_dint4_one_choice_more():
     rows = {name: plan(frozenset(FORMATS[name].levels)).rows for name in ("int4", "dint4")}
     assert [len(r) for r in rows.values()] == [2, 2]

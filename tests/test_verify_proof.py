@@ -55,6 +55,10 @@ def test_the_plan_of_all_has_every_unit_and_tells_each_proof():
         for spec in task.specs:
             serve = get_unit(task.unit).style_names(spec)
             assert task.styles is None or set(task.styles) & set(serve)
+    ranked = [(t.unit, spec) for t in tasks for spec in t.specs if spec.weights.name == "dint4_sr"]
+    styles = {unit: get_unit(unit).style_names(spec) for unit, spec in ranked}
+    flipped = {unit for unit, names in styles.items() if any("flipped" in n for n in names)}
+    assert flipped == {"multiplier", "mac", "dot"}
     told = []
     found = run([Task("decoder", (INT8, DINT4))], None, jobs=1, tell=told.append)
     assert found.ok

@@ -2,7 +2,8 @@
 
 The netlist says when it takes a beat and when it gives one, so it is simulated cycle by cycle
 (`hw.gatesim_steps`): first with the agent that a simulator's bench has, with all its bins; then in
-64 streams and more with random beats, at paces of their own, through resets.
+many streams (64 of large units, up to 512 of small ones) with random beats, at paces of their own,
+through resets; and sums of output-stationary arrays are placed where no run gets.
 """
 
 from dataclasses import replace

@@ -28,6 +28,7 @@ __all__ = ["ALL_LIMIT_S", "LIMIT_S", "WEIGHTS", "Task", "everything", "plan", "r
 ALL_LIMIT_S = 120.0
 #: Weight formats of the report's comparisons, and one per way to decode.
 WEIGHTS = ("int8", "int4", "dint4", "dint4_sm", "dint4z", "dint3")
+_RANKED = ("dint4_sr",)  # of multipliers, MACs and dot products: what `flipped` is for
 _MORE_WEIGHTS = ("fp4_e2m1", "nf4", "int4z")  # of decoders and multipliers
 _FLOAT = "fp8_e4m3"  # activations, for two of the weight formats
 _NARROW = 20  # bits of an accumulator that saturates
@@ -112,18 +113,19 @@ def everything(unit: str | None) -> list[Task]:
     if unit is not None:
         require_provable(unit)
     sums = [MacSpec(w, "int8", 32, "wrap") for w in WEIGHTS]
-    narrow = [replace(spec, acc_width=_NARROW, overflow="saturate") for spec in sums]
+    added = [*sums, *(MacSpec(w, "int8", 32, "wrap") for w in _RANKED)]
+    narrow = [replace(spec, acc_width=_NARROW, overflow="saturate") for spec in added]
     pipelined = [spec for spec in sums if spec.weights.name in _PIPELINED]
     floats = [(w, _FLOAT) for w in _PIPELINED]
-    factors = [(w, "int8") for w in (*WEIGHTS, *_MORE_WEIGHTS)] + floats
-    pairs = [replace(spec, lanes=_FEWEST_LANES) for spec in sums]
+    factors = [(w, "int8") for w in (*WEIGHTS, *_RANKED, *_MORE_WEIGHTS)] + floats
+    pairs = [replace(spec, lanes=_FEWEST_LANES) for spec in added]
     more = [replace(s, lanes=_MORE_LANES) for s in sums if s.weights.name in _OF_MORE]
     decided = tuple(name for name in get_unit("dot").registry.names() if name not in _UNDECIDED)
     decoders = dict.fromkeys(_spec("decoder", name, "int8") for pair in factors for name in pair)
     tasks = [
         Task("decoder", tuple(decoders)),
         Task("multiplier", tuple(_spec("multiplier", w, a) for w, a in factors)),
-        Task("mac", tuple(sums)),
+        Task("mac", tuple(added)),
         Task("mac", tuple(narrow)),
         *(Task("mac", (spec,), (stages,)) for spec in pipelined for stages in (1, 2)),
         Task("dot", tuple(pairs)),
@@ -134,7 +136,8 @@ def everything(unit: str | None) -> list[Task]:
         *_tasks("requantizer", [spec_for("requantizer", "int8", "int8", 32, "wrap", None)]),
     ]
     mine = [task for task in tasks if unit in (None, task.unit)]
-    return mine if unit is None else [*_decoders(unit, [*WEIGHTS, *_MORE_WEIGHTS], _FLOAT), *mine]
+    names = [*WEIGHTS, *_RANKED, *_MORE_WEIGHTS]
+    return mine if unit is None else [*_decoders(unit, names, _FLOAT), *mine]
 
 
 def run(
