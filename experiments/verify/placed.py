@@ -8,6 +8,7 @@ on from there. Which state of its flip-flops stands for a sum is the netlist's o
 carry-save accumulator any of those that do.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +18,15 @@ from macsmith.experiments.verify.array_extremes import signs_of
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.corners import drawn_zero_points
 from macsmith.experiments.verify.sums import SIGNS
+from macsmith.hw.clocking import clock_tree
+from macsmith.hw.liberty import Library
+from macsmith.hw.netlist import Netlist
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["Places", "end_bins", "find_places", "one_of_each", "passed", "quiet_product", "targets"]
+__all__ = [
+    "Places", "end_bins", "find_places", "one_of_each", "passed", "places_in", "quiet_product",
+    "targets",
+]  # fmt: skip
 
 NEAR = 2  # sums are placed within so many of the greatest steps
 
@@ -96,6 +103,16 @@ def find_places(seen: NDArray[np.int64], spec: MacSpec) -> Places | None:
         every.append(tuple(bits))
         spare.append([] if clamps else sorted(left.items()))
     return Places(spec, moved.shape[0], tuple(every), minus, tuple(spare))
+
+
+def places_in(
+    netlist: Netlist,
+    library: Library,
+    spec: MacSpec,
+    seen: Callable[[NDArray[np.uint8]], NDArray[np.int64]],
+) -> Places | None:
+    """`find_places` of what ``seen`` says that sums are, by flip-flops inverted [streams, ..]."""
+    return find_places(seen(one_of_each(len(clock_tree(netlist, library, "clk").flip_flops))), spec)
 
 
 def quiet_product(spec: MacSpec) -> tuple[int, int, int]:

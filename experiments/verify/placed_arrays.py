@@ -1,10 +1,13 @@
 """Placed sums of an output-stationary array: the accumulators of its elements."""
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
 from macsmith.experiments.payloads import numbers_of, packed
 from macsmith.experiments.units import get_unit
+from macsmith.experiments.verify import placed
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.many_arrays import (
     Plan,
@@ -13,16 +16,7 @@ from macsmith.experiments.verify.many_arrays import (
     element_products,
     output_traffic,
 )
-from macsmith.experiments.verify.placed import (
-    end_bins,
-    find_places,
-    one_of_each,
-    passed,
-    quiet_product,
-    targets,
-)
 from macsmith.experiments.verify.traffic import Traffic
-from macsmith.hw.clocking import clock_tree
 from macsmith.hw.gatesim_steps import Steps
 from macsmith.hw.gatesim_words import LANES
 from macsmith.hw.liberty import Library
@@ -43,9 +37,8 @@ def place_array(
     """
     spec, rows, cols = one.spec, one.options["rows"], one.options["cols"]
     names = [f"element {r},{c}: " for r in range(rows) for c in range(cols)]
-    bins = dict.fromkeys(end_bins(one, names), 0)
-    flip_flops = len(clock_tree(netlist, library, "clk").flip_flops)
-    places = find_places(_seen(one, netlist, library, one_of_each(flip_flops)), spec)
+    bins = dict.fromkeys(placed.end_bins(one, names), 0)
+    places = placed.places_in(netlist, library, spec, partial(_seen, one, netlist, library))
     if places is None:
         return None, bins
     rng = np.random.default_rng(1)
@@ -53,9 +46,9 @@ def place_array(
     first, last = rng.random(how.shape) < 1 / BEATS, rng.random(how.shape) < 0.3
     first[:, 0], last[:, -1] = False, True
     operands = beats_of(one, rng, how.shape)
-    before = targets(rng, spec, (STREAMS, len(names)), max(map(abs, spec.product_range)))
+    before = placed.targets(rng, spec, (STREAMS, len(names)), max(map(abs, spec.product_range)))
     entering = element_products(one, *operands).reshape(*how.shape, -1)
-    hits = passed(spec, names, before, entering, first)
+    hits = placed.passed(spec, names, before, entering, first)
     steps = Steps(netlist, library, STREAMS)
     steps.upset(places.upset(before, rng))
     return (steps, output_traffic(one, how, first, last, operands, before)), hits
@@ -69,7 +62,7 @@ def _seen(
     streams = -(-len(upset) // LANES) * LANES
     steps = Steps(netlist, library, streams)
     steps.upset(np.pad(upset, ((0, streams - len(upset)), (0, 0))))
-    w, a, z = (np.array([[[code]]]) for code in quiet_product(spec))
+    w, a, z = (np.array([[[code]]]) for code in placed.quiet_product(spec))
     yes = np.ones((1, 1), bool)
     layout = get_unit(one.unit).make(spec, **one.options).i.payload.shape()
     shapes = (1, 1, rows), (1, 1, cols), (1, 1, cols)

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from macsmith.experiments.verify import placed
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.many import (
     Drawn,
@@ -14,15 +15,6 @@ from macsmith.experiments.verify.many import (
     follow,
     lanes_of,
 )
-from macsmith.experiments.verify.placed import (
-    end_bins,
-    find_places,
-    one_of_each,
-    passed,
-    quiet_product,
-    targets,
-)
-from macsmith.hw.clocking import clock_tree
 from macsmith.hw.gatesim import run as simulate
 from macsmith.hw.liberty import Library
 from macsmith.hw.netlist import Netlist
@@ -42,19 +34,18 @@ def place_sums(
     """
     sums = one.widths["acc"] // one.spec.acc_width
     names = [f"sum {k}: " if sums > 1 else "" for k in range(sums)]
-    bins = dict.fromkeys(end_bins(one, names), 0)
-    flip_flops = len(clock_tree(netlist, library, "clk").flip_flops)
-    places = find_places(_seen(one, netlist, library, one_of_each(flip_flops)), one.spec)
+    bins = dict.fromkeys(placed.end_bins(one, names), 0)
+    places = placed.places_in(netlist, library, one.spec, partial(_seen, one, netlist, library))
     if places is None:
         return None, bins
     rng = np.random.default_rng(1)
     many = draw(one, seed=1, most=MOST, sampled=True)
     groups = entering(many, one)
     step = groups.shape[3] * max(map(abs, one.spec.product_range))
-    before = targets(rng, one.spec, (len(many.en), sums), step)
+    before = placed.targets(rng, one.spec, (len(many.en), sums), step)
     begun = many.rst | (many.en & many.clear)
     live = (many.en & ~many.rst)[..., None]
-    hits = passed(one.spec, names, before, groups.sum(axis=3) * live, begun)
+    hits = placed.passed(one.spec, names, before, groups.sum(axis=3) * live, begun)
     drawn = Drawn(
         many.ports(one),
         expected(many, one, before),
@@ -71,7 +62,7 @@ def _seen(
 ) -> NDArray[np.int64]:
     """Sums [streams, sums] once the quiet product has entered all lanes."""
     spec, width = one.spec, one.spec.acc_width
-    w, a, z = quiet_product(spec)
+    w, a, z = placed.quiet_product(spec)
     cycles = one.latency + 1
     first = np.arange(cycles) == 0
     codes = {"en": first, "clear": 0 * first, "rst": 0 * first}
