@@ -13,7 +13,7 @@ from amaranth import Cat, Const, Module, Signal, Value, signed
 from macsmith.hw.adders import FullAdder, HalfAdder
 from macsmith.hw.bits import extended
 
-__all__ = ["HALF", "Heap"]
+__all__ = ["HALF", "Heap", "PartialProduct"]
 
 HALF = 0.5  # how often a bit is 1 of which nothing is known
 
@@ -31,6 +31,33 @@ class _Bit:
     def noise(self) -> float:
         """How often it changes from one sum to the next; equal numbers are equal here."""
         return round(2 * self.ones * (1 - self.ones), 6)
+
+
+@dataclass(frozen=True, eq=False)
+class PartialProduct:
+    """A row of a heap: ``width`` bits of two's complement, times ``2**shift``.
+
+    Attributes
+    ----------
+    m, name : Module, str
+        Where the row is a signal, and what it is called.
+    width, shift : int
+    ones, odd : float
+        How often a bit of it is 1, and its lowest one: hints, see `Heap`.
+    """
+
+    m: Module
+    name: str
+    width: int
+    shift: int = 0
+    ones: float = HALF
+    odd: float = HALF
+
+    def wire(self, bits: Value) -> Signal:
+        """Signal ``name``, which is ``bits``."""
+        row = Signal(signed(self.width), name=self.name)
+        self.m.d.comb += row.eq(bits)
+        return row
 
 
 class Heap:
@@ -87,38 +114,18 @@ class Heap:
         """Add an integer of either sign."""
         self._constant += number
 
-    def add_signed(
-        self,
-        m: Module,
-        name: str,
-        width: int,
-        number: Value,
-        negative: Value,
-        shift: int = 0,
-        ones: float = HALF,
-        odd: float = HALF,
-    ) -> None:
-        """Add ``number * 2**shift``, or subtract it where ``negative`` is 1.
+    def add_signed(self, row: PartialProduct, number: Value, negative: Value) -> None:
+        """Add ``number``, two's complement, in its place; subtract it where ``negative`` is 1.
 
-        ``number`` is ``width`` bits of two's complement. Signal ``name`` in ``m`` is the row that
-        is added: the number or its complement, with what `add_turned` adds to that.
+        What ``row`` becomes is the number or its complement; `add_turned` has the rest.
         """
-        turned = number ^ negative.replicate(width)
-        self.add_turned(m, name, width, turned, number[0], negative, shift, ones, odd)
+        turned = number ^ negative.replicate(row.width)
+        self.add_turned(row, turned, number[0], negative)
 
     def add_turned(
-        self,
-        m: Module,
-        name: str,
-        width: int,
-        turned: Value,
-        lowest: Value,
-        negative: Value,
-        shift: int = 0,
-        ones: float = HALF,
-        odd: float = HALF,
+        self, row: PartialProduct, turned: Value, lowest: Value, negative: Value
     ) -> None:
-        """Add ``turned * 2**shift``, and ``2**shift`` where ``negative`` is 1.
+        """Add ``turned`` in its place, and a 1 at its lowest bit where ``negative`` is 1.
 
         ``turned`` is a number, or its complement where ``negative`` is 1; ``lowest`` is the
         number's lowest bit, which is also that of the number negated. So the 1 that makes a
@@ -129,32 +136,17 @@ class Heap:
 
             -n = ~n + 1:   lowest n[0]: 1 -> 1, no carry;   0 -> 0, carry
         """
-        row = Signal(signed(width), name=name)
-        m.d.comb += row.eq(turned)
-        if width == 1:
-            self.add(row, shift, ones)
-            self.add_bit(negative, shift, ones)
+        bits, shift = row.wire(turned), row.shift
+        if row.width == 1:
+            self.add(bits, shift, row.ones)
+            self.add_bit(negative, shift, row.ones)
             return
-        carry = Signal(name=f"{name}_carry")
-        low = Signal(name=f"{name}_lowest")
-        m.d.comb += [low.eq(lowest), carry.eq(negative & ~low)]
-        self.add_bit(low, shift, odd)
-        self.add(row[1:].as_signed(), shift + 1, ones)
-        self.add_bit(carry, shift + 1, ones)
-
-    def add_row(
-        self,
-        m: Module,
-        name: str,
-        width: int,
-        number: Value,
-        shift: int = 0,
-        ones: float = HALF,
-    ) -> None:
-        """Add ``number * 2**shift``, ``width`` bits of two's complement, as signal ``name``."""
-        row = Signal(signed(width), name=name)
-        m.d.comb += row.eq(number)
-        self.add(row, shift, ones)
+        carry = Signal(name=f"{row.name}_carry")
+        low = Signal(name=f"{row.name}_lowest")
+        row.m.d.comb += [low.eq(lowest), carry.eq(negative & ~low)]
+        self.add_bit(low, shift, row.odd)
+        self.add(bits[1:].as_signed(), shift + 1, row.ones)
+        self.add_bit(carry, shift + 1, row.ones)
 
     def rows(self, width: int) -> tuple[Value, Value]:
         """Two unsigned numbers of ``width`` bits whose sum modulo ``2**width`` is the heap's."""

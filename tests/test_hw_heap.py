@@ -4,12 +4,12 @@
 import random
 
 import pytest
-from amaranth import Module, Signal, signed, unsigned
+from amaranth import Module, Mux, Signal, signed, unsigned
 from amaranth.hdl import Fragment
 from amaranth.sim import Simulator
 
 from macsmith.hw.adders import FullAdder, HalfAdder
-from macsmith.hw.heap import Heap
+from macsmith.hw.heap import Heap, PartialProduct
 
 
 def wrapped(x, width):
@@ -169,6 +169,40 @@ def _origins(fragment):
     for sub, _, _ in fragment.subfragments:
         yield from sub.origins or ()
         yield from _origins(sub)
+
+
+@pytest.mark.parametrize("shift", [0, 2])
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_numbers_that_are_added_or_subtracted(width, shift):
+    """Every number of a width with either sign, by itself and as its complement."""
+    m = Module()
+    number, negative = Signal(signed(width)), Signal()
+    totals = []
+    for way in ("signed", "turned"):
+        row, heap = PartialProduct(m, f"row_{way}", width, shift, ones=0.3, odd=0.2), Heap(m, way)
+        if way == "signed":
+            heap.add_signed(row, number, negative)
+        else:
+            turned = Mux(negative, ~number, number)
+            heap.add_turned(row, turned, number[0], negative)
+        totals.append(heap.total(width + shift + 2))
+    compared = 0
+
+    async def testbench(ctx):
+        nonlocal compared
+        for value in range(-(2**width) // 2, 2**width // 2):
+            for sign in (0, 1):
+                ctx.set(number, value)
+                ctx.set(negative, sign)
+                await ctx.delay(1e-9)
+                want = (-value if sign else value) << shift
+                assert [ctx.get(total) for total in totals] == [want] * 2, (value, sign)
+                compared += 1
+
+    sim = Simulator(m)
+    sim.add_testbench(testbench)
+    sim.run()
+    assert compared == 2 ** (width + 1)
 
 
 def test_constants_are_never_operands_of_a_full_adder():

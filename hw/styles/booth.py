@@ -3,7 +3,7 @@
 from amaranth import Cat, Module, Mux, Signal, Value, signed
 
 from macsmith.hw.bits import even_bits, extended, only_if, selected
-from macsmith.hw.heap import HALF, Heap
+from macsmith.hw.heap import HALF, Heap, PartialProduct
 from macsmith.hw.likely import ones
 from macsmith.hw.multiplier import MULTIPLIERS, Scheme
 
@@ -28,7 +28,8 @@ def add_radix4(
     one, two, negative = digit
     width = len(x) + 1
     number = only_if(one, extended(x, width)) | only_if(two, x.shift_left(1))
-    heap.add_signed(m, name, width, number, negative, shift, often, often / 2)
+    row = PartialProduct(m, name, width, shift, often, often / 2)
+    heap.add_signed(row, number, negative)
 
 
 @MULTIPLIERS.add("booth4")
@@ -98,7 +99,8 @@ class Booth8(Scheme):
                 (one, once), (two, once.shift_left(1)), (three, triple), (four, once.shift_left(2))
             )  # fmt: skip
             number = selected(choices, width + 2)
-            heap.add_signed(m, f"{name}_{i}", width + 2, number, negative, shift + 3 * i)
+            row = PartialProduct(m, f"{name}_{i}", width + 2, shift + 3 * i)
+            heap.add_signed(row, number, negative)
 
 
 def _radix4_digits(level: int, count: int) -> list[int]:

@@ -8,15 +8,18 @@ what INT4 costs. A choice of its own for a negative multiple is cheaper than a s
 row, which takes an exclusive or for each bit.
 """
 
-from amaranth import Cat, Signal, signed
+from collections.abc import Iterator, Sequence
+
+from amaranth import Cat, Module, Signal, Value, signed
 
 from macsmith.hw.bits import extended, look_up, selected
-from macsmith.hw.digit_plan import MOST_BITS, MOST_ROWS, plan
+from macsmith.hw.digit_plan import MOST_BITS, MOST_ROWS, Plan, Row, plan
+from macsmith.hw.heap import PartialProduct
 from macsmith.hw.likely import ones
 from macsmith.hw.multiplier import MULTIPLIERS, Scheme
 from macsmith.sim.formats import Format
 
-__all__ = ["Digits"]
+__all__ = ["Digits", "Planned", "lowest"]
 
 
 def _levels(fmt: Format) -> frozenset[int]:
@@ -43,8 +46,44 @@ def _refuses(spec) -> str:
     return ""
 
 
+class Planned(Scheme):
+    """Rows of a `Plan`, each a choice among multiples of the activation.
+
+    Attributes
+    ----------
+    plan : Plan
+    """
+
+    plan: Plan
+
+    def taken(self, level: int) -> Sequence[int]:
+        """What each row takes for a level of the weight."""
+        return self.plan.digits[level]
+
+    def planned(
+        self, m: Module, name: str, weight: Value, size: int
+    ) -> Iterator[tuple[Row, Value, PartialProduct]]:
+        """Each row, its bits of a recoded weight, and what it is in a heap.
+
+        ``size`` is that of the activation.
+        """
+        fmt = self.spec.weights
+        often = ones(fmt, self.taken)
+        odds = ones(fmt, lambda level: self.plan.lowest(self.taken(level)))
+        for i, (row, half, odd) in enumerate(zip(self.plan.rows, often, odds, strict=True)):
+            bits, weight = weight[: row.width], weight[row.width :]
+            width = size + max(map(abs, row.choices)).bit_length() - 1 - row.low
+            yield row, bits, PartialProduct(m, f"{name}_{i}", width, row.low, half, odd)
+
+
+def lowest(row: Row, bits: Value, activation: Value) -> Value:
+    """Of what a row without a sign takes, the lowest bit: the activation's, where not shifted."""
+    choices = zip(bits, row.choices, strict=True)
+    return Cat(bit for bit, x in choices if abs(x) == 2**row.low).any() & activation[0]
+
+
 @MULTIPLIERS.add("digits", refuses=_refuses)
-class Digits(Scheme):
+class Digits(Planned):
     """A row for each signed power of two that the weight's level is a sum of, by table.
 
     ``recode`` gives per row one bit for each of its choices, in ascending order, and where the row
@@ -77,21 +116,14 @@ class Digits(Scheme):
         return choices
 
     def rows(self, m, heap, weight, activation, name):
-        fmt, digits = self.spec.weights, self.plan.digits
-        often = ones(fmt, digits.__getitem__)
-        odds = ones(fmt, lambda level: self.plan.lowest(digits[level]))
-        for i, (row, half, odd) in enumerate(zip(self.plan.rows, often, odds, strict=True)):
-            bits, weight = weight[: row.width], weight[row.width :]
-            width = len(activation) + max(map(abs, row.choices)).bit_length() - 1 - row.low
-            multiples = [_multiple(activation, x, row.low, width) for x in row.choices]
-            number = selected(zip(bits, multiples, strict=False), width)
+        for row, bits, product in self.planned(m, name, weight, len(activation)):
+            multiples = [_multiple(activation, x, row.low, product.width) for x in row.choices]
+            number = selected(zip(bits, multiples, strict=False), product.width)
             if row.signed:
-                heap.add_signed(m, f"{name}_{i}", width, number, bits[-1], row.low, half, odd)
-                continue
-            choices = list(zip(bits, row.choices, strict=True))
-            least = Cat(bit for bit, x in choices if abs(x) == 2**row.low).any() & activation[0]
-            minus = Cat(bit for bit, x in choices if x < 0).any()
-            heap.add_turned(m, f"{name}_{i}", width, number, least, minus, row.low, half, odd)
+                heap.add_signed(product, number, bits[-1])
+            else:
+                minus = Cat(bit for bit, x in zip(bits, row.choices, strict=True) if x < 0).any()
+                heap.add_turned(product, number, lowest(row, bits, activation), minus)
 
 
 def _multiple(activation, choice: int, low: int, width: int):

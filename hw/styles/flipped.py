@@ -9,8 +9,8 @@ from amaranth import Cat, Signal, signed
 
 from macsmith.hw.bits import extended, look_up, only_if, selected
 from macsmith.hw.digit_plan import MOST_BITS, MOST_ROWS, Plan, plan
-from macsmith.hw.likely import ones
-from macsmith.hw.multiplier import MULTIPLIERS, Scheme
+from macsmith.hw.multiplier import MULTIPLIERS
+from macsmith.hw.styles.digits import Planned, lowest
 from macsmith.sim.formats import Format
 
 __all__ = ["Flipped"]
@@ -36,7 +36,7 @@ def _refuses(spec) -> str:
 
 
 @MULTIPLIERS.add("flipped", refuses=_refuses)
-class Flipped(Scheme):
+class Flipped(Planned):
     """A row for each signed power of two that the weight's magnitude is a sum of, by table.
 
     ::
@@ -64,25 +64,22 @@ class Flipped(Scheme):
         m.d.comb += choices.eq(look_up(m, w, table, words))
         return choices
 
+    def taken(self, level):
+        return super().taken(abs(level))
+
     def rows(self, m, heap, weight, activation, name):
         negative = weight[-1]
         flipped = Signal(signed(len(activation)), name=f"{name}_flipped")
         m.d.comb += flipped.eq(activation ^ negative.replicate(len(activation)))
-        fmt, digits = self.spec.weights, self.plan.digits
-        often = ones(fmt, lambda level: digits[abs(level)])
-        odds = ones(fmt, lambda level: self.plan.lowest(digits[abs(level)]))
-        for i, (row, half, odd) in enumerate(zip(self.plan.rows, often, odds, strict=True)):
-            bits, weight = weight[: row.width], weight[row.width :]
-            width = len(activation) + max(map(abs, row.choices)).bit_length() - 1 - row.low
-            choices = list(zip(bits, row.choices, strict=True))
+        for row, bits, product in self.planned(m, name, weight, len(activation)):
+            choices, width = list(zip(bits, row.choices, strict=True)), product.width
             number = selected(
                 ((bit, _multiple(flipped, negative, x, row.low, width)) for bit, x in choices),
                 width,
             )
             down, up = (Cat(bit for bit, x in choices if (x < 0) == low) for low in (True, False))
             minus = only_if(negative, up.any()) | only_if(~negative, down.any())
-            least = Cat(bit for bit, x in choices if abs(x) == 2**row.low).any() & activation[0]
-            heap.add_turned(m, f"{name}_{i}", width, number, least, minus, row.low, half, odd)
+            heap.add_turned(product, number, lowest(row, bits, activation), minus)
 
 
 def _multiple(flipped, negative, choice: int, low: int, width: int):

@@ -6,6 +6,7 @@ Its worth is in what several outputs can share: the multiples belong to the acti
 from amaranth import Cat, Signal, Value, signed
 
 from macsmith.hw.bits import even_bits, extended, look_up, selected
+from macsmith.hw.heap import PartialProduct
 from macsmith.hw.multiplier import MULTIPLIERS, Scheme
 
 __all__ = ["Picked"]
@@ -73,8 +74,8 @@ class Picked(Scheme):
         for i in range(len(weight) // picks):
             *bits, negative = weight[picks * i : picks * (i + 1)]
             choices = zip(bits, (multiples[x] for x in self.magnitudes), strict=True)
-            shift = self.shift + DIGIT * i
-            heap.add_signed(m, f"{name}_{i}", width, selected(choices, width), negative, shift)
+            row = PartialProduct(m, f"{name}_{i}", width, self.shift + DIGIT * i)
+            heap.add_signed(row, selected(choices, width), negative)
 
     def _word(self, level: int) -> int:
         """The pick of ``level``."""

@@ -3,6 +3,7 @@
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 
 from macsmith.hw.bits import even_bits, extended, selected
+from macsmith.hw.heap import PartialProduct
 from macsmith.hw.multiplier import MULTIPLIERS, Scheme
 
 __all__ = ["Radix4"]
@@ -42,8 +43,9 @@ class Radix4(Scheme):
         for i in range(count):
             bits = weight[3 * i :] if i == count - 1 else weight[3 * i : 3 * i + 3]
             number = selected(zip(bits, multiples, strict=False), width)
-            heap.add_row(m, f"{name}_{i}", width, number, shift + 2 * i)
-            heap.add_bit(Cat(bits[2:]).any(), shift + 2 * i)
+            row = PartialProduct(m, f"{name}_{i}", width, shift + 2 * i)
+            heap.add(row.wire(number), row.shift)
+            heap.add_bit(Cat(bits[2:]).any(), row.shift)
 
 
 def _digit(m: Module, name: str, low: Value, high: Value, carry, top: bool):
