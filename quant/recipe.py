@@ -230,10 +230,12 @@ class Recipe(Part):
             raise ValueError(f"{path}: cannot read this recipe: {error.strerror}") from None
         except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or nested too deep
             raise ValueError(f"{path}: not a TOML file: {error}") from None
-        for part in ("weights", "activations"):
-            named = table.get(part, {}).get("format") if isinstance(table.get(part), dict) else None
-            if isinstance(named, str) and named.endswith(".toml"):
-                table[part]["format"] = str((path.parent / named).resolve())
+        attention = table.get("attention")
+        for part in (table, attention if isinstance(attention, dict) else {}):
+            for options in part.values():
+                named = options.get("format") if isinstance(options, dict) else None
+                if isinstance(named, str) and named.endswith(".toml"):
+                    options["format"] = str((path.parent / named).resolve())
         table.setdefault("name", path.stem)
         try:
             return cls.model_validate(table)

@@ -37,8 +37,8 @@ def test_calibration_is_as_the_options_say_and_usual_without(function, monkeypat
     given = ("--calibration", "text.txt", "--samples", "3", "--length", "64", "--seed", "5")
     wanted = Calibration(3, 64, 5, "text.txt")
     assert calibration_of(function, monkeypatch, *given) == wanted
-    alone = calibration_of(function, monkeypatch, "--seed", "7")
-    assert alone == Calibration(seed=7)
+    alone = calibration_of(function, monkeypatch, "--seed", "7", "--task", "t.txt")
+    assert alone == Calibration(seed=7, task="t.txt")
 
 
 @pytest.mark.parametrize("command", ["quantize", "eval"])

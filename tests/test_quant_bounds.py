@@ -12,13 +12,19 @@ from macsmith.quant.recipe import Activations, Recipe, Weights
 
 
 @pytest.mark.parametrize("group", [0, 7])
-@pytest.mark.parametrize("weights", ["int8", "int4", "dint4z", "nf4"])
-def test_each_norm_is_its_definition_and_the_bound_holds(weights, group):
+@pytest.mark.parametrize(
+    ("weights", "orientation"),
+    [
+        ("int8", "positive"), ("int4", "positive"), ("dint4z", "positive"), ("nf4", "positive"),
+        ("int4", "tail"),
+    ],
+)  # fmt: skip
+def test_each_norm_is_its_definition_and_the_bound_holds(weights, orientation, group):
     torch.manual_seed(0)
     linear = nn.Linear(19, 6)
-    layer = QuantLinear.from_float(
-        linear, Recipe(weights=Weights(format=weights, group_size=group))
-    )
+    options = Weights(format=weights, group_size=group, orientation=orientation)
+    layer = QuantLinear.from_float(linear, Recipe(weights=options))
+    assert (layer.scale < 0).any() == (orientation != "positive")
     x = torch.randn(2, 5, 19) * torch.randn(19).exp()
     found = error_bound(linear, layer, x)
     sums = dict.fromkeys(ErrorBound._fields, 0.0)

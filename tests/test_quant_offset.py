@@ -15,15 +15,17 @@ N, K, T = 6, 31, 4
 
 
 def layer(weights="nf4", group=0, activations="int8", kept=False):
-    """A layer of random codes whose offsets are of the size of its weights."""
+    """A layer of random codes, scales of both signs, and offsets of the size of its weights."""
     draw = torch.Generator().manual_seed(0)
     spec = MacSpec(get_format(weights), get_format(activations))
     groups = -(-K // (group or K))
     fmt = spec.weights
+    top = fmt.levels.index(max(fmt.levels))
+    signs = torch.where(torch.arange(N * groups).view(N, groups) % 3 == 1, -1.0, 1.0)
     scheme = "token-asymmetric" if activations == "int8" else "token-symmetric"
     return QuantLinear(
         torch.randint(2**fmt.width, (N, K), generator=draw, dtype=torch.uint8),
-        torch.rand(N, groups, generator=draw) / fmt.value(fmt.levels.index(max(fmt.levels))),
+        signs * torch.rand(N, groups, generator=draw) / fmt.value(top),
         None,
         torch.randn(N, generator=draw),
         spec=spec,

@@ -93,10 +93,13 @@ def test_a_file_gets_its_stem_as_name_and_finds_formats_beside_it(tmp_path):
     (tmp_path / "mine.toml").write_text(
         'name = "mine"\nwidth = 2\nfrac_bits = 0\nlevels = [0, 1, -2, -1]\n'
     )
-    (tmp_path / "r.toml").write_text('version = 1\n[weights]\nformat = "mine.toml"\n')
+    (tmp_path / "r.toml").write_text(
+        'version = 1\n[weights]\nformat = "mine.toml"\n[attention.value]\nformat = "mine.toml"\n'
+    )
     recipe = Recipe.get(str(tmp_path / "r.toml"))
     assert recipe.name == "r"
-    assert recipe.spec().weights.levels == (0, 1, -2, -1)
+    for spec in (recipe.spec(), recipe.attention_specs()[1]):
+        assert spec.weights.levels == (0, 1, -2, -1)
 
 
 @pytest.mark.parametrize(
