@@ -31,7 +31,7 @@ PASSES = (
     "opt_clean -purge",
 )
 
-MOST_ROUNDS = 4
+MOST_ROUNDS = 32  # of which each gets one level of gates further towards the inputs
 
 #: `! vector` is right but reads as a truncation (Verilator's WIDTHTRUNC); `~ (| vector)` does not.
 IS_ZERO = r"""

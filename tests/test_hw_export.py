@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tools import needs
 
-from macsmith.experiments.verify.lint import WAIVERS, lint
+from macsmith.experiments.verify.lint import WAIVERS, lint, lint_many
 from macsmith.experiments.verify.simulators import SIMULATORS
 from macsmith.hw import yosys
 from macsmith.hw.decoder import DECODERS, Decoder
@@ -22,7 +22,7 @@ from macsmith.hw.export import (
     write_verilog,
 )
 from macsmith.hw.mac import Mac
-from macsmith.hw.multiplier import Multiplier
+from macsmith.hw.multiplier import MULTIPLIERS, Multiplier
 from macsmith.sim.catalog import FORMATS
 from macsmith.sim.formats import dint_format
 from macsmith.sim.spec import MacSpec
@@ -177,6 +177,22 @@ def test_tools_have_nothing_to_say(exported, tmp_path, tool):
         path = tmp_path / f"{name}.v"
         path.write_text(text)
         assert lint(path, tool) == "", name
+
+
+def test_linters_have_nothing_to_say_of_any_style(tmp_path):
+    """Rows of partial products are made of long chains of gates, of which some bits are unused."""
+    needs("verilator")
+    components = {
+        f"{style}_{weights}": Multiplier(MacSpec(weights, "int8", 24), style)
+        for weights in ("int8", "dint4", "dint4z", "dint4_sm", "nf4")
+        for style in MULTIPLIERS.names(MacSpec(weights, "int8", 24))
+    }
+    paths = []
+    for name, text in to_verilog_many(components).items():
+        paths.append(tmp_path / f"{name}.v")
+        paths[-1].write_text(text)
+    assert len(paths) > 40
+    assert set(lint_many(paths, "verilator").values()) == {""}
 
 
 def test_lint_bites(tmp_path):
