@@ -1,0 +1,141 @@
+"""Which rows each claim measures, on which models, and where the paper prints them."""
+
+from dataclasses import dataclass
+
+from macsmith.experiments.quantized.papers import Printed, printed
+
+__all__ = ["TABLES", "Row", "Table"]
+
+_ALL = ("opt-mini", "llama-mini", "opt-mini+outliers", "llama-mini+outliers", "stories260K")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a table: a recipe, and how it is named where it is printed.
+
+    `part`: rows are compared with those of their own part only.
+    """
+
+    name: str
+    recipe: str
+    part: str = ""
+    grouped: bool = False
+    length: int | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A claim's rows.
+
+    Attributes
+    ----------
+    id, sentence, source : str
+    rows : tuple of Row
+    paper : tuple of str
+        The paper's tables that have them; none where it could not be read.
+    subjects : tuple of str
+        Models; a quick run takes the first of them.
+    point : tuple of (better, worse)
+        Rows' names: what the table is there to show.
+    orders : tuple of (better, worse)
+        What is held against the measurement where no table could be read.
+    higher : bool
+        Whether the paper's numbers are accuracies.
+    window : int, optional
+        Tokens of an evaluation window, where that is the point.
+    recorded : str
+    """
+
+    id: str
+    sentence: str
+    source: str
+    rows: tuple[Row, ...]
+    paper: tuple[str, ...]
+    subjects: tuple[str, ...]
+    point: tuple[tuple[str, str], ...]
+    recorded: str = "not reproduced"
+    orders: tuple[tuple[str, str], ...] = ()
+    higher: bool = False
+    window: int | None = None
+
+    def printed(self) -> Printed:
+        """The paper's numbers of all rows; empty where there are none."""
+        found = [printed(name) for name in self.paper]
+        rows = {name: line for one in found for name, line in one.rows.items()}
+        return Printed(rows, found[0].full if found else {})
+
+
+def _lee(number: str, prefix: str, part: str = "", grouped: bool = False) -> tuple[Row, ...]:
+    """The rows of a table of Lee et al.: the presets `prefix-steps-format` by their names."""
+    names = printed(number).rows
+    return tuple(Row(name, f"{prefix}-{name}", part, grouped) for name in names)
+
+
+_TABLES = (
+    Table(
+        "table3",
+        "W4A8V4: AQAS with OPTQ loses less than SmoothQuant, AWQ and no scales, with dINT4 "
+        "less than with INT4.",
+        "Table 3",
+        _lee("3", "w4a8v4"),
+        ("3",),
+        _ALL,
+        (
+            ("aqas-gptq-dint4z", "aqas-gptq-int4z"), ("aqas-gptq-int4z", "aqas-int4z"),
+            ("aqas-gptq-int4z", "smoothquant-gptq-int4z"), ("aqas-gptq-int4z", "awq-gptq-int4z"),
+            ("aqas-gptq-int4z", "gptq-int4z"),
+        ),
+    ),
+    Table(
+        "table10",
+        "W3A8V3: dINT3 loses less than INT3, before and after AQAS with OPTQ.",
+        "Table 10",
+        _lee("10", "w3a8v3"),
+        ("10",),
+        _ALL,
+        (("rtn-dint3z", "rtn-int3z"), ("aqas-gptq-dint3z", "aqas-gptq-int3z")),
+    ),
+    Table(
+        "table12",
+        "Weights only, in groups: dINT loses less than INT by every method, at 3 and at 4 bits, "
+        "and than FP4.",
+        "Tables 11 and 12",
+        (
+            *_lee("11", "w3a16", "W3A16", grouped=True),
+            *_lee("12", "w4a16", "W4A16", grouped=True),
+        ),
+        ("11", "12"),
+        _ALL,
+        (
+            *((f"{steps}-dint3z", f"{steps}-int3z") for steps in ("rtn", "gptq", "awq")),
+            *((f"{steps}-dint4z", f"{steps}-int4z") for steps in ("rtn", "gptq")),
+            ("gptq-dint4z", "gptq-fp4_e3m0"),
+        ),
+    ),
+    Table(
+        "table13",
+        "Weights only, per channel: dINT4 loses less than any FP4, of which 1-3-0 loses least.",
+        "Table 13",
+        _lee("13", "w4a16"),
+        ("13",),
+        _ALL,
+        (
+            ("rtn-dint4z", "rtn-fp4_e3m0"), ("rtn-fp4_e3m0", "rtn-fp4_e2m1"),
+            ("rtn-fp4_e2m1", "rtn-fp4_e1m2"),
+        ),
+    ),
+    Table(
+        "table14",
+        "Weights only, one scale per channel: dINT4 loses less than INT4 and FP4, before and after "
+        "OPTQ.",
+        "Table 14",
+        _lee("14", "w4a16"),
+        ("14",),
+        _ALL,
+        (
+            ("rtn-dint4z", "rtn-int4z"),
+            ("gptq-dint4z", "gptq-int4z"), ("gptq-dint4z", "gptq-fp4_e3m0"),
+        ),
+    ),
+)  # fmt: skip
+TABLES = {table.id: table for table in _TABLES}
