@@ -13,19 +13,20 @@ import torch
 
 from macsmith.experiments import claims, reproduce
 from macsmith.experiments.models.outliers import put_outliers
-from macsmith.experiments.quantized import frame, job, judge, papers, runner
+from macsmith.experiments.quantized import compare, frame, job, judge, papers, runner
+from macsmith.experiments.quantized.checks import CHECKS
 from macsmith.experiments.quantized.tables import TABLES, Table, _lee
 from macsmith.experiments.quantized.view import view
 from macsmith.quant import Recipe
 
 #: A folder with the tables as they were read from the paper, in long form.
 REFERENCE = os.environ.get("MACSMITH_REFERENCE_PATH", "")
-CONFIG = job.Config(seeds=2, subjects=2)
+CONFIG = job.Config(seeds=2)
 
 
 @pytest.fixture
 def small(monkeypatch):
-    """Tiny models in the place of the embedded ones, on random text; how often each was loaded."""
+    """Tiny models in the place of the embedded ones, on random text."""
     made = {"opt": tiny.opt, "llama": tiny.llama}
 
     def load(name):
@@ -35,6 +36,7 @@ def small(monkeypatch):
         return model, None
 
     text = torch.randint(2, 50, (6 * 32,), generator=torch.Generator().manual_seed(7))
+    monkeypatch.delenv(frame.MODELS_PATH, raising=False)
     monkeypatch.setattr(frame, "_loaded", load)
     monkeypatch.setattr(frame, "_evaluation", lambda *_: (text, "random ids"))
     monkeypatch.setattr(
@@ -56,7 +58,7 @@ def test_every_row_is_a_recipe_that_the_paper_has():
             for name in table.subjects
             for pair in judge.orderings(table, frame.SUBJECTS[name].family)
         }
-        assert table.point
+        assert table.point or table.id in CHECKS
         assert set(table.point) <= agreed, table.id
         assert set(table.subjects) <= set(frame.SUBJECTS)
 
@@ -66,14 +68,14 @@ def test_a_table_from_end_to_end(small, tmp_path):
     seen = []
     one = job.Job(("table14",), CONFIG, tmp_path)
     found = one.run(lambda *at: seen.append(at))
-    assert seen[-1][0] == seen[-1][1] == 2 * (1 + 3 + 3 * 2)  # FP32, 3 rounded, 3 of 2 seeds each
+    assert seen[-1][0] == seen[-1][1] == 4 * (1 + 3 + 3 * 2)  # FP32, 3 rounded, 3 of 2 seeds each
     again = []
     assert one.run(lambda *at: again.append(at)) == found
-    assert [at[0] for at in again] == [20]
+    assert [at[0] for at in again] == [40]
     table = found["tables"]["table14"]
     assert [len(row["ours"]["opt-mini"]["ppl"]) for row in table["rows"]] == [1, 2] * 3
     assert table["models"][0]["tokens"] == 6 * 31
-    assert {o["verdict"] for o in table["orderings"]} <= set(judge.VERDICTS)
+    assert {o["verdict"] for o in table["orderings"]} <= set(compare.VERDICTS)
     for row in table["rows"]:
         for model in ("opt-mini", "llama-mini"):
             cell = row["ours"][model]
@@ -90,7 +92,7 @@ def test_a_file_that_was_cut_is_measured_again(small, tmp_path):
     (file,) = tmp_path.glob("*.json")
     file.write_text(file.read_text()[:-20])
     assert runner.run([point], tmp_path)[point]["losses"] == row["losses"]
-    other = replace(point, limit=2)
+    other = replace(point, limit=64)
     assert len(runner.run([other], tmp_path)[other]["losses"]) == 1 < len(row["losses"])
     assert len(list(tmp_path.glob("*.json"))) == 2
 
@@ -136,12 +138,13 @@ def made(*losses):
     ],
 )
 def test_verdicts(better, worse, verdict):
-    assert judge._compared(better, worse)["verdict"] == verdict
+    assert compare.compared(better, worse)["verdict"] == verdict
 
 
 def result(*verdicts, points=1):
     return {
         "orderings": [{"verdict": v, "point": k < points} for k, v in enumerate(verdicts)],
+        "checks": [],
     }
 
 
@@ -191,7 +194,7 @@ def test_the_claim(small, tmp_path, monkeypatch):
     report = reproduce.reproduce(["table13"], quick=True, output=tmp_path, quiet=True)
     (claim,) = report.claims
     assert claim["status"] in claims.STATUSES
-    assert "orderings on which the paper's columns agree" in claim["finding"]
+    assert "orderings that all of the paper's columns have" in claim["finding"]
     for name in ("report.md", "report.html"):
         text = (tmp_path / name).read_text()
         assert "paper: llama-7b" in text

@@ -75,7 +75,7 @@ class Point:
     samples: int = SAMPLES
     seed: int = 0
     window: int | None = None  # None: the model's context
-    limit: int | None = None  # windows; None: all of the text
+    limit: int | None = None  # tokens; None: all of the text
     text: str = "docs"
 
     @property
@@ -140,9 +140,9 @@ def measure(point: Point) -> dict[str, Any]:
                 }  # fmt: skip
             quantize_(model, recipe, samples)
         size = BATCH * window
-        count = min(ids.numel() // size, math.ceil((point.limit or 10**9) / BATCH))
+        count = min(ids.numel(), point.limit or ids.numel()) // size
         if not count:
-            raise ValueError(f"text too short: wanted {size} tokens, got {ids.numel()}")
+            raise ValueError(f"text too short: wanted {size} tokens, got {len(ids)}")
         pieces = (ids[k * size : (k + 1) * size] for k in range(count))
         found = [perplexity(model, piece, window=window) for piece in pieces]
     loss = sum(part.loss for part in found) / count

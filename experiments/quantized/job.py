@@ -13,15 +13,19 @@ __all__ = ["FULL", "QUICK", "Config", "Job", "points_of"]
 
 @dataclass(frozen=True)
 class Config:
-    """How much is measured: `subjects` of each table, the first; None takes all."""
+    """How much is measured; `quick`: each table's first models, as many as it names for that."""
 
     seeds: int
-    subjects: int | None = None
-    limit: int | None = None  # windows; None: all of the text
+    quick: bool = False
+    limit: int | None = None  # tokens; None: all of the text
+
+    def subjects(self, table: Table) -> tuple[str, ...]:
+        """The table's models, also those that are not here."""
+        return table.subjects[: table.quick] if self.quick else table.subjects
 
 
 FULL = Config(seeds=5)
-QUICK = Config(seeds=1, subjects=1, limit=8)
+QUICK = Config(seeds=1, quick=True, limit=4_096)
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Job:
         )
         rows = run(every, self.folder, progress=progress)
         absent = sorted({
-            name for table in chosen for name in table.subjects[: self.config.subjects]
+            name for table in chosen for name in self.config.subjects(table)
             if subject_file(SUBJECTS[name]) is None
         })  # fmt: skip
         return {
@@ -76,7 +80,7 @@ def points_of(
             _point(table, name, row, seed, config.limit, text).settled()
             for seed in range(config.seeds)
         ]
-        for name in table.subjects[: config.subjects]
+        for name in config.subjects(table)
         if subject_file(SUBJECTS[name])
         for row in _rows(table)
     }

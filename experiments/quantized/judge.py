@@ -1,30 +1,24 @@
-"""What a table's rows say, beside what the paper printed: orderings, and how sure they are.
+"""What a table's rows say, beside what the paper printed.
 
 quotient    perplexity over that of FP32: what small and large models have in common
 ordering    two rows of one part that *all* of the paper's columns of the model's family put in the
             same order (a tie in some of them does not count against it)
-difference  of two rows in nats per token, d[seed, piece]; its mean has the standard error
-            sqrt(var over seeds / seeds + var over pieces / pieces): samples of calibration and
-            text are what would be drawn anew
-verdict     an ordering holds where the mean is beyond SURE standard errors on the paper's side,
-            is reversed beyond as many on the other, and is within the spread between
+
+Whether an ordering holds, is reversed, or is within the spread: see `compare`.
 """
 
 import math
 from itertools import combinations
-from statistics import fmean, stdev, variance
+from statistics import fmean, stdev
 from typing import Any
 
+from macsmith.experiments.quantized.checks import CHECKS
+from macsmith.experiments.quantized.compare import VERDICTS, Rows, compared
 from macsmith.experiments.quantized.frame import SUBJECTS
 from macsmith.experiments.quantized.papers import Printed
 from macsmith.experiments.quantized.tables import Table
 
-__all__ = ["VERDICTS", "finding", "found", "orderings", "status"]
-
-SURE = 2.0  # standard errors
-VERDICTS = ("holds", "within the spread", "reversed")
-
-Rows = dict[tuple[str, str], list[dict[str, Any]]]
+__all__ = ["finding", "found", "orderings", "status"]
 
 
 def found(table: Table, rows: Rows) -> dict[str, Any]:
@@ -47,10 +41,16 @@ def found(table: Table, rows: Rows) -> dict[str, Any]:
             }
             for row in table.rows
         ],
+        "stated_by": "all of the paper's columns" if printed.rows else "the claims",
+        "checks": [
+            {"model": model, **CHECKS[table.id](model, rows)}
+            for model in models
+            if table.id in CHECKS
+        ],
         "orderings": [
             {"model": model, "better": better, "worse": worse,
              "point": (better, worse) in table.point,
-             **_compared(rows[model, better], rows[model, worse])}
+             **compared(rows[model, better], rows[model, worse])}
             for model in models
             for better, worse in orderings(table, SUBJECTS[model].family)
         ],
@@ -80,9 +80,10 @@ def orderings(table: Table, family: str) -> list[tuple[str, str]]:
 
 
 def status(result: dict[str, Any]) -> int:
-    """2: all of the table's points hold and nothing is reversed; 1: more holds than is reversed,
-    and so do the points; 0 otherwise. Everything over all models."""
-    counts, points = _counts(result["orderings"]), _counts(_points(result))
+    """2: the table's points and checks all hold, and nothing is reversed; 1: more of them, and more
+    of all, holds than is reversed; 0 otherwise. Over all models."""
+    points = _counts([one for one in result["orderings"] if one["point"]] + result["checks"])
+    counts = _counts(result["orderings"] + result["checks"])
     if counts["reversed"] == 0 < points["holds"] == sum(points.values()):
         return 2
     return int(all(c["holds"] > c["reversed"] for c in (counts, points)))
@@ -90,31 +91,34 @@ def status(result: dict[str, Any]) -> int:
 
 def finding(result: dict[str, Any]) -> str:
     """One sentence on what agrees and what does not."""
-    models = [model["model"] for model in result["models"]]
+    models = len(result["models"])
     counts = _counts(result["orderings"])
-    text = (
-        f"of {sum(counts.values())} orderings on which the paper's columns agree, over "
-        f"{len(models)} small model{'s'[: len(models) > 1]}, {counts['holds']} hold, "
-        f"{counts['within the spread']} are within the spread of seeds and text and "
-        f"{counts['reversed']} are reversed"
-    )
-    text += "".join(f"; {line}" for line in _point_lines(result))
+    parts = [
+        f"of {sum(counts.values())} orderings that {result['stated_by']} have, over {models} small "
+        f"model{'s'[: models > 1]}, {counts['holds']} hold, {counts['within the spread']} are "
+        f"within the spread of seeds and text and {counts['reversed']} are reversed",
+        *_point_lines(result),
+        *(f"{one['model']}: {one['text']} ({one['verdict']})" for one in result["checks"]),
+    ]
     ours = [cell["quotient"] for row in result["rows"] for cell in row["ours"].values()]
     ours = [x for x in ours if x is not None]
     paper = [x for row in result["rows"] for x in row["paper_quotient"].values()]
+    if ours:
+        parts.append(f"perplexity over FP32: {min(ours):.3f} to {max(ours):.3f} here")
     if ours and paper:
-        text += (
-            f"; perplexity over FP32: {min(ours):.3f} to {max(ours):.3f} here, {min(paper):.3f} "
-            f"to {max(paper):,.3f} in the paper, whose models are a thousand times larger"
+        parts[-1] += (
+            f", {min(paper):.3f} to {max(paper):,.3f} in the paper, whose models are a thousand "
+            "times larger"
         )
-    return text
+    return "; ".join(parts)
 
 
 def _point_lines(result: dict[str, Any]) -> list[str]:
     """For each pair that the table is about: on how many models it holds, and by how much."""
     lines: dict[tuple[str, str], list[dict]] = {}
-    for one in _points(result):
-        lines.setdefault((one["better"], one["worse"]), []).append(one)
+    for one in result["orderings"]:
+        if one["point"]:
+            lines.setdefault((one["better"], one["worse"]), []).append(one)
     return [
         f"{better} below {worse}: "
         + ", ".join(f"{n} {what}" for what, n in _counts(found).items() if n)
@@ -124,32 +128,8 @@ def _point_lines(result: dict[str, Any]) -> list[str]:
     ]
 
 
-def _points(result: dict[str, Any]) -> list[dict[str, Any]]:
-    return [one for one in result["orderings"] if one["point"]]
-
-
-def _counts(orderings: list[dict[str, Any]]) -> dict[str, int]:
-    return {what: sum(one["verdict"] == what for one in orderings) for what in VERDICTS}
-
-
-def _compared(better: list[dict], worse: list[dict]) -> dict[str, Any]:
-    """The mean difference in nats, negative where ``better`` is, its standard error, a verdict."""
-    gaps = [
-        [a - b for a, b in zip(x["losses"], y["losses"], strict=True)]
-        for x, y in zip(better, worse, strict=True)
-    ]
-    by_seed = [fmean(row) for row in gaps]
-    by_piece = [fmean(column) for column in zip(*gaps, strict=True)]
-    mean = fmean(by_seed)
-    parts = [variance(line) / len(line) for line in (by_seed, by_piece) if len(line) > 1]
-    error = math.sqrt(sum(parts)) if parts else math.inf  # one piece of text says nothing
-    sure = abs(mean) > SURE * error
-    verdict = VERDICTS[1] if not sure else VERDICTS[0 if mean < 0 else 2]
-    return {
-        "difference": mean,
-        "standard_error": error if parts else None,
-        "verdict": verdict,
-    }
+def _counts(verdicts: list[dict[str, Any]]) -> dict[str, int]:
+    return {what: sum(one["verdict"] == what for one in verdicts) for what in VERDICTS}
 
 
 def _conditions(model: str, full: dict[str, Any]) -> dict[str, Any]:

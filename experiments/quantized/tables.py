@@ -6,7 +6,8 @@ from macsmith.experiments.quantized.papers import Printed, printed
 
 __all__ = ["TABLES", "Row", "Table"]
 
-_ALL = ("opt-mini", "llama-mini", "opt-mini+outliers", "llama-mini+outliers", "stories260K")
+#: Those with outliers first: what a quick run takes is nearest to the papers' large models.
+_ALL = ("opt-mini+outliers", "llama-mini+outliers", "opt-mini", "llama-mini", "stories260K")
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,9 @@ class Table:
     paper : tuple of str
         The paper's tables that have them; none where it could not be read.
     subjects : tuple of str
-        Models; a quick run takes the first of them.
+        Models.
+    quick : int
+        How many of them, the first, a quick run takes.
     point : tuple of (better, worse)
         Rows' names: what the table is there to show.
     orders : tuple of (better, worse)
@@ -53,6 +56,7 @@ class Table:
     paper: tuple[str, ...]
     subjects: tuple[str, ...]
     point: tuple[tuple[str, str], ...]
+    quick: int = 1
     recorded: str = "not reproduced"
     orders: tuple[tuple[str, str], ...] = ()
     higher: bool = False
@@ -71,6 +75,31 @@ def _lee(number: str, prefix: str, part: str = "", grouped: bool = False) -> tup
     return tuple(Row(name, f"{prefix}-{name}", part, grouped) for name in names)
 
 
+def _lengths(*lengths: int) -> tuple[Row, ...]:
+    """Table 1's rows: OPTQ without and with AQAS, for each length of calibration."""
+    return tuple(
+        Row(f"{steps}-int4z@{length}", f"w4a8-{steps}-int4z", steps, length=length)
+        for steps in ("gptq", "aqas-gptq")
+        for length in lengths
+    )
+
+
+def _widths(*steps: str) -> tuple[Row, ...]:
+    """W8A8, W4A8 and W3A8 by each of ``steps``, a part for each."""
+    found = {"W8A8": "int8", "W4A8": "int4z", "W3A8": "int3z"}
+    return tuple(
+        Row(name, name if part == "W8A8" else f"{name}-{fmt}", part)
+        for part, fmt in found.items()
+        for name in (f"{part.lower()}-{one}" for one in steps)
+    )
+
+
+_AWEQ = tuple(
+    (f"{width}-aweq", f"{width}-{other}")
+    for width in ("w8a8", "w4a8", "w3a8")
+    for other in ("rtn", "smoothquant")
+)
+_DAQ_BASELINES = ("rtn", "gptq", "awq")
 _TABLES = (
     Table(
         "table3",
@@ -123,6 +152,7 @@ _TABLES = (
             ("rtn-dint4z", "rtn-fp4_e3m0"), ("rtn-fp4_e3m0", "rtn-fp4_e2m1"),
             ("rtn-fp4_e2m1", "rtn-fp4_e1m2"),
         ),
+        quick=4,
     ),
     Table(
         "table14",
@@ -135,6 +165,55 @@ _TABLES = (
         (
             ("rtn-dint4z", "rtn-int4z"),
             ("gptq-dint4z", "gptq-int4z"), ("gptq-dint4z", "gptq-fp4_e3m0"),
+        ),
+    ),
+    Table(
+        "slac",
+        "Calibration as long as the task's text is best, and with AQAS its length matters less.",
+        "section 3.3, Table 1",
+        _lengths(64, 128, 512),  # 2,048 is beyond what these models read
+        ("1",),
+        ("llama-mini+outliers", "llama-mini", "opt-mini+outliers", "opt-mini", "stories260K"),
+        tuple(
+            (f"{steps}-int4z@128", f"{steps}-int4z@{other}")
+            for steps in ("gptq", "aqas-gptq")
+            for other in (64, 512)
+        ),
+        higher=True,
+        window=128,
+    ),
+    Table(
+        "aweq",
+        "AWEQ loses less than rounding and than SmoothQuant, with 8-bit weights and with fewer.",
+        "AWEQ (Li et al. 2023), abstract: its tables could not be read, its formula is ours",
+        _widths("rtn", "smoothquant", "aweq"),
+        (),
+        _ALL,
+        _AWEQ,
+        orders=_AWEQ,
+    ),
+    Table(
+        "atq",
+        "W8A8 by ATQ raises perplexity by less than 1, and less than rounding and SmoothQuant do.",
+        "ATQ (Findings of EMNLP 2024), abstract: its tables could not be read, the transform is "
+        "ours",
+        tuple(Row(f"w8a8-{s}", f"w8a8-{s}") for s in ("rtn", "gptq", "smoothquant", "atq")),
+        (),
+        _ALL,
+        (("w8a8-atq", "w8a8-rtn"), ("w8a8-atq", "w8a8-smoothquant")),
+        orders=tuple(("w8a8-atq", f"w8a8-{s}") for s in ("rtn", "gptq", "smoothquant")),
+    ),
+    Table(
+        "daq",
+        "Weights only, NF4: DAQ takes a part of the best baseline's loss off.",
+        "DAQ (Luo et al. 2024), abstract: its tables could not be read, the method is its code's",
+        tuple(Row(f"{s}-nf4", f"w4a16-{s}-nf4") for s in (*_DAQ_BASELINES, "daq", "awq-daq")),
+        (),
+        _ALL,
+        (),
+        orders=(
+            *(("daq-nf4", f"{s}-nf4") for s in _DAQ_BASELINES),
+            ("awq-daq-nf4", "awq-nf4"),
         ),
     ),
 )  # fmt: skip

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from statistics import fmean
 from typing import Any
 
-from macsmith.experiments.quantized.judge import VERDICTS
+from macsmith.experiments.quantized.compare import VERDICTS
 
 __all__ = ["view"]
 
@@ -37,7 +37,7 @@ def _table(table: dict[str, Any]) -> dict[str, Any]:
             for row in table["rows"]
         ],
         "orderings": list(_orderings(table["orderings"])),
-        "lines": [line for part in table.get("more", []) for line in part["lines"]],
+        "checks": [f"{c['model']}: {c['text']}: {c['verdict']}" for c in table["checks"]],
     }
 
 
