@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,15 +13,15 @@ from macsmith.sim.names import suggestion
 
 __all__ = [
     "AccWidth", "ActivationsOption", "App", "Commands", "Json", "Lanes", "Liberty", "Overflow",
-    "Style", "Unit", "UnitOptions", "WeightsOption", "app", "refuse", "refuse_with_all",
-    "require_with", "unit_options",
+    "Style", "Unit", "UnitOptions", "WeightsOption", "app", "calibration_options", "refuse",
+    "refuse_with_all", "require_with", "unit_options",
 ]  # fmt: skip
 
 
 #: From a format to what it costs, as a newcomer meets them.
 ORDER = (
     "formats", "verilog", "datasheet", "verify", "prove", "mutants", "synth", "styles", "codemap",
-    "explore", "published", "quantize", "eval", "reproduce", "pdk", "doctor",
+    "explore", "published", "quantize", "eval", "export", "reproduce", "pdk", "doctor",
 )  # fmt: skip
 
 
@@ -128,15 +128,24 @@ _OF_UNITS = {
     "fmt": (str, "of a floating-point MAC: fp16 or bf16"),
 }
 
+#: What models are calibrated on; what is not given is the default of `Calibration`.
+_OF_CALIBRATION = {
+    "calibration": (str, "text: docs (this Python's), a WikiText folder, a text file; else docs"),
+    "samples": (int, "calibration samples; else 32"),
+    "length": (int, "tokens of a calibration sample; else 128"),
+    "seed": (int, "which samples are drawn; else 0"),
+}
+
 UnitOptions = dict[str, Any]
 
 
-def unit_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Decorator: a command's parameter ``options`` becomes one option for each of `_OF_UNITS`.
+def _several(
+    parameter: str, options: Mapping[str, tuple[type, str]], made: Callable[[dict[str, Any]], Any]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorator: a command's ``parameter`` becomes ``options``, their names, types and help.
 
-    The command gets a dictionary of those that were given.
+    The command gets what ``made`` makes of a dictionary of those that were given.
     """
-    signature = inspect.signature(command)
     kind = inspect.Parameter.KEYWORD_ONLY
     extra = [
         inspect.Parameter(
@@ -145,19 +154,36 @@ def unit_options(command: Callable[..., None]) -> Callable[..., None]:
             default=None,
             annotation=Annotated[of | None, typer.Option(f"--{name}", help=text)],
         )
-        for name, (of, text) in _OF_UNITS.items()
+        for name, (of, text) in options.items()
     ]
-    parameters = []
-    for parameter in signature.parameters.values():
-        own = [parameter.replace(kind=kind)] if parameter.name != "options" else extra
-        parameters += own
 
-    @functools.wraps(command)
-    def wrapped(**given: Any) -> None:
-        options = {name: given.pop(name) for name in _OF_UNITS}
-        chosen = {name: value for name, value in options.items() if value is not None}
-        command(**given, options=chosen)
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command)
+        parameters = []
+        for each in signature.parameters.values():
+            parameters += extra if each.name == parameter else [each.replace(kind=kind)]
 
-    wrapped.__signature__ = signature.replace(parameters=parameters)
-    wrapped.__annotations__ = {p.name: p.annotation for p in parameters}
-    return wrapped
+        @functools.wraps(command)
+        def wrapped(**given: Any) -> None:
+            mine = {name: given.pop(name) for name in options}
+            chosen = {name: value for name, value in mine.items() if value is not None}
+            command(**given, **{parameter: made(chosen)})
+
+        wrapped.__signature__ = signature.replace(parameters=parameters)
+        wrapped.__annotations__ = {p.name: p.annotation for p in parameters}
+        return wrapped
+
+    return decorate
+
+
+def _calibration(given: dict[str, Any]) -> Any:
+    from macsmith.experiments.models.calibration import Calibration
+
+    text = {"text": given.pop("calibration")} if "calibration" in given else {}
+    return Calibration(**text, **given)
+
+
+#: A command's parameter ``options``: a dictionary of the units' options that were given.
+unit_options = _several("options", _OF_UNITS, dict)
+#: A command's parameter ``calibration``: a `Calibration`.
+calibration_options = _several("calibration", _OF_CALIBRATION, _calibration)

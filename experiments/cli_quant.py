@@ -1,40 +1,30 @@
 """`macsmith quantize`, `macsmith export` and `macsmith eval`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from macsmith.experiments import console
-from macsmith.experiments.cli_app import Json, app
+from macsmith.experiments.cli_app import Json, app, calibration_options
 
 __all__ = ["evaluate", "export", "quantize"]
 
 Model = Annotated[str, typer.Argument(help="Hugging Face id, folder, opt-mini or llama-mini")]
-Text = Annotated[
-    str, typer.Option("--calibration", help="docs (this Python's), a WikiText folder, a text file")
-]
-Samples = Annotated[int, typer.Option(help="calibration samples")]
-Length = Annotated[int, typer.Option(help="tokens of a calibration sample")]
-Seed = Annotated[int, typer.Option(help="which samples are drawn")]
 
 
 @app.command()
+@calibration_options
 def quantize(
     model: Model,
     output: Annotated[Path, typer.Option("-o", "--output", help="the folder to write")],
     recipe: Annotated[str, typer.Option(help="preset name or .toml file")] = "w4a8-rtn-dint4",
-    text: Text = "docs",
-    samples: Samples = 32,
-    length: Length = 128,
-    seed: Seed = 0,
+    calibration: Any = None,  # a `Calibration`, from the decorator
     json: Json = False,
 ) -> None:
     """Quantize a model and save it: codes, scales, zero points and recipe."""
     from macsmith.experiments.inference import quantize_model
-    from macsmith.experiments.models.calibration import Calibration
 
-    calibration = Calibration(samples, length, seed, text)
     with console.working(f"quantizing {model}"):
         result = quantize_model(model, recipe, output, calibration)
     console.report(result, json)
@@ -56,6 +46,7 @@ def export(
 
 
 @app.command("eval")
+@calibration_options
 def evaluate(
     model: Model,
     recipe: Annotated[str | None, typer.Option(help="quantize first: preset or .toml")] = None,
@@ -66,19 +57,15 @@ def evaluate(
     protocol: Annotated[str, typer.Option(help="gptq, hf-stride or lm-eval-word")] = "gptq",
     window: Annotated[int | None, typer.Option(help="tokens per window; else the model's")] = None,
     limit: Annotated[int | None, typer.Option(help="evaluate only this many windows")] = None,
-    calibration: Text = "docs",
-    samples: Samples = 32,
-    length: Length = 128,
-    seed: Seed = 0,
+    calibration: Any = None,  # a `Calibration`, from the decorator
     json: Json = False,
 ) -> None:
     """Perplexity of a model, in float or through the exact arithmetic of its recipe."""
     from macsmith.experiments.inference import evaluate_model
-    from macsmith.experiments.models.calibration import Calibration
 
     with console.working(f"evaluating {model}"):
         result = evaluate_model(
             model, recipe, execution, text=text, window=window, limit=limit, protocol=protocol,
-            calibration=Calibration(samples, length, seed, calibration),
+            calibration=calibration,
         )  # fmt: skip
     console.report(result, json)

@@ -15,57 +15,58 @@ __all__ = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Quantized:
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a command has done with a model; each kind of it adds what it is about."""
+
+    model: str
+    seconds: float
+    provenance: dict[str, Any]
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written(Result):
+    """A folder with a quantized model in it."""
+
+    folder: str
+    layers: int
+    bytes: int
+
+    def line(self, how: str) -> str:
+        return (
+            f"{self.folder}: {self.layers} layers of {self.model} {how}, "
+            f"{self.bytes / 1e6:.1f} MB, {self.seconds:.1f} s"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantized(Written):
     """What `macsmith quantize` wrote."""
 
-    model: str
     recipe: dict[str, Any]
     calibration: dict[str, Any] | None
-    folder: str
-    layers: int
-    bytes: int
-    seconds: float
-    provenance: dict[str, Any]
-
-    def as_dict(self) -> dict:
-        return asdict(self)
 
     def lines(self) -> list[str]:
-        name = self.recipe["name"] or self.recipe["weights"]["format"]
-        return [
-            f"{self.folder}: {self.layers} layers of {self.model} by {name}, "
-            f"{self.bytes / 1e6:.1f} MB, {self.seconds:.1f} s"
-        ]
+        return [self.line(f"by {_name(self.recipe)}")]
 
 
-@dataclass(frozen=True)
-class Exported:
+@dataclass(frozen=True, kw_only=True)
+class Exported(Written):
     """What `macsmith export` wrote."""
 
-    model: str
     layout: str
-    folder: str
-    layers: int
-    bytes: int
-    seconds: float
-    provenance: dict[str, Any]
-
-    def as_dict(self) -> dict:
-        return asdict(self)
 
     def lines(self) -> list[str]:
-        return [
-            f"{self.folder}: {self.layers} layers of {self.model} as {self.layout}, "
-            f"{self.bytes / 1e6:.1f} MB, {self.seconds:.1f} s"
-        ]
+        return [self.line(f"as {self.layout}")]
 
 
-@dataclass(frozen=True)
-class Evaluated:
+@dataclass(frozen=True, kw_only=True)
+class Evaluated(Result):
     """One perplexity with everything that identifies it."""
 
-    model: str
     recipe: dict[str, Any] | None
     calibration: dict[str, Any] | None
     execution: str
@@ -82,14 +83,9 @@ class Evaluated:
     ids_sha256: str
     dtype: str
     text: str
-    seconds: float
-    provenance: dict[str, Any]
-
-    def as_dict(self) -> dict:
-        return asdict(self)
 
     def lines(self) -> list[str]:
-        how = "unquantized" if self.recipe is None else _label(self.recipe)
+        how = "unquantized" if self.recipe is None else _name(self.recipe)
         return [
             f"{self.model}, {how}, {self.execution}: perplexity {self.ppl:.4f}",
             f"protocol {self.protocol}, {self.tokens} tokens in {self.windows} windows of "
@@ -113,9 +109,10 @@ def quantize_model(
     layers, calibrated = _quantized(net, place, chosen, calibration)
     folder = save_quantized(net, output, _tokenizer(place))
     return Quantized(
-        model, chosen.model_dump(mode="json"), calibrated, str(folder), len(layers), _size(folder),
-        time.perf_counter() - start, provenance(),
-    )  # fmt: skip
+        recipe=chosen.model_dump(mode="json"),
+        calibration=calibrated,
+        **_written(model, folder, len(layers), start),
+    )
 
 
 def export_model(model: str, output: Path, layout: str) -> Exported:
@@ -135,9 +132,7 @@ def export_model(model: str, output: Path, layout: str) -> Exported:
     net = load_model(place, dtype="auto")
     folder = save_compressed(net, output, _tokenizer(place))
     layers = sum(1 for _ in quantized_layers(net))
-    return Exported(
-        model, layout, str(folder), layers, _size(folder), time.perf_counter() - start, provenance()
-    )
+    return Exported(layout=layout, **_written(model, folder, layers, start))
 
 
 def _tokenizer(place: str) -> Any:
@@ -146,8 +141,16 @@ def _tokenizer(place: str) -> Any:
     return load_tokenizer(place) if not Path(place).is_dir() or has_tokenizer(place) else None
 
 
-def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.iterdir())
+def _written(model: str, folder: Path, layers: int, start: float) -> dict[str, Any]:
+    """The fields of a `Written` that took from ``start`` until now."""
+    return {
+        "model": model,
+        "folder": str(folder),
+        "layers": layers,
+        "bytes": sum(file.stat().st_size for file in folder.iterdir()),
+        "seconds": time.perf_counter() - start,
+        "provenance": provenance(),
+    }
 
 
 def _quantized(
@@ -239,5 +242,5 @@ def evaluate_model(
     )
 
 
-def _label(recipe: dict) -> str:
+def _name(recipe: dict) -> str:
     return recipe["name"] or f"weights {recipe['weights']['format']}"

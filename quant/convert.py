@@ -11,6 +11,7 @@ from torch import nn
 from macsmith.quant.attention import install, quantized_attentions
 from macsmith.quant.blocks import check_calibration
 from macsmith.quant.calibrate import Watch, quantize_blocks
+from macsmith.quant.kept import Kept
 from macsmith.quant.linear import EXECUTIONS, QuantLinear
 from macsmith.quant.recipe import Recipe
 from macsmith.sim.spec import MacSpec
@@ -133,7 +134,7 @@ def set_execution(model: nn.Module, execution: str) -> int:
 
 
 class LayerOperands(NamedTuple):
-    """What one layer's MACs are given: codes in, and the rest of the contract."""
+    """What one layer computes with: its MACs' codes, and all else that its output is made of."""
 
     a_codes: torch.Tensor  # (T, K) unsigned
     a_scale: torch.Tensor  # (T,) float32
@@ -142,6 +143,9 @@ class LayerOperands(NamedTuple):
     w_scale: torch.Tensor  # (N, G) float32
     zero_point: torch.Tensor | None  # (N, G) integer
     spec: MacSpec
+    offset: torch.Tensor | None  # (N, G) float32: see `macsmith.quant.offset`
+    kept: Kept | None  # weights in float beside the codes
+    bias: torch.Tensor | None  # (N,)
 
 
 @torch.no_grad()
@@ -162,7 +166,16 @@ def layer_operands(model: nn.Module, name: str, **inputs: Any) -> LayerOperands:
     if not seen:
         raise ValueError(f"the model did not run {name!r}")
     a = layer.quantize_input(seen[0])
-    return LayerOperands(*a, layer.qweight, layer.scale, layer.zero_point, layer.spec)
+    return LayerOperands(
+        *a,
+        layer.qweight,
+        layer.scale,
+        layer.zero_point,
+        layer.spec,
+        layer.offset,
+        layer.kept,
+        layer.bias,
+    )
 
 
 def _matches(name: str, pattern: str) -> bool:

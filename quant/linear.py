@@ -26,9 +26,9 @@ EXECUTIONS = ("float", "exact")
 class QuantLinear(nn.Module):
     """y = x W^T + b with quantized x and W: (..., in_features) -> (..., out_features).
 
-    Buffers: `qweight` codes [N, K]; `scale` float32 [N, G], one per group of `group_size` input
-    channels (the last group may be short; G = 1 is per channel); `zero_point` integer [N, G] or
-    None; `offset` float32 [N, G], what all weights of a group are shifted by (see
+    Buffers: `qweight` codes [N, K]; `scale` float32 [N, G], of either sign, one per group of
+    `group_size` input channels (the last group may be short; G = 1 is per channel); `zero_point`
+    integer [N, G] or None; `offset` float32 [N, G], what all weights of a group are shifted by (see
     `macsmith.quant.offset`), or None; `bias` [N] or None; `kept_index` and `kept_value` [M],
     weights that are float beside the codes (see `Kept`), or None. Scales, offsets and kept weights
     keep their dtype whatever the module is cast to.

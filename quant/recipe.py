@@ -1,7 +1,6 @@
 """Recipes: what is quantized and how, typed, versioned, as TOML or by name."""
 
 import difflib
-import re
 import tomllib
 from pathlib import Path
 from typing import Literal
@@ -9,25 +8,13 @@ from typing import Literal
 import tomli_w
 from pydantic import Field, StrictBool, StrictInt, ValidationError, model_validator
 
-from macsmith.quant.steps import (
-    Aqas,
-    Atq,
-    Aweq,
-    Awq,
-    BiasCorrection,
-    Daq,
-    Gptq,
-    Gwq,
-    Part,
-    Rtn,
-    SmoothQuant,
-    Step,
-)
-from macsmith.sim.catalog import FORMATS, get_format
+from macsmith.quant.presets import CHAINS, PATTERNS, PRESETS
+from macsmith.quant.steps import Daq, Part, Rtn, Step
+from macsmith.sim.catalog import get_format
 from macsmith.sim.formats import Format
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["PRESETS", "Accumulator", "Activations", "Attention", "Recipe", "Weights"]
+__all__ = ["Accumulator", "Activations", "Attention", "Recipe", "Weights"]
 
 VERSION = 1
 
@@ -39,9 +26,23 @@ class Weights(Part):
     group_size: StrictInt = Field(
         default=0, ge=0
     )  # 0: one scale per output channel, as in the paper
-    divisor: Literal["both", "mean", "full"] = "both"  # of formats without a zero point
+    # Of formats without a zero point:
+    divisor: Literal["both", "mean", "full", "ends"] = "both"
+    # A scale below 0 turns a format over, so that the longer of its ends lies on the other side.
+    # "error": where that leaves the smaller squared error of the channel's, or group's, weights
+    # rounded to nearest. "tail": where the weights' longer tail is. "positive": nowhere. Ours; with
+    # divisor "both" the longer end is hardly used: "ends" goes with it, or "full".
+    orientation: Literal["positive", "error", "tail"] = "positive"
     steps: Literal["steps", "levels"] = "steps"  # of zero-pointed formats
     extend_to_zero: StrictBool = True  # of zero-pointed formats; AWQ's quantizer has it False
+
+    def check(self, fmt: Format) -> None:
+        """ValueError if the orientation is none for the format."""
+        if fmt.zero_pointed and self.orientation != "positive":
+            raise ValueError(
+                f"weights.orientation {self.orientation!r} is for formats without a zero point: "
+                f"that of {fmt.name!r} moves its range already"
+            )
 
 
 class Activations(Part):
@@ -111,8 +112,12 @@ class Recipe(Part):
     def _consistent(self) -> "Recipe":
         # A wrong format or width is reported when the recipe is read.
         self.activations.check(self.spec().activations)
+        self.weights.check(self.spec().weights)
         if self.attention:
-            self.attention.activations.check(self.attention_specs()[0].activations)
+            key, value = self.attention_specs()
+            self.attention.activations.check(key.activations)
+            self.attention.key.check(key.weights)
+            self.attention.value.check(value.weights)
             if not self.attention.activations.quantized:
                 raise ValueError(
                     "attention.activations.scheme is 'float': leave attention out of the recipe"
@@ -126,10 +131,19 @@ class Recipe(Part):
                 "steps: wanted one that rounds (rtn, gptq, gwq, daq), the last but for "
                 f"corrections; got {methods}"
             )
-        fmt = self.spec().weights
-        if fmt.zero_pointed and any(isinstance(step, Daq) for step in self.steps):
-            raise ValueError(f"steps: daq has a zero point of its own, {fmt.name} another")
+        if any(isinstance(step, Daq) for step in self.steps):
+            self._check_daq()
         return self
+
+    def _check_daq(self) -> None:
+        fmt = self.spec().weights
+        if fmt.zero_pointed:
+            raise ValueError(f"steps: daq has a zero point of its own, {fmt.name} another")
+        for name, usual in (("divisor", "both"), ("orientation", "positive")):
+            if (given := getattr(self.weights, name)) != usual:
+                raise ValueError(
+                    f"weights.{name} {given!r}: daq finds its scales itself, with {usual!r}"
+                )
 
     @property
     def calibrated(self) -> bool:
@@ -168,20 +182,17 @@ class Recipe(Part):
             return cls.load(recipe)
         if str(recipe) not in PRESETS:
             near = difflib.get_close_matches(str(recipe), PRESETS, n=1)
-            names = "w8a8-STEPS, w<bits>a8-STEPS-FORMAT, w<bits>a8v<bits>-.. or w<bits>a16-.."
-            hint = f"wanted {names}, steps {', '.join(_CHAINS)}"
+            hint = f"wanted {PATTERNS}, steps {', '.join(CHAINS)}"
             hint = f"the nearest is {near[0]!r}" if near else hint
             raise ValueError(f"unknown recipe {str(recipe)!r}; {hint} (or give a .toml file)")
-        steps, weights = PRESETS[str(recipe)]
-        weights = Weights(format=weights)
-        attention = Attention(value=weights) if _ATTENTION.match(str(recipe)) else None
-        scheme = {"scheme": "float"} if _WEIGHT_ONLY.match(str(recipe)) else {}
+        preset = PRESETS[str(recipe)]
+        weights = Weights(format=preset.format)
         return cls(
             name=str(recipe),
             weights=weights,
-            activations=Activations(**scheme),
-            attention=attention,
-            steps=steps,
+            activations=Activations(**({"scheme": "float"} if preset.weight_only else {})),
+            attention=Attention(value=weights) if preset.attention else None,
+            steps=preset.steps,
         )
 
     @classmethod
@@ -208,44 +219,6 @@ class Recipe(Part):
         """Write the recipe as TOML, every field spelled out; `load` gives an equal recipe."""
         table = self.model_dump(mode="json", exclude_none=True)
         Path(path).write_text(tomli_w.dumps(table), encoding="utf-8")
-
-
-_ATTENTION = re.compile(r"w\d+a8v")
-_WEIGHT_ONLY = re.compile(r"w\d+a16-")
-_CHAINS: dict[str, tuple[Step, ...]] = {
-    "rtn": (Rtn(),),
-    "gptq": (Gptq(),),
-    "gwq": (Gwq(),),
-    "daq": (Daq(),),
-    "smoothquant": (SmoothQuant(), Rtn()),
-    "smoothquant-gptq": (SmoothQuant(), Gptq()),
-    "awq": (Awq(), Rtn()),
-    "awq-gptq": (Awq(), Gptq()),
-    "awq-daq": (Awq(clip=False), Daq()),
-    "aqas": (Aqas(), Rtn()),
-    "aqas-gptq": (Aqas(), Gptq()),
-    "atq": (Atq(), Gptq()),
-    "aweq": (Aweq(), Rtn(), BiasCorrection()),
-    "aweq-gptq": (Aweq(), Gptq(), BiasCorrection()),
-}
-
-#: Preset name -> steps and weight format: "w4a8-rtn-dint4", "w4a8-aqas-gptq-dint4" and so on, each
-#: chain of steps for every format of the catalogue whose product with INT8 fits 32 bits ("daq" for
-#: those without a zero point), and "w8a8-rtn" and so on for plain INT8; "w4a8v4-.." quantizes
-#: attention's products too, with values in the weights' format; "w4a16-.." quantizes weights only.
-#: The rest is the classes' default.
-PRESETS: dict[str, tuple[tuple[Step, ...], str]] = {
-    name: (steps, fmt.name)
-    for chain, steps in _CHAINS.items()
-    for fmt in FORMATS.values()
-    if fmt.level_width <= 24 and not (fmt.zero_pointed and "daq" in chain)
-    for name in (
-        f"w{fmt.width}a8-{chain}-{fmt.name}",
-        f"w{fmt.width}a8v{fmt.width}-{chain}-{fmt.name}",
-        f"w{fmt.width}a16-{chain}-{fmt.name}",
-        *((f"w8a8-{chain}",) if fmt.name == "int8" else ()),
-    )
-}
 
 
 def _first(error: ValidationError) -> str:

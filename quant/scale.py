@@ -4,6 +4,7 @@ symmetric (formats without a zero point), s = max|x| / D, D in units of value:
     "both"   D = largest level that both signs have: int8 127, int4 7, dint4 6      (default)
     "mean"   D = half of the whole range of levels: int8 127.5, int4 7.5
     "full"   D = largest magnitude of any level: int8 128, int4 8; the other sign's end saturates
+    "ends"   each sign over its own end, s = max(max x / D+, -min x / D-): dint4 7 and 6  (weights)
 
 zero-pointed (weights), from a range [lo, hi]:
     s = (hi - lo) / p, z = round(-lo / s) clamped to 0..p, half to even
@@ -21,7 +22,7 @@ import torch
 
 from macsmith.sim.formats import Format
 
-__all__ = ["DIVISORS", "STEPS", "asymmetric", "symmetric", "zero_pointed"]
+__all__ = ["DIVISORS", "STEPS", "asymmetric", "by_ends", "symmetric", "zero_pointed"]
 
 DIVISORS = ("both", "mean", "full")
 STEPS = ("steps", "levels")
@@ -35,6 +36,20 @@ def symmetric(magnitude: torch.Tensor, fmt: Format, divisor: str = "both") -> to
     if divisor not in top:
         raise ValueError(f"divisor must be one of {', '.join(DIVISORS)}, not {divisor!r}")
     return _quotient(magnitude, top[divisor] / 2**fmt.frac_bits)
+
+
+def by_ends(lo: torch.Tensor, hi: torch.Tensor, fmt: Format) -> torch.Tensor:
+    """The least scale at which the format's own ends reach both ends of rows in [lo, hi].
+
+    An end that the format does not have is left out: what lies there saturates.
+    """
+    ends = fmt.level_range
+    sides = [
+        _quotient(x.clamp(min=0), top / 2**fmt.frac_bits)
+        for x, top in ((-lo, -ends[0]), (hi, ends[1]))
+        if top > 0
+    ]
+    return torch.stack(sides).amax(dim=0)
 
 
 def zero_pointed(

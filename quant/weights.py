@@ -1,8 +1,13 @@
-"""Weights to codes and back: round to nearest, one scale per output channel or per group."""
+"""Weights to codes and back: round to nearest, one scale per output channel or per group.
+
+A scale below 0 turns the format over: dINT4's levels -6..7 cover -7..6 then. Codes, levels and the
+accumulator know nothing of it, and it is a factor like any other behind them.
+"""
 
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 
 from macsmith.quant import codes, scale
 from macsmith.quant.kept import Kept
@@ -23,7 +28,7 @@ class QuantizedWeight(NamedTuple):
     """Codes of a weight [N, K] in G groups of input channels, the last of which may be short."""
 
     codes: torch.Tensor  # (N, K), unsigned
-    scale: torch.Tensor  # (N, G), float32
+    scale: torch.Tensor  # (N, G), float32, not 0; below 0 where the format is turned over
     zero_point: torch.Tensor | None  # (N, G), unsigned; zero-pointed formats only
     kept: Kept | None = None  # weights in float beside the codes
     offset: torch.Tensor | None = None  # (N, G), float32: what the codes' values are added to
@@ -57,15 +62,38 @@ def scales_of(
     weight: torch.Tensor, fmt: Format, options: Weights
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Scales float32 [N, G] and zero points int64 [N, G] (or None) of the ranges of each group."""
-    rows = by_group(weight, options.group_size)
-    lo, hi = rows.aminmax(dim=1)  # (N * G,)
-    z = None
+    n = len(weight)
+    lo, hi = (x.view(n, -1) for x in by_group(weight, options.group_size).aminmax(dim=1))
     if fmt.zero_pointed:
-        s, z = scale.zero_pointed(lo, hi, fmt, options.steps, options.extend_to_zero)
+        return scale.zero_pointed(lo, hi, fmt, options.steps, options.extend_to_zero)
+    s = _symmetric(lo, hi, fmt, options)
+    if options.orientation == "positive":
+        return s, None
+    turned = -_symmetric(-hi, -lo, fmt, options)  # as of the weight's negative
+    if options.orientation == "tail":
+        bottom, top = fmt.level_range
+        better = ((-lo - hi) * (top + bottom)) > 0  # the longer tail is not the longer end's
     else:
-        s = scale.symmetric(torch.maximum(-lo, hi), fmt, options.divisor)
-    shape = len(weight), -1
-    return s.view(shape), None if z is None else z.view(shape)
+        better = _error(weight, turned, fmt, options) < _error(weight, s, fmt, options)
+    return torch.where(better, turned, s), None
+
+
+def _symmetric(lo: torch.Tensor, hi: torch.Tensor, fmt: Format, options: Weights) -> torch.Tensor:
+    if options.divisor == "ends":
+        return scale.by_ends(lo, hi, fmt)
+    return scale.symmetric(torch.maximum(-lo, hi), fmt, options.divisor)
+
+
+def _error(
+    weight: torch.Tensor, scales: torch.Tensor, fmt: Format, options: Weights
+) -> torch.Tensor:
+    """Sum of squared errors of each group's weights rounded to nearest: float64 [N, G]."""
+    size = options.group_size
+    rounded = QuantizedWeight(encode_scaled(weight, scales, None, fmt, size), scales, None)
+    error = (rounded.dequantized(fmt, size) - weight).double().square()
+    k = weight.shape[1]
+    error = F.pad(error, (0, -k % min(size or k, k)))  # what fills a short group up counts nothing
+    return error.view(*scales.shape, -1).sum(dim=-1)
 
 
 def encode_scaled(

@@ -30,6 +30,8 @@ DINTS = [
     dint_format(4, radix4=True, source=f"{DINT}; bit patterns by digits of radix 4 are ours"),
     dint_format(4, zero_pointed=True, source=f"{DINT}; c1, c2 follow p"),
     dint_format(3, zero_pointed=True, source=f"{DINT}; c1, c2 follow p"),
+    dint_format(4, special=0.25, zero_pointed=True, source=f"{DINT}, Table 9: c/s = 1/4"),
+    dint_format(4, special=0.125, zero_pointed=True, source=f"{DINT}, Table 9: c/s = 1/8"),
 ]
 FLOATS = [
     minifloat(3, 0, source="FP4 (1-3-0), arXiv 2311.05161, Table 13"),

@@ -82,7 +82,7 @@ def test_every_dint_of_the_catalogue_but_two_has_the_shaped_style():
     styles = {fmt.name: DECODERS.names(fmt) for fmt in DINTS}
     for name in ("dint4_r4", "dint4_sr"):  # made for multipliers without a decoder
         assert styles.pop(name) == ["plain"]
-    assert len(styles) == 7
+    assert len(styles) == 9
     assert set(map(tuple, styles.values())) == {("plain", "shaped")}
 
 

@@ -61,7 +61,13 @@ def by_golden(a, w, spec, weights, options) -> torch.Tensor:
     return torch.tensor(found)
 
 
-@pytest.mark.parametrize(("value", "group_size"), [("dint4z", 0), ("int4", 0), ("dint4", 5)])
+@pytest.mark.parametrize(
+    ("value", "group_size"),
+    [
+        ("dint4z", 0), ("int4", 0), ("dint4", 5), ("dint4z_c4", 0), ("dint4z_c8", 5),
+        ("dint4_c4", 0), ("dint4_c8", 0), ("dint3z", 0),
+    ],
+)  # fmt: skip
 def test_both_products_are_golden_s(value, group_size):
     made = state(value, group_size)
     made.execution = "exact"
@@ -168,3 +174,25 @@ def test_what_it_cannot_serve_is_refused():
     model = torch.nn.Sequential(torch.nn.Linear(4, 4))
     with pytest.raises(ValueError, match="Sequential does not use transformers' attention inter"):
         quant.quantize_(model, "w4a8v4-rtn-dint4z")
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "w4a8v4-gptq-dint4z_c4", "w4a8v4-gptq-dint4z_c8", "w4a8v4-rtn-dint4_c4",
+        "w4a8v4-rtn-dint4_c8", "w3a8v3-gptq-dint3z", "w3a8v3-rtn-int3z",
+    ],
+)  # fmt: skip
+def test_models_of_tables_9_and_10_run_exactly(recipe):
+    """All of the model's products through the engine: nothing but float32's rounding is new."""
+    model = llama()
+    wanted = model(input_ids=IDS).logits
+    quant.quantize_(model, recipe, IDS)
+    found = {}
+    for execution in ("float", "exact"):
+        quant.set_execution(model, execution)
+        found[execution] = model(input_ids=IDS).logits
+    gap = (found["float"] - wanted).norm()
+    assert gap > 0.01 * wanted.norm(), "nothing was rounded: the test is void"
+    assert (found["exact"] - found["float"]).norm() < 0.05 * gap
+    assert not torch.equal(found["exact"], found["float"])

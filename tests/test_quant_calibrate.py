@@ -5,36 +5,25 @@ import tiny
 import torch
 
 import macsmith.quant as quant
+from macsmith.quant import steps
 from macsmith.quant.recipe import Recipe, Weights
-from macsmith.quant.steps import (
-    Aqas,
-    Atq,
-    Aweq,
-    Awq,
-    BiasCorrection,
-    Daq,
-    Gptq,
-    Gwq,
-    Rtn,
-    SmoothQuant,
-)
 
 #: Every method, in chains that are quick.
 CHAINS = {
-    "gptq": (Gptq(),),
-    "gptq-act": (SmoothQuant(), Gptq(order="activation", inputs="layer")),
-    "awq": (Awq(samples=2), Rtn()),
-    "aqas-gptq": (Aqas(samples=2), Gptq()),
-    "aweq": (Aweq(), Rtn(), BiasCorrection()),
-    "atq-gptq": (Atq(), Gptq()),
-    "gwq": (Gwq(),),
+    "gptq": (steps.Gptq(),),
+    "gptq-act": (steps.SmoothQuant(), steps.Gptq(order="activation", inputs="layer")),
+    "awq": (steps.Awq(samples=2), steps.Rtn()),
+    "aqas-gptq": (steps.Aqas(samples=2), steps.Gptq()),
+    "aweq": (steps.Aweq(), steps.Rtn(), steps.BiasCorrection()),
+    "atq-gptq": (steps.Atq(), steps.Gptq()),
+    "gwq": (steps.Gwq(),),
     # All of the range: INT8 has nothing to gain from a narrower one.
-    "awq-daq": (Awq(samples=2, clip=False), Daq(epochs=1, iterations=6, reach=1)),
+    "awq-daq": (steps.Awq(samples=2, clip=False), steps.Daq(epochs=1, iterations=6, reach=1)),
 }
 
 
-def recipe(*steps, weights="int4", group_size=0):
-    return Recipe(weights=Weights(format=weights, group_size=group_size), steps=steps)
+def recipe(*chain, weights="int4", group_size=0):
+    return Recipe(weights=Weights(format=weights, group_size=group_size), steps=chain)
 
 
 def entering(model, blocks, names):
@@ -72,7 +61,7 @@ def test_what_layers_are_rounded_on(make):
             given[name] = torch.cat(x)
 
         model = make()
-        quant.quantize_(model, recipe(Gptq(inputs=inputs)), tiny.ids(), watch=watch)
+        quant.quantize_(model, recipe(steps.Gptq(inputs=inputs)), tiny.ids(), watch=watch)
         found[inputs] = given, entering(model, [last], given)
         assert len(given) >= 12
     given, entered = found["layer"]
@@ -195,7 +184,7 @@ def test_the_longest_samples_and_the_shortest():
 def test_progress_counts_layers_in_and_outside_blocks():
     seen = []
     model = tiny.llama()
-    r = recipe(Gptq()).model_copy(update={"ignore": ()})
+    r = recipe(steps.Gptq()).model_copy(update={"ignore": ()})
     names = quant.quantize_(model, r, tiny.ids(), progress=lambda *pair: seen.append(pair))
     assert names[-1] == "lm_head"
     assert seen == [(k, 15) for k in range(1, 16)]
@@ -203,6 +192,6 @@ def test_progress_counts_layers_in_and_outside_blocks():
 
 def test_training_mode_and_gradients_are_as_before():
     model = tiny.opt().train()
-    quant.quantize_(model, recipe(Gptq()), tiny.ids())
+    quant.quantize_(model, recipe(steps.Gptq()), tiny.ids())
     assert model.training
     assert model.model.decoder.final_layer_norm.weight.requires_grad

@@ -3,11 +3,15 @@
 import copy
 
 import pytest
+import tiny
 import torch
 from torch import nn
 
 import macsmith.quant as quant
+from macsmith.quant import steps
+from macsmith.quant.offset import add_offsets, input_sums
 from macsmith.quant.recipe import Recipe, Weights
+from macsmith.quant.tokens import Operands
 from macsmith.sim import engine
 
 
@@ -59,17 +63,49 @@ def test_execution_switches_without_rounding_again(block):
         assert torch.equal(layer.qweight, codes[name])
 
 
-def test_layer_operands_are_what_the_layer_computes_with(block):
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe.get("w4a8-rtn-int4z"),
+        Recipe(weights=Weights(format="dint4", group_size=8), steps=(steps.Gwq(fraction=0.1),)),
+        Recipe(weights=Weights(format="nf4", group_size=8), steps=(steps.Daq(epochs=0),)),
+    ],
+    ids=["zero points", "kept weights", "offsets"],
+)
+def test_layer_operands_are_all_that_an_output_is_made_of(recipe):
+    model, name, given = tiny.opt(), "model.decoder.layers.1.fc1", {}
+    quant.quantize_(model, recipe, tiny.ids())
+    layer = model.get_submodule(name)
+    layer.register_forward_hook(lambda _, args, y: given.update(y=y))
+    quant.set_execution(model, "exact")
+    ops = quant.layer_operands(model, name, input_ids=tiny.ids())
+    assert ops.a_codes.shape == (6 * 20, 24)
+    assert ops.w_codes.shape == (40, 24)
+    w = [
+        engine.Weights.from_codes(
+            ops.w_codes[:, part],
+            ops.spec,
+            None if ops.zero_point is None else ops.zero_point[:, g],
+        )
+        for g, part in enumerate(layer.groups())
+    ]
+    y = engine.linear(ops.a_codes, ops.a_scale, ops.a_zero, w, ops.w_scale)
+    a = Operands(ops.a_codes, ops.a_scale, ops.a_zero)
+    ran = 0
+    if ops.offset is not None:
+        add_offsets(y, input_sums(a, ops.spec.activations, layer.groups()), ops.offset)
+        ran += ops.offset.abs().min() > 0
+    if ops.kept is not None:
+        x = a.dequantized(ops.spec.activations)
+        for place, value in zip(ops.kept.index.tolist(), ops.kept.value.float(), strict=True):
+            y[:, place // 24] += x[:, place % 24] * value
+            ran += 1
+    assert (ran > 0) == (recipe.steps[0].method != "rtn")
+    assert torch.equal((y + ops.bias).view(given["y"].shape), given["y"])
+
+
+def test_operands_of_what_is_not_there(block):
     quant.quantize_(block, "w4a8-rtn-int4z")
-    given = {}
-    block.up.register_forward_hook(lambda _, args, y: given.update(x=args[0], y=y))
-    quant.set_execution(block, "exact")
-    ops = quant.layer_operands(block, "up", x=torch.randn(6, 16))
-    assert ops.a_codes.shape == (6, 16)
-    assert ops.w_codes.shape == (32, 16)
-    w = engine.Weights.from_codes(ops.w_codes, ops.spec, ops.zero_point[:, 0])
-    y = engine.linear(ops.a_codes, ops.a_scale, ops.a_zero, w, ops.w_scale) + block.up.bias
-    assert torch.equal(y, given["y"])
     with pytest.raises(ValueError, match="'lm_head' is no quantized layer"):
         quant.layer_operands(block, "lm_head", x=torch.randn(1, 16))
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from macsmith.quant.recipe import PRESETS, Accumulator, Activations, Recipe, Weights
+from macsmith.quant.presets import PRESETS
+from macsmith.quant.recipe import Accumulator, Activations, Recipe, Weights
 
 LINE = """
 version = 1
@@ -24,6 +25,27 @@ def test_presets_have_the_promised_names():
         assert recipe.name == name
         assert f"w{recipe.spec().weights.width}a8-rtn" in name
     assert Recipe.get("w8a8-rtn").spec().weights.name == "int8"
+
+
+@pytest.mark.parametrize(
+    ("chain", "formats"),
+    [
+        # Table 9, c/s = 1/2, 1/4 and 1/8, and Table 10, each in both forms of the format.
+        ("w4a8v4-aqas-gptq", ("dint4z", "dint4z_c4", "dint4z_c8", "dint4", "dint4_c4", "dint4_c8")),
+        ("w3a8v3-rtn", ("dint3z", "int3z", "dint3", "int3")),
+        ("w3a8v3-aqas-gptq", ("dint3z", "int3z", "dint3", "int3")),
+    ],
+)
+def test_tables_9_and_10_are_presets(chain, formats):
+    """Weights and values in the named format; keys, queries and probabilities in 8 bits."""
+    for fmt in formats:
+        recipe = Recipe.get(f"{chain}-{fmt}")
+        assert recipe.weights.format == recipe.attention.value.format == fmt
+        assert recipe.attention.key.format == "int8z"
+        assert {spec.activations.name for spec in (recipe.spec(), *recipe.attention_specs())} == {
+            "int8"
+        }
+        assert [step.method for step in recipe.steps] == chain.split("-")[1:]
 
 
 def test_every_preset_is_valid_and_survives_a_file(tmp_path):

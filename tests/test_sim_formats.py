@@ -35,6 +35,9 @@ RETYPED_AT_Z = {
     ("int4z", 8): [-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7],
     ("dint3z", 2): [-2, -1, 0, 1, 2, 3, 0.5, -0.5],
     ("dint4z", 0): [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 0.5, -0.5],
+    ("dint4z_c4", 0): [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 0.25, -0.25],
+    ("dint4z_c4", 13): [-13, -12, -11, -10, -9, -8, -7, -6, -5, -4, -3, -2, -1, 0, 0.25, -0.25],
+    ("dint4z_c8", 6): [-6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7, 0.125, -0.125],
     ("dint4z", 6): [-6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7, 0.5, -0.5],
 }
 formats = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
@@ -91,29 +94,35 @@ def test_nf4_is_within_half_a_unit_of_its_quantiles():
 
 
 @pytest.mark.parametrize(
-    "name", ["dint4", "dint4_sm", "dint4_sr", "dint4_r4", "dint3", "dint4z", "dint3z"]
+    ("name", "c"),
+    [
+        *((name, Fraction(1, 2)) for name in ("dint4", "dint4_sm", "dint4_sr", "dint4_r4")),
+        *((name, Fraction(1, 2)) for name in ("dint3", "dint4z", "dint3z")),
+        *((name, Fraction(1, 4)) for name in ("dint4_c4", "dint4z_c4")),
+        *((name, Fraction(1, 8)) for name in ("dint4_c8", "dint4z_c8")),
+    ],
 )
-def test_equation_5_follows_from_nearest_levels(name):
-    """Thresholds s/4 and 3s/4 with their ties toward zero, and half-to-even elsewhere."""
+def test_equation_5_follows_from_nearest_levels(name, c):
+    """Thresholds c/2 and (c + s)/2, of the paper's c = s/2 those of its Eq. 5: s/4 and 3s/4.
+
+    Their ties go toward zero; half-to-even elsewhere.
+    """
     fmt = FORMATS[name]
     z = 2 if fmt.zero_pointed else 0  # integers of both signs around it
-    codes = {value: [fmt.value(c, z) for c in range(2**fmt.width)].index(value)
-             for value in (0, 0.5, -0.5, 1, -1, 2)}  # fmt: skip
-    tiny = Fraction(1, 2**20)
+    values = [fmt.value(code, z) for code in range(2**fmt.width)]
+    tiny, low, high = Fraction(1, 2**20), c / 2, (c + 1) / 2
     for x, value in (
-        (Fraction(1, 4), 0), (Fraction(1, 4) + tiny, 0.5),
-        (Fraction(3, 4), 0.5), (Fraction(3, 4) + tiny, 1),
-        (Fraction(-1, 4), 0), (Fraction(-1, 4) - tiny, -0.5),
-        (Fraction(-3, 4), -0.5), (Fraction(-3, 4) - tiny, -1),
+        (low, 0), (low + tiny, c), (high, c), (high + tiny, 1),
+        (-low, 0), (-low - tiny, -c), (-high, -c), (-high - tiny, -1),
         (Fraction(3, 2), 2), (Fraction(3, 2) - tiny, 1),
     ):  # fmt: skip
-        assert golden.encode(x, fmt, z) == codes[value], x
+        assert golden.encode(x, fmt, z) == values.index(value), x
     sweep = [Fraction(k, 2000) for k in range(-2200, 2200)]  # Eq. 5, typed again
     for x in sweep:
-        if Fraction(1, 4) < x <= Fraction(3, 4):
-            expected = 0.5
-        elif Fraction(-3, 4) <= x < Fraction(-1, 4):
-            expected = -0.5
+        if low < x <= high:
+            expected = c
+        elif -high <= x < -low:
+            expected = -c
         else:
             expected = round(x)
         assert fmt.value(golden.encode(x, fmt, z), z) == expected

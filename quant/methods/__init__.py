@@ -8,32 +8,21 @@ sample, empty for a method that needs none. With a `Survey` it has one argument 
 `Correction`: (inputs, float layer, quantized layer, step) -> its new bias [N].
 """
 
+from macsmith.quant import steps
 from macsmith.quant.methods import aqas, atq, aweq, awq, bias, daq, gptq, gwq, rtn, smoothquant
 from macsmith.quant.methods.kinds import Method
-from macsmith.quant.steps import (
-    Aqas,
-    Atq,
-    Aweq,
-    Awq,
-    BiasCorrection,
-    Daq,
-    Gptq,
-    Gwq,
-    Rtn,
-    SmoothQuant,
-)
 
 __all__ = ["METHODS"]
 
 METHODS: dict[type, Method] = {
-    Rtn: rtn.METHOD,
-    SmoothQuant: smoothquant.METHOD,
-    Awq: awq.METHOD,
-    Aqas: aqas.METHOD,
-    Gptq: gptq.METHOD,
-    Gwq: gwq.METHOD,
-    Daq: daq.METHOD,
-    Aweq: aweq.METHOD,
-    Atq: atq.METHOD,
-    BiasCorrection: bias.METHOD,
+    steps.Rtn: rtn.METHOD,
+    steps.SmoothQuant: smoothquant.METHOD,
+    steps.Awq: awq.METHOD,
+    steps.Aqas: aqas.METHOD,
+    steps.Gptq: gptq.METHOD,
+    steps.Gwq: gwq.METHOD,
+    steps.Daq: daq.METHOD,
+    steps.Aweq: aweq.METHOD,
+    steps.Atq: atq.METHOD,
+    steps.BiasCorrection: bias.METHOD,
 }

@@ -1,0 +1,56 @@
+"""The command's options and order, without running what the commands run."""
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from macsmith.experiments import inference
+from macsmith.experiments.cli import app
+from macsmith.experiments.cli_app import ORDER
+from macsmith.experiments.models.calibration import Calibration
+
+LINES = {
+    "quantize_model": ("quantize", "opt-mini", "-o", "q"),
+    "evaluate_model": ("eval", "opt-mini", "--recipe", "w4a8-gptq-dint4"),
+}
+
+
+class _Reached(Exception):
+    """A command has called what it is for."""
+
+
+def calibration_of(function, monkeypatch, *options):
+    """The calibration that a command hands to one of `inference`'s functions."""
+
+    def reached(*args, **kwargs):
+        raise _Reached(kwargs.get("calibration", args[-1]))
+
+    monkeypatch.setattr(inference, function, reached)
+    with pytest.raises(_Reached) as caught:
+        CliRunner().invoke(app, [*LINES[function], *options], catch_exceptions=False)
+    return caught.value.args[0]
+
+
+@pytest.mark.parametrize("function", LINES)
+def test_calibration_is_as_the_options_say_and_usual_without(function, monkeypatch):
+    assert calibration_of(function, monkeypatch) == Calibration()
+    given = ("--calibration", "text.txt", "--samples", "3", "--length", "64", "--seed", "5")
+    wanted = Calibration(3, 64, 5, "text.txt")
+    assert calibration_of(function, monkeypatch, *given) == wanted
+    alone = calibration_of(function, monkeypatch, "--seed", "7")
+    assert alone == Calibration(seed=7)
+
+
+@pytest.mark.parametrize("command", ["quantize", "eval"])
+def test_help_names_the_usual_calibration(command):
+    usual = Calibration()
+    options = {p.name: p.help for p in get_command(app).commands[command].params}
+    for name, value in (
+        ("calibration", usual.text), ("samples", usual.samples), ("length", usual.length),
+        ("seed", usual.seed),
+    ):  # fmt: skip
+        assert options[name].endswith(f"; else {value}")
+
+
+def test_every_command_has_its_place():
+    assert sorted(ORDER) == sorted(get_command(app).commands)
