@@ -6,7 +6,7 @@ have; it is always what its table is there to show.
 
 import math
 from collections.abc import Callable
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 from typing import Any
 
 from macsmith.experiments.quantized.compare import Rows, compared, verdict_of
@@ -64,7 +64,44 @@ def _daq(model: str, rows: Rows) -> dict[str, Any]:
     }
 
 
+def _fig4(model: str, rows: Rows) -> dict[str, Any]:
+    """dINT4's underflow term is smaller than INT4's, layer by layer."""
+    shares, logs = {}, []
+    for name in ("int4", "dint4"):
+        every = [one for row in rows[model, name] for one in row["terms"]]
+        shares[name] = median(one["underflow"] / one["total"] for one in every)
+    for int4, dint4 in zip(rows[model, "int4"], rows[model, "dint4"], strict=True):
+        pairs = zip(int4["terms"], dint4["terms"], strict=True)
+        logs.append([math.log(b["underflow"] / a["underflow"]) for a, b in pairs])
+    smaller = sum(gap < 0 for line in logs for gap in line)
+    by_layer = [fmean(column) for column in zip(*logs, strict=True)]
+    return {
+        "text": (
+            f"of the weights' error in the median layer underflow is {shares['int4']:.0%} for INT4 "
+            f"and {shares['dint4']:.0%} for dINT4, and by itself is smaller for dINT4 in {smaller} "
+            f"of {sum(map(len, logs))} layers (the paper prints no numbers of its bars)"
+        ),
+        "verdict": verdict_of(fmean(by_layer), [by_layer]),
+    }
+
+
+def _table9(model: str, rows: Rows) -> dict[str, Any]:
+    """The special values' perplexities lie no farther apart than in the paper's widest column."""
+    paper = printed("9").rows
+    widest = max(
+        max(row[column] for row in paper.values()) / min(row[column] for row in paper.values()) - 1
+        for column in paper["aqas-gptq-dint4z"]
+    )
+    by_row = [[row["loss"] for row in rows[model, name]] for name in paper]
+    apart = [math.exp(max(one) - min(one)) - 1 for one in zip(*by_row, strict=True)]
+    mean = fmean(apart)
+    return {
+        "text": f"the three lie {mean:.2%} apart (the paper: up to {widest:.2%})",
+        "verdict": verdict_of(mean - widest, [apart]) if len(apart) > 1 else "within the spread",
+    }
+
+
 #: By table: (model, rows) -> text and verdict.
 CHECKS: dict[str, Callable[[str, Rows], dict[str, Any]]] = {
-    "slac": _slac, "atq": _atq, "daq": _daq,
+    "fig4": _fig4, "table9": _table9, "slac": _slac, "atq": _atq, "daq": _daq,
 }  # fmt: skip

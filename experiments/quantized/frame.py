@@ -71,6 +71,8 @@ class Point:
     subject: str
     recipe: str | None = None  # a preset; None is FP32
     grouped: bool = False
+    errors: str = "all"  # of the weights: see `quant.counterfactual`
+    terms: bool = False  # whether Eq. 4's terms of each layer are wanted: see `quant.underflow`
     length: int = LENGTH
     samples: int = SAMPLES
     seed: int = 0
@@ -80,8 +82,8 @@ class Point:
 
     @property
     def label(self) -> str:
-        group = " in groups" if self.grouped else ""
-        return f"{self.subject} {self.recipe or 'FP32'}{group}, seed {self.seed}"
+        how = " in groups" * self.grouped + f" {self.errors}" * (self.errors != "all")
+        return f"{self.subject} {self.recipe or 'FP32'}{how}, seed {self.seed}"
 
     def settled(self) -> "Point":
         """Without what does not matter: a recipe that is not calibrated has one seed."""
@@ -95,11 +97,13 @@ def recipe_of(point: Point) -> Any:
     from macsmith.quant import Recipe
 
     recipe = Recipe.get(point.recipe)
-    if not point.grouped:
-        return recipe
-    size = SUBJECTS[point.subject].group
-    weights = recipe.weights.model_copy(update={"group_size": size})
-    return recipe.model_copy(update={"weights": weights})
+    other = {"group_size": SUBJECTS[point.subject].group} if point.grouped else {}
+    if point.errors != "all":
+        other["errors"] = point.errors
+    table = recipe.model_dump(exclude={"weights"}) | {
+        "weights": recipe.weights.model_dump() | other
+    }
+    return Recipe.model_validate(table)
 
 
 def subject_file(subject: Subject) -> Path | None:
@@ -122,9 +126,10 @@ def measure(point: Point) -> dict[str, Any]:
     from macsmith.quant import quantize_
     from macsmith.quant.calibrate import one_thread
     from macsmith.quant.evaluate import BATCH, hash_ids, perplexity
+    from macsmith.quant.underflow import analyse
 
     start = time.perf_counter()
-    calibration = None
+    calibration, terms = None, []
     with one_thread():
         model, _ = _loaded(point.subject)
         ids, source = _evaluation(point.subject, point.text)
@@ -138,7 +143,10 @@ def measure(point: Point) -> dict[str, Any]:
                     "samples": point.samples, "length": point.length, "seed": point.seed,
                     "ids_sha256": hash_ids(samples.flatten()),
                 }  # fmt: skip
-            quantize_(model, recipe, samples)
+            if point.terms:
+                terms = [one._asdict() for one in analyse(model, recipe, samples)]
+            else:
+                quantize_(model, recipe, samples)
         size = BATCH * window
         count = min(ids.numel(), point.limit or ids.numel()) // size
         if not count:
@@ -159,6 +167,7 @@ def measure(point: Point) -> dict[str, Any]:
         "dtype": found[0].dtype,
         "source": source,
         "calibration": calibration,
+        "terms": terms,
         "seconds": round(time.perf_counter() - start, 2),
     }
 

@@ -97,4 +97,5 @@ def _point(
     how = {"seed": seed, "window": table.window, "limit": limit, "text": text}
     if row is None:
         return Point(subject, **how)
-    return Point(subject, row.recipe, row.grouped, row.length or LENGTH, **how)
+    how |= {"grouped": row.grouped, "errors": row.errors, "terms": row.terms}
+    return Point(subject, row.recipe, length=row.length or LENGTH, **how)

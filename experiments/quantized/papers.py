@@ -8,7 +8,7 @@ The code that measures does not see them; `judge` and the report do.
 from dataclasses import dataclass
 from functools import cache
 
-__all__ = ["ATQ_INCREASE", "AWEQ", "DAQ", "FIGURE_4A", "TABLES", "Printed", "printed"]  # fmt: skip
+__all__ = ["ATQ_INCREASE", "DAQ", "TABLES", "Printed", "printed"]  # fmt: skip
 
 _TEXT = {
     # LLaMA-7B, W4A8, mean accuracy of PIQA, WinoGrande and ARC-e; after @: calibration length.
@@ -36,6 +36,14 @@ _TEXT = {
         aqas-gptq-int4z           35.62    17.48    15.08    12.97   12.08   11.04     6.60      5.71      5.07
         aqas-gptq-dint4z          34.92    17.28    15.03    12.89   11.98   11.04     6.48      5.67      4.72
     """,  # noqa: E501
+    # Fig. 4a. INT4 is Table 3's AQAS without OPTQ, dINT4 its AQAS with OPTQ.
+    "4a": """
+        model             opt-6.7b
+        int4                 13.42
+        without-rounding     14.84
+        without-underflow    13.02
+        dint4                12.89
+    """,
     "9": """
         model               opt-125m opt-1.3b opt-2.7b opt-6.7b llama-7b
         aqas-gptq-dint4z       34.92    17.28    15.03    12.89     6.48
@@ -88,10 +96,7 @@ _TEXT = {
 }
 TABLES = tuple(_TEXT)
 
-#: Fig. 4a: perplexities, which are those of OPT-6.7B in Table 3 where it has them.
-FIGURE_4A = {"int4": 13.42, "without rounding": 14.84, "without underflow": 13.02, "dint4": 12.89}
 #: What abstracts say, where the tables could not be read.
-AWEQ = "W8A8 and very low bit widths, the best of those compared on OPT-175B; no table was read"
 ATQ_INCREASE = 1.0  # perplexity, at most, W8A8
 DAQ = {"LLaMA": 0.228, "LLaMA-2": 0.196}  # mean part of the best baseline's loss that DAQ takes off
 

@@ -14,7 +14,7 @@ _ALL = ("opt-mini+outliers", "llama-mini+outliers", "opt-mini", "llama-mini", "s
 class Row:
     """A line of a table: a recipe, and how it is named where it is printed.
 
-    `part`: rows are compared with those of their own part only.
+    `part`: rows are compared with those of their own part only. The others: see `frame.Point`.
     """
 
     name: str
@@ -22,6 +22,8 @@ class Row:
     part: str = ""
     grouped: bool = False
     length: int | None = None
+    errors: str = "all"
+    terms: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,16 @@ _TABLES = (
         ),
     ),
     Table(
+        "table9",
+        "W4A8V4 by AQAS and OPTQ: which special value dINT4 has, of 1/2, 1/4 and 1/8 of a step, "
+        "matters little.",
+        "Table 9",
+        _lee("9", "w4a8v4"),
+        ("9",),
+        _ALL,
+        (),  # the paper's OPT columns agree on no order
+    ),
+    Table(
         "table10",
         "W3A8V3: dINT3 loses less than INT3, before and after AQAS with OPTQ.",
         "Table 10",
@@ -166,6 +178,20 @@ _TABLES = (
             ("rtn-dint4z", "rtn-int4z"),
             ("gptq-dint4z", "gptq-int4z"), ("gptq-dint4z", "gptq-fp4_e3m0"),
         ),
+    ),
+    Table(
+        "fig4",
+        "Of INT4's weight errors underflow costs more than rounding, and dINT4 lessens it.",
+        "section 4.1, Eq. 4, Fig. 4",
+        (
+            Row("int4", "w4a8v4-aqas-int4z", terms=True),
+            Row("without-rounding", "w4a8v4-aqas-int4z", errors="without-rounding"),
+            Row("without-underflow", "w4a8v4-aqas-int4z", errors="without-underflow"),
+            Row("dint4", "w4a8v4-aqas-dint4z", terms=True),
+        ),
+        ("4a",),
+        _ALL,
+        (("without-underflow", "without-rounding"), ("dint4", "int4")),
     ),
     Table(
         "slac",
