@@ -103,6 +103,8 @@ def quantize_model(
 
     start = time.perf_counter()
     chosen = Recipe.get(recipe)
+    if chosen.weights.errors != "all":
+        raise ValueError(f"recipe {recipe!r} is {chosen.weights.errors}: nothing to save")
     check_output(output)
     net = load_model(locate(model), dtype="auto")  # what is not quantized is saved as it was
     place = locate(model)
@@ -180,8 +182,8 @@ def prepare(
     if execution not in EXECUTIONS:
         raise ValueError(f"execution must be one of {', '.join(EXECUTIONS)}, not {execution!r}")
     chosen = None if recipe is None else Recipe.get(recipe)
-    if chosen and execution == "exact" and not chosen.activations.quantized:
-        raise ValueError(f"recipe {recipe!r} leaves activations in float: nothing to run exactly")
+    if chosen and execution == "exact" and (why := chosen.float_only):
+        raise ValueError(f"recipe {recipe!r} {why}: nothing to run exactly")
     net = load_model(locate(model))
     quantized = any(True for _ in quantized_layers(net))
     if chosen and quantized:

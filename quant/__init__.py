@@ -15,6 +15,7 @@ from macsmith.quant.after_import import after_import
 _HOME = {
     "QuantLinear": "linear",
     "Recipe": "recipe",
+    "analyse": "underflow",
     "error_bound": "bounds",
     "layer_operands": "convert",
     "load_model": "io",

@@ -98,10 +98,10 @@ class Block:
         return seen
 
 
-def check_calibration(calibration: Any, model: nn.Module, method: str) -> torch.Tensor:
-    """Token ids int64 [samples, length], or ValueError in one line."""
+def check_calibration(calibration: Any, model: nn.Module, what: str) -> torch.Tensor:
+    """Token ids int64 [samples, length], or ValueError in one line, saying what needs them."""
     if calibration is None:
-        raise ValueError(f"method {method!r} needs calibration: token ids [samples, length]")
+        raise ValueError(f"{what} needs calibration: token ids [samples, length]")
     if not isinstance(calibration, torch.Tensor) or calibration.dim() != 2:
         got = getattr(calibration, "shape", type(calibration).__name__)
         got = list(got) if isinstance(got, torch.Size) else got

@@ -16,6 +16,7 @@ from torch import nn
 
 from macsmith.quant.attention import install, quantized_attentions
 from macsmith.quant.blocks import Block, blocks_of, inside_blocks
+from macsmith.quant.counterfactual import quantized_layer
 from macsmith.quant.groups import Group, fold, groups_of
 from macsmith.quant.linear import QuantLinear
 from macsmith.quant.methods import METHODS
@@ -108,7 +109,7 @@ def _apply(
                     weight = method.round(inputs, weight, step, recipe, *mine)
                 except ValueError as error:
                     raise ValueError(f"layer {name!r}: {error}") from None
-                made[name] = QuantLinear.from_float(layer, recipe, weight)
+                made[name] = quantized_layer(layer, recipe, weight)
                 if watch:
                     watch(name, layer, made[name], inputs)
             if getattr(step, "inputs", "block") == "layer":

@@ -11,6 +11,7 @@ from torch import nn
 from macsmith.quant.attention import install, quantized_attentions
 from macsmith.quant.blocks import check_calibration
 from macsmith.quant.calibrate import Watch, quantize_blocks
+from macsmith.quant.counterfactual import quantized_layer
 from macsmith.quant.kept import Kept
 from macsmith.quant.linear import EXECUTIONS, QuantLinear
 from macsmith.quant.recipe import Recipe
@@ -42,8 +43,8 @@ def quantize_(
     Every `nn.Linear` is taken whose name `recipe.ignore` does not match and that `select(name,
     layer)`, if given, accepts. `calibration` is token ids [samples, length] for the steps that need
     them; "rtn" needs none. Layers outside the model's decoder blocks are rounded to nearest.
-    `progress(done, layers)` is called after each layer; `watch`, of steps that are calibrated, as
-    `calibrate.quantize_blocks` says.
+    `progress(done, layers)` is called after each layer; `watch`, which needs calibration whatever
+    the steps, as `calibrate.quantize_blocks` says.
 
     ValueError, with the model as it was, if there is nothing to quantize, a name in `ignore`
     matches nothing, a weight is not finite, or the calibration is not what is wanted. Inputs that
@@ -54,7 +55,10 @@ def quantize_(
     for name, layer in layers.items():
         if not torch.isfinite(layer.weight).all():
             raise ValueError(f"layer {name!r}: the weight has values that are not finite")
-    if needy := [step.method for step in recipe.steps if step.calibrated]:
+    needy = [f"method {step.method!r}" for step in recipe.steps if step.calibrated]
+    if watch:
+        needy.append("watch")
+    if needy:
         ids = check_calibration(calibration, model, needy[0])
         quantize_blocks(model, layers, recipe, ids, progress, watch)
     left = {n: m for n, m in layers.items() if isinstance(model.get_submodule(n), nn.Linear)}
@@ -152,11 +156,14 @@ class LayerOperands(NamedTuple):
 def layer_operands(model: nn.Module, name: str, **inputs: Any) -> LayerOperands:
     """Operands that the quantized layer `name` meets when the model runs on `inputs`, all tokens.
 
-    ValueError if there is no such quantized layer or the model did not run it.
+    ValueError if there is no such quantized layer, it has no exact execution, or the model did not
+    run it.
     """
     layer = dict(quantized_layers(model)).get(name)
     if layer is None:
         raise ValueError(f"{name!r} is no quantized layer of this model")
+    if layer.float_only:
+        raise ValueError(f"layer {name!r}: {layer.float_only}")
     seen: list[torch.Tensor] = []
     hook = layer.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     try:
@@ -194,7 +201,7 @@ def _round_to_nearest(
     for i, (name, layer) in enumerate(layers.items(), 1 + total - len(layers)):
         try:
             if id(layer) not in made:
-                made[id(layer)] = QuantLinear.from_float(layer, recipe)
+                made[id(layer)] = quantized_layer(layer, recipe)
         except ValueError as error:
             raise ValueError(f"layer {name!r}: {error}") from None
         if progress:

@@ -154,6 +154,8 @@ def _unsaid(layer: QuantLinear, plain: nn.Linear) -> str | None:
         return "that weights are kept in float"
     if layer.offset is not None:
         return "an offset beside the codes"
+    if layer.errors != "all":
+        return f"weights {layer.errors}"
     if (layer.scale < 0).any():
         return "that scales are below 0: wanted weights.orientation 'positive'"
     if layer.in_features % size:

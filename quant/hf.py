@@ -130,6 +130,8 @@ class MacsmithQuantizer(HfQuantizer):
         return model
 
     def get_state_dict_and_metadata(self, model: nn.Module) -> tuple[dict, dict]:
+        if (errors := self.quantization_config.recipe["weights"].get("errors", "all")) != "all":
+            raise ValueError(f"weights.errors {errors!r}: such a model is computed, but not saved")
         state = model.state_dict()
         for name in self.quantization_config.layers:
             qweight = state.pop(f"{name}.qweight")

@@ -6,6 +6,8 @@ x --encode--> qa --+
 y + weights kept in float * dequantized x, + bias, in x's dtype
 """
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -41,6 +43,10 @@ class QuantLinear(nn.Module):
     is, in float32, and "exact" is refused. For inference: no gradient passes. ValueError on an
     input that is not finite.
     """
+
+    #: Buffers that stay float32, or what they were, whatever the module is cast to.
+    FLOAT32: ClassVar[tuple[str, ...]] = ("scale", "offset", "kept_value")
+    errors: str = "all"  # that the weights have; others are of `CounterfactualLinear`
 
     def __init__(
         self,
@@ -106,8 +112,8 @@ class QuantLinear(nn.Module):
     def execution(self, execution: str) -> None:
         if execution not in EXECUTIONS:
             raise ValueError(f"execution must be one of {', '.join(EXECUTIONS)}, not {execution!r}")
-        if execution == "exact" and not self.activations.quantized:
-            raise ValueError("exact execution needs quantized activations: these stay in float")
+        if execution == "exact" and (why := self.float_only):
+            raise ValueError(why)
         self._execution = execution
         self._forget()  # decoded again when needed, released when not
 
@@ -140,6 +146,13 @@ class QuantLinear(nn.Module):
             return None
         return Kept(self.kept_index, self.kept_value)
 
+    @property
+    def float_only(self) -> str | None:
+        """Why there is no exact execution, if there is none."""
+        if self.activations.quantized:
+            return None
+        return "exact execution needs quantized activations: these stay in float"
+
     def groups(self) -> list[slice]:
         """The input channels of each accumulation, in order."""
         ends = range(0, self.in_features, self.group_size)
@@ -160,6 +173,7 @@ class QuantLinear(nn.Module):
         )
 
     def _decoded(self) -> torch.Tensor:
+        """What codes, scales and offsets stand for: float32 [N, K]."""
         weight = QuantizedWeight(self.qweight, self.scale, self.zero_point, offset=self.offset)
         return weight.dequantized(self.spec.weights, self.group_size)
 
@@ -193,7 +207,7 @@ class QuantLinear(nn.Module):
         return y, None if self.kept is None else a.dequantized(self.spec.activations)
 
     def _apply(self, fn, recurse: bool = True):
-        fixed = {name: getattr(self, name) for name in ("scale", "offset", "kept_value")}
+        fixed = {name: getattr(self, name) for name in self.FLOAT32}
         super()._apply(fn, recurse)
         for name, before in fixed.items():
             after = getattr(self, name)

@@ -9,7 +9,7 @@ import tomli_w
 from pydantic import Field, StrictBool, StrictInt, ValidationError, model_validator
 
 from macsmith.quant.presets import CHAINS, PATTERNS, PRESETS
-from macsmith.quant.steps import Daq, Part, Rtn, Step
+from macsmith.quant.steps import Daq, Gwq, Part, Rtn, Step
 from macsmith.sim.catalog import get_format
 from macsmith.sim.formats import Format
 from macsmith.sim.spec import MacSpec
@@ -35,6 +35,9 @@ class Weights(Part):
     orientation: Literal["positive", "error", "tail"] = "positive"
     steps: Literal["steps", "levels"] = "steps"  # of zero-pointed formats
     extend_to_zero: StrictBool = True  # of zero-pointed formats; AWQ's quantizer has it False
+    # Which errors are made, to see what each costs; all but "all" are computed in float only (see
+    # `macsmith.quant.counterfactual`).
+    errors: Literal["all", "without-rounding", "without-underflow"] = "all"
 
     def check(self, fmt: Format) -> None:
         """ValueError if the orientation is none for the format."""
@@ -133,6 +136,7 @@ class Recipe(Part):
             )
         if any(isinstance(step, Daq) for step in self.steps):
             self._check_daq()
+        self._check_errors()
         return self
 
     def _check_daq(self) -> None:
@@ -144,6 +148,27 @@ class Recipe(Part):
                 raise ValueError(
                     f"weights.{name} {given!r}: daq finds its scales itself, with {usual!r}"
                 )
+
+    def _check_errors(self) -> None:
+        sides = {"weights": self.weights}
+        if self.attention:
+            sides |= {f"attention.{n}": getattr(self.attention, n) for n in ("key", "value")}
+        for where, options in sides.items():
+            if options.errors == "all":
+                continue
+            if where != "weights":
+                raise ValueError(f"{where}.errors {options.errors!r}: only layers leave errors out")
+            if beside := [s.method for s in self.steps if isinstance(s, (Daq, Gwq))]:
+                raise ValueError(
+                    f"weights.errors {options.errors!r}: {beside[0]}'s weights are not codes alone"
+                )
+
+    @property
+    def float_only(self) -> str | None:
+        """What keeps the recipe from exact execution, if anything does."""
+        if not self.activations.quantized:
+            return "leaves activations in float"
+        return None if self.weights.errors == "all" else f"is {self.weights.errors}"
 
     @property
     def calibrated(self) -> bool:

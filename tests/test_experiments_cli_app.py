@@ -54,3 +54,16 @@ def test_help_names_the_usual_calibration(command):
 
 def test_every_command_has_its_place():
     assert sorted(ORDER) == sorted(get_command(app).commands)
+
+
+@pytest.mark.parametrize("errors", ["without-rounding", "without-underflow"])
+def test_a_part_of_the_errors_is_neither_run_exactly_nor_saved(errors, tmp_path):
+    path = tmp_path / "r.toml"
+    path.write_text(f'version = 1\n[weights]\nformat = "int4"\nerrors = "{errors}"\n')
+    for run, words in (
+        (lambda: inference.prepare("opt-mini", str(path), "exact"), "nothing to run exactly"),
+        (lambda: inference.quantize_model("opt-mini", str(path), tmp_path / "q"), "to save"),
+    ):
+        with pytest.raises(ValueError, match=rf"^recipe '.*r\.toml' is {errors}: .*{words}$"):
+            run()
+    assert [file.name for file in tmp_path.iterdir()] == ["r.toml"]
