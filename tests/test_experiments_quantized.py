@@ -249,6 +249,18 @@ def test_the_papers_numbers_against_the_reference():
     assert checked == sum(len(row) for t in every for row in t.rows.values()) + 9 + 3
 
 
+@pytest.mark.parametrize("name", CHECKS)
+def test_checks(small, tmp_path, monkeypatch, name):
+    """Every model has one, with a verdict and the paper's side of it."""
+    monkeypatch.setitem(TABLES, name, replace(TABLES[name], subjects=("opt-mini",), window=None))
+    table = job.Job((name,), CONFIG, tmp_path).run()["tables"][name]
+    (check,) = table["checks"]
+    assert check["verdict"] in compare.VERDICTS
+    assert "the paper" in check["text"]
+    assert check["text"] in judge.finding(table)
+    assert judge.status(table) in (0, 1, 2)
+
+
 def test_a_table_without_a_papers_numbers(small, tmp_path, monkeypatch):
     """Its own orderings are judged; a loss beyond what a float holds is shown as such."""
     rows = _lee("13", "w4a16")

@@ -19,11 +19,13 @@ _LENGTHS = (64, 128, 512)
 
 def _slac(model: str, rows: Rows) -> dict[str, Any]:
     """With AQAS the calibration length matters less: standard deviation of the loss over it."""
-    spreads, paper = {}, {}
+    spreads, ratios, paper = {}, {}, {}
     for steps in ("gptq", "aqas-gptq"):
         names = [f"{steps}-int4z@{length}" for length in _LENGTHS]
-        by_seed = zip(*(rows[model, name] for name in names), strict=True)
+        by_seed = list(zip(*(rows[model, name] for name in names), strict=True))
         spreads[steps] = [stdev(row["loss"] for row in one) for one in by_seed]
+        means = [[fmean(part["mean"] for part in row["layers"]) for row in one] for one in by_seed]
+        ratios[steps] = " ".join(f"{fmean(line):.4f}" for line in zip(*means, strict=True))
         paper[steps] = stdev(printed("1").rows[name]["llama-7b"] for name in names)
     gaps = [a - b for a, b in zip(spreads["aqas-gptq"], spreads["gptq"], strict=True)]
     return {
@@ -31,7 +33,8 @@ def _slac(model: str, rows: Rows) -> dict[str, Any]:
             f"spread of the loss over calibration lengths {_LENGTHS}: "
             f"{fmean(spreads['gptq']):.4f} nats by OPTQ, {fmean(spreads['aqas-gptq']):.4f} by AQAS "
             f"and OPTQ (the paper, in points of accuracy: {paper['gptq']:.2f} and "
-            f"{paper['aqas-gptq']:.2f})"
+            f"{paper['aqas-gptq']:.2f}); mean update ratio at these lengths: {ratios['gptq']} and "
+            f"{ratios['aqas-gptq']}"
         ),
         "verdict": verdict_of(fmean(gaps), [gaps]),
     }
@@ -66,20 +69,20 @@ def _daq(model: str, rows: Rows) -> dict[str, Any]:
 
 def _fig4(model: str, rows: Rows) -> dict[str, Any]:
     """dINT4's underflow term is smaller than INT4's, layer by layer."""
-    shares, logs = {}, []
+    shares, gaps = {}, []
     for name in ("int4", "dint4"):
-        every = [one for row in rows[model, name] for one in row["terms"]]
+        every = [one for row in rows[model, name] for one in row["layers"]]
         shares[name] = median(one["underflow"] / one["total"] for one in every)
-    for int4, dint4 in zip(rows[model, "int4"], rows[model, "dint4"], strict=True):
-        pairs = zip(int4["terms"], dint4["terms"], strict=True)
-        logs.append([math.log(b["underflow"] / a["underflow"]) for a, b in pairs])
-    smaller = sum(gap < 0 for line in logs for gap in line)
-    by_layer = [fmean(column) for column in zip(*logs, strict=True)]
+    for pair in zip(rows[model, "int4"], rows[model, "dint4"], strict=True):
+        terms = ([one["underflow"] for one in row["layers"]] for row in pair)
+        gaps.append([(b - a) / ((a + b) or 1) for a, b in zip(*terms, strict=True)])
+    smaller = sum(gap < 0 for line in gaps for gap in line)
+    by_layer = [fmean(column) for column in zip(*gaps, strict=True)]
     return {
         "text": (
             f"of the weights' error in the median layer underflow is {shares['int4']:.0%} for INT4 "
             f"and {shares['dint4']:.0%} for dINT4, and by itself is smaller for dINT4 in {smaller} "
-            f"of {sum(map(len, logs))} layers (the paper prints no numbers of its bars)"
+            f"of {sum(map(len, gaps))} layers (the paper prints no numbers of its bars)"
         ),
         "verdict": verdict_of(fmean(by_layer), [by_layer]),
     }

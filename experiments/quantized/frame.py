@@ -12,7 +12,7 @@ import math
 import os
 import time
 from dataclasses import asdict, dataclass, replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ class Point:
     recipe: str | None = None  # a preset; None is FP32
     grouped: bool = False
     errors: str = "all"  # of the weights: see `quant.counterfactual`
-    terms: bool = False  # whether Eq. 4's terms of each layer are wanted: see `quant.underflow`
+    layers: str = ""  # what is measured of each: see `_LAYERS`
     length: int = LENGTH
     samples: int = SAMPLES
     seed: int = 0
@@ -97,13 +97,11 @@ def recipe_of(point: Point) -> Any:
     from macsmith.quant import Recipe
 
     recipe = Recipe.get(point.recipe)
-    other = {"group_size": SUBJECTS[point.subject].group} if point.grouped else {}
-    if point.errors != "all":
-        other["errors"] = point.errors
-    table = recipe.model_dump(exclude={"weights"}) | {
-        "weights": recipe.weights.model_dump() | other
-    }
-    return Recipe.model_validate(table)
+    other = {"errors": point.errors}
+    if point.grouped:
+        other["group_size"] = SUBJECTS[point.subject].group
+    weights = recipe.weights.model_dump() | other
+    return Recipe.model_validate(recipe.model_dump() | {"weights": weights})
 
 
 def subject_file(subject: Subject) -> Path | None:
@@ -126,10 +124,9 @@ def measure(point: Point) -> dict[str, Any]:
     from macsmith.quant import quantize_
     from macsmith.quant.calibrate import one_thread
     from macsmith.quant.evaluate import BATCH, hash_ids, perplexity
-    from macsmith.quant.underflow import analyse
 
     start = time.perf_counter()
-    calibration, terms = None, []
+    calibration, layers = None, []
     with one_thread():
         model, _ = _loaded(point.subject)
         ids, source = _evaluation(point.subject, point.text)
@@ -143,10 +140,8 @@ def measure(point: Point) -> dict[str, Any]:
                     "samples": point.samples, "length": point.length, "seed": point.seed,
                     "ids_sha256": hash_ids(samples.flatten()),
                 }  # fmt: skip
-            if point.terms:
-                terms = [one._asdict() for one in analyse(model, recipe, samples)]
-            else:
-                quantize_(model, recipe, samples)
+            watch = partial(_LAYERS[point.layers], layers) if point.layers else None
+            quantize_(model, recipe, samples, watch=watch)
         size = BATCH * window
         count = min(ids.numel(), point.limit or ids.numel()) // size
         if not count:
@@ -167,9 +162,28 @@ def measure(point: Point) -> dict[str, Any]:
         "dtype": found[0].dtype,
         "source": source,
         "calibration": calibration,
-        "terms": terms,
+        "layers": layers,
         "seconds": round(time.perf_counter() - start, 2),
     }
+
+
+def _terms(found: list, name: str, layer: Any, quantized: Any, inputs: list) -> None:
+    import torch
+
+    from macsmith.quant.underflow import terms
+
+    found.append(terms(name, layer, quantized, torch.cat(inputs))._asdict())
+
+
+def _ratios(found: list, name: str, layer: Any, quantized: Any, inputs: list) -> None:
+    from macsmith.quant.slac import layer_ratio
+    from macsmith.quant.steps import Gptq
+
+    found.append(layer_ratio(name, inputs, Gptq().damping)._asdict())
+
+
+#: Eq. 4's terms (`quant.underflow`), and OPTQ's update ratios (`quant.slac`).
+_LAYERS = {"terms": _terms, "ratios": _ratios}
 
 
 def _window(subject: str) -> int:

@@ -97,5 +97,5 @@ def _point(
     how = {"seed": seed, "window": table.window, "limit": limit, "text": text}
     if row is None:
         return Point(subject, **how)
-    how |= {"grouped": row.grouped, "errors": row.errors, "terms": row.terms}
+    how |= {"grouped": row.grouped, "errors": row.errors, "layers": row.layers}
     return Point(subject, row.recipe, length=row.length or LENGTH, **how)

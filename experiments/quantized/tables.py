@@ -23,7 +23,7 @@ class Row:
     grouped: bool = False
     length: int | None = None
     errors: str = "all"
-    terms: bool = False
+    layers: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _lee(number: str, prefix: str, part: str = "", grouped: bool = False) -> tup
 def _lengths(*lengths: int) -> tuple[Row, ...]:
     """Table 1's rows: OPTQ without and with AQAS, for each length of calibration."""
     return tuple(
-        Row(f"{steps}-int4z@{length}", f"w4a8-{steps}-int4z", steps, length=length)
+        Row(f"{steps}-int4z@{length}", f"w4a8-{steps}-int4z", steps, length=length, layers="ratios")
         for steps in ("gptq", "aqas-gptq")
         for length in lengths
     )
@@ -184,10 +184,10 @@ _TABLES = (
         "Of INT4's weight errors underflow costs more than rounding, and dINT4 lessens it.",
         "section 4.1, Eq. 4, Fig. 4",
         (
-            Row("int4", "w4a8v4-aqas-int4z", terms=True),
+            Row("int4", "w4a8v4-aqas-int4z", layers="terms"),
             Row("without-rounding", "w4a8v4-aqas-int4z", errors="without-rounding"),
             Row("without-underflow", "w4a8v4-aqas-int4z", errors="without-underflow"),
-            Row("dint4", "w4a8v4-aqas-dint4z", terms=True),
+            Row("dint4", "w4a8v4-aqas-dint4z", layers="terms"),
         ),
         ("4a",),
         _ALL,

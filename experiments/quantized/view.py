@@ -45,10 +45,13 @@ def _paper_columns(rows: list[dict[str, Any]]) -> list[tuple[str, Any]]:
     """Name and text of a row: the smallest model of each family, and the geometric mean of it."""
     columns = []
     for family in _FAMILIES:
-        for key in ("paper_quotient", "paper"):
+        for key, unit in (("paper_quotient", ""), ("paper", ", accuracy in %")):
             models = [m for m in rows[0][key] if m.startswith(family)]
             if models:
-                columns.append((models[0], lambda row, k=key, m=models[0]: f"{row[k][m]:,.3f}"))
+                columns.append((
+                    models[0] + unit,
+                    lambda row, k=key, m=models[0]: f"{row[k][m]:,.3f}",
+                ))
                 if len(models) > 1:
                     name = f"{len(models)} {family.upper()}, mean"
                     columns.append((name, lambda row, k=key, m=models: _mean(row[k], m)))
