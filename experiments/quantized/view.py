@@ -47,14 +47,11 @@ def _paper_columns(rows: list[dict[str, Any]]) -> list[tuple[str, Any]]:
     for family in _FAMILIES:
         for key, unit in (("paper_quotient", ""), ("paper", ", accuracy in %")):
             models = [m for m in rows[0][key] if m.startswith(family)]
+            chosen = {f"{m}{unit}": [m] for m in models[:1]}
+            if len(models) > 1:
+                chosen[f"{len(models)} {family.upper()}, mean"] = models
+            columns += [(n, lambda row, k=key, m=m: _mean(row[k], m)) for n, m in chosen.items()]
             if models:
-                columns.append((
-                    models[0] + unit,
-                    lambda row, k=key, m=models[0]: f"{row[k][m]:,.3f}",
-                ))
-                if len(models) > 1:
-                    name = f"{len(models)} {family.upper()}, mean"
-                    columns.append((name, lambda row, k=key, m=models: _mean(row[k], m)))
                 break
     return columns
 
