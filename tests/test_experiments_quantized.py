@@ -203,6 +203,12 @@ def test_the_claim(small, tmp_path, monkeypatch):
     assert not {claim.id for claim in claims.CLAIMS.values() if not claim.long} & set(TABLES)
 
 
+def test_help_names_them():
+    from macsmith.experiments.cli import reproduce as command
+
+    assert set(TABLES) <= set(command.__doc__.replace(".", " ").split())
+
+
 def test_a_text_that_is_not_here_is_found_before_the_work(tmp_path):
     with pytest.raises(FileNotFoundError, match="wanted 'docs', a WikiText folder or a text file"):
         reproduce.reproduce(["table14"], quick=True, output=tmp_path, text="none", quiet=True)

@@ -6,6 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from macsmith.experiments.quantized.compare import VERDICTS
+from macsmith.experiments.quantized.judge import finding
 
 __all__ = ["view"]
 
@@ -29,6 +30,7 @@ def _table(table: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": table["id"],
         "title": f"{table['source']}: {table['sentence']}",
+        "finding": finding(table),
         "models": table["models"],
         "head": ["row", "recipe", *(f"paper: {name}" for name, _ in columns), *models],
         "rows": [
