@@ -21,7 +21,7 @@ __all__ = [
 #: From a format to what it costs, as a newcomer meets them.
 ORDER = (
     "formats", "verilog", "datasheet", "verify", "prove", "mutants", "synth", "styles", "codemap",
-    "explore", "published", "quantize", "eval", "export", "reproduce", "pdk", "doctor",
+    "explore", "published", "quantize", "eval", "export", "slac", "reproduce", "pdk", "doctor",
 )  # fmt: skip
 
 
@@ -133,6 +133,7 @@ _OF_CALIBRATION = {
     "calibration": (str, "text: docs (this Python's), a WikiText folder, a text file; else docs"),
     "samples": (int, "calibration samples; else 32"),
     "length": (int, "tokens of a calibration sample; else 128"),
+    "task": (str, "text file, a sequence of the task on each line: their mean length (SLAC)"),
     "seed": (int, "which samples are drawn; else 0"),
 }
 
@@ -179,6 +180,8 @@ def _several(
 def _calibration(given: dict[str, Any]) -> Any:
     from macsmith.experiments.models.calibration import Calibration
 
+    if {"length", "task"} <= given.keys():
+        raise ValueError("--task says what --length does: give one of them")
     text = {"text": given.pop("calibration")} if "calibration" in given else {}
     return Calibration(**text, **given)
 

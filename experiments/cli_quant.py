@@ -1,4 +1,4 @@
-"""`macsmith quantize`, `macsmith export` and `macsmith eval`."""
+"""`macsmith quantize`, `macsmith export`, `macsmith eval` and `macsmith slac`."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +8,7 @@ import typer
 from macsmith.experiments import console
 from macsmith.experiments.cli_app import Json, app, calibration_options
 
-__all__ = ["evaluate", "export", "quantize"]
+__all__ = ["evaluate", "export", "quantize", "slac"]
 
 Model = Annotated[str, typer.Argument(help="Hugging Face id, folder, opt-mini or llama-mini")]
 
@@ -67,5 +67,43 @@ def evaluate(
         result = evaluate_model(
             model, recipe, execution, text=text, window=window, limit=limit, protocol=protocol,
             calibration=calibration,
+        )  # fmt: skip
+    console.report(result, json)
+
+
+@app.command()
+@calibration_options
+def slac(
+    model: Model,
+    recipe: Annotated[
+        str, typer.Option(help="preset name or .toml file")
+    ] = "w4a8-aqas-gptq-dint4z",
+    lengths: Annotated[str, typer.Option(help="tokens of calibration samples")] = "64,128,256,512",
+    constant: Annotated[
+        str, typer.Option(help="over the lengths: the number of samples, or of tokens")
+    ] = "samples",
+    text: Annotated[
+        Path | None, typer.Option(help="text file or WikiText folder; else the held-out docs")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="evaluate only this many windows")] = None,
+    calibration: Any = None,  # a `Calibration`, from the decorator: its length is the task's
+    json: Json = False,
+) -> None:
+    """Perplexity at the task's length (--length or --task), by the length of calibration samples.
+
+    With the update ratios of OPTQ, which say why: minutes, a quantization for each length.
+    """
+    from macsmith.experiments.slac import sweep_lengths
+
+    try:
+        wanted = [int(length) for length in lengths.split(",")]
+    except ValueError:
+        raise ValueError(
+            f"--lengths: wanted numbers with commas between, got {lengths!r}"
+        ) from None
+    with console.working(f"calibrating {model}") as say:
+        result = sweep_lengths(
+            model, recipe, wanted, calibration, constant=constant, text=text, limit=limit,
+            progress=lambda done, of: say(f"calibrating {model}: {done} of {of} lengths"),
         )  # fmt: skip
     console.report(result, json)

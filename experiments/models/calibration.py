@@ -1,6 +1,6 @@
 """What models are calibrated on: samples of a text that nothing is evaluated on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from macsmith.experiments.models.text import documentation, wikitext
 from macsmith.quant.evaluate import TokenText, context, hash_ids
 
-__all__ = ["USUAL", "Calibration", "draw"]
+__all__ = ["USUAL", "Calibration", "draw", "expected_length"]
 
 SAMPLES, LENGTH = 32, 128
 
@@ -28,12 +28,16 @@ class Calibration:
     text : str
         "docs", the training part of the documentation; a WikiText folder, its training file; or a
         text file.
+    task : str or None
+        A text file with the task's sequences, one on a line, whose mean length takes the place of
+        ``length``: SLAC's choice.
     """
 
     samples: int = SAMPLES
     length: int = LENGTH
     seed: int = 0
     text: str = "docs"
+    task: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("samples", "length"):
@@ -42,19 +46,26 @@ class Calibration:
                     f"calibration {name} must be at least 1, not {getattr(self, name)}"
                 )
 
+    def resolved(self, tokenizer: Any) -> "Calibration":
+        """With the task's length in place of its own, where a task is named."""
+        if self.task is None:
+            return self
+        return replace(self, length=expected_length(tokenizer, self.task))
+
     def ids(self, tokenizer: Any, model: Any) -> torch.Tensor:
         """Token ids int64 [samples, length]; ValueError if text or model are too short for them."""
-        if self.length > context(model):
+        wanted = self.resolved(tokenizer)
+        if wanted.length > context(model):
             raise ValueError(
-                f"calibration length: the model reads {context(model)} tokens, not {self.length}"
+                f"calibration length: the model reads {context(model)} tokens, not {wanted.length}"
             )
-        return draw(_source(tokenizer, self.text).ids, self)
+        return draw(_source(tokenizer, self.text).ids, wanted)
 
     def record(self, ids: torch.Tensor) -> dict[str, Any]:
         """What identifies the samples that were drawn."""
         return {
-            "samples": self.samples, "length": self.length, "seed": self.seed, "text": self.text,
-            "ids_sha256": hash_ids(ids.flatten()),
+            "samples": self.samples, "length": ids.shape[1], "seed": self.seed, "text": self.text,
+            "task": self.task, "ids_sha256": hash_ids(ids.flatten()),
         }  # fmt: skip
 
 
@@ -77,17 +88,34 @@ def draw(ids: torch.Tensor, wanted: Calibration) -> torch.Tensor:
     return rows[torch.from_numpy(chosen)].to(torch.int64)
 
 
+def expected_length(tokenizer: Any, path: str | Path) -> int:
+    """Mean tokens of the lines of a text file that are not blank, to the nearest whole number.
+
+    With the special tokens that ``tokenizer`` adds. ValueError if there is no such line.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"task {str(path)!r}: wanted a text file, a sequence on each line")
+    lines = [line for line in _read(path, "task").splitlines() if line.strip()]
+    if not lines:
+        raise ValueError(f"task {str(path)!r}: wanted a sequence on each line, got none")
+    counts = [len(ids) for ids in tokenizer(lines, verbose=False).input_ids]
+    return max(1, round(sum(counts) / len(counts)))
+
+
+def _read(path: str | Path, what: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{what} {str(path)!r}: wanted UTF-8 text, got other bytes") from None
+
+
 def _source(tokenizer: Any, text: str) -> TokenText:
     if text == "docs":
         corpus = documentation()
     elif Path(text).is_dir():
         corpus = wikitext(text)
     elif Path(text).is_file():
-        try:
-            whole = Path(text).read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise ValueError(f"calibration {text!r}: wanted UTF-8 text, got other bytes") from None
-        return TokenText.from_text(tokenizer, whole, text)
+        return TokenText.from_text(tokenizer, _read(text, "calibration"), text)
     else:
         raise FileNotFoundError(f"calibration {text!r}: wanted 'docs', a folder or a text file")
     return TokenText.from_text(tokenizer, corpus.text("train"), corpus.name)
