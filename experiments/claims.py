@@ -1,12 +1,15 @@
 """What the paper claims, how a measurement is judged, and what we have recorded of it so far.
 
-The paper's numbers are here and nowhere else; the code that measures does not see them.
+The paper's numbers of hardware are here and nowhere else (those of quantized models:
+`quantized.papers`); the code that measures does not see them.
 Paper: Lee et al., EMNLP 2023, arXiv 2311.05161.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from macsmith.experiments.quantized.judge import finding, status
+from macsmith.experiments.quantized.tables import TABLES
 from macsmith.sim.names import suggestion
 
 __all__ = ["CLAIMS", "PAPER_MACS", "PREFERRED", "STATUSES", "Claim", "Verdict", "nearest_claim"]
@@ -34,7 +37,8 @@ class Claim:
     """A sentence of the paper's that a run can support or not.
 
     `needs` are the experiments it is judged from; `judge` gets their results by name. `recorded` is
-    the status this project has reached before: a run that is worse makes `reproduce` exit 1.
+    the status this project has reached before: a run that is worse makes `reproduce` exit 1. One
+    that is `long` is measured when it is named.
     """
 
     id: str
@@ -43,6 +47,7 @@ class Claim:
     needs: tuple[str, ...]
     recorded: str
     judge: Callable[[dict], Verdict]
+    long: bool = False
 
 
 def _definition(results: dict) -> Verdict:
@@ -131,6 +136,16 @@ def _best(results: dict) -> Verdict:
     return Verdict(STATUSES[met], text)
 
 
+def _table(name: str) -> Callable[[dict], Verdict]:
+    """The judge of a table of quantized models."""
+
+    def judge(results: dict) -> Verdict:
+        result = results["quantized"]["tables"][name]
+        return Verdict(STATUSES[status(result)], finding(result))
+
+    return judge
+
+
 CLAIMS = {
     claim.id: claim
     for claim in (
@@ -186,8 +201,15 @@ CLAIMS = {
             "reproduced",
             _equality,
         ),
+        *(
+            Claim(
+                table.id, table.sentence, table.source, ("quantized",), table.recorded,
+                _table(table.id), long=True,
+            )
+            for table in TABLES.values()
+        ),
     )
-}
+}  # fmt: skip
 
 
 def nearest_claim(name: str) -> Claim:

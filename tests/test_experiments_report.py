@@ -87,7 +87,7 @@ def test_the_main_job(tmp_path):
     )
     assert run.returncode == 0, run.stderr
     data = json.loads(run.stdout)
-    assert {c["id"] for c in data["claims"]} == set(CLAIMS)
+    assert {c["id"] for c in data["claims"]} == {c.id for c in CLAIMS.values() if not c.long}
     status = {c["id"]: c["status"] for c in data["claims"]}
     assert status["equality"] == status["definition"] == "reproduced"
     backends = {row["backend"] for row in data["results"]["equality"]["rows"] if row["products"]}

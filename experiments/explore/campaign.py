@@ -11,13 +11,12 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from macsmith.experiments.explore.grid import Point
-from macsmith.experiments.store import json_text, provenance
+from macsmith.experiments.store import json_text, provenance, source_digest
 from macsmith.hw.export import write_atomically
 from macsmith.hw.liberty import load
 from macsmith.hw.pdk import Pdk
@@ -25,7 +24,6 @@ from macsmith.hw.pdk import Pdk
 __all__ = ["kept", "run"]
 
 _VERSIONS = ("amaranth", "pyosys", "numba", "numpy", "torch", "transformers")
-_ROOT = Path(__file__).parents[2]
 #: Folders and files whose text may change a result.
 _SOURCES = (
     "hw", "sim", "quant/codes.py", "quant/linear.py", "quant/scale.py", "quant/tokens.py",
@@ -145,19 +143,8 @@ def _keys(points: Sequence[Point], technology: Pdk) -> list[str]:
     base = {
         "library": load(technology.files, technology.name, technology.dont_use).sha256,
         "dont_use": technology.dont_use,
-        "sources": _sources(),
+        "sources": source_digest(*_SOURCES),
         "versions": {name: versions.get(name) for name in _VERSIONS},
     }
     texts = (json_text(base | {"point": point.as_dict()}) for point in points)
     return [hashlib.sha256(text.encode()).hexdigest()[:24] for text in texts]
-
-
-@cache
-def _sources() -> str:
-    """Hash of every source file that a result may hang on."""
-    seen = hashlib.sha256()
-    for name in _SOURCES:
-        place = _ROOT / name
-        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-            seen.update(str(path.relative_to(_ROOT)).encode() + b"\0" + path.read_bytes())
-    return seen.hexdigest()

@@ -1,0 +1,115 @@
+"""Measure points in parallel, each kept as soon as it is done, so that a stopped run goes on.
+
+Every point has a file, named by a hash of all that decides its result: the point, the model's
+weights, the recipe as data, the sources of whatever computes it, and the versions of the libraries.
+Rows that several tables share are measured once.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from macsmith.experiments.quantized.frame import (
+    SUBJECTS,
+    Point,
+    measure,
+    recipe_of,
+    weights_hash,
+)
+from macsmith.experiments.store import json_text, provenance, source_digest
+from macsmith.hw.export import write_atomically
+
+__all__ = ["run"]
+
+_VERSIONS = ("numba", "numpy", "torch", "transformers")
+_SOURCES = (
+    "quant", "sim", "experiments/models/calibration.py", "experiments/models/llama2c.py",
+    "experiments/models/outliers.py", "experiments/models/text.py",
+    "experiments/quantized/frame.py",
+)  # fmt: skip
+
+Progress = Callable[[int, int, str], None]
+
+
+def run(
+    points: Sequence[Point],
+    folder: Path,
+    *,
+    jobs: int | None = None,
+    progress: Progress = lambda done, total, label: None,
+) -> dict[Point, dict[str, Any]]:
+    """What `measure` finds for each point; what ``folder`` has already is not measured again.
+
+    ``jobs`` processes, by default one for each core that this process may use. ValueError without
+    a point, or on a recipe or text that cannot be measured.
+    """
+    points = list(dict.fromkeys(points))
+    if not points:
+        raise ValueError("nothing to measure: there is no point")
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {point: folder / f"{_key(point)}.json" for point in points}
+    found = {point: row for point in points if (row := _kept(files[point]))}
+    left = [point for point in points if point not in found]
+    progress(len(found), len(points), "from before" if found else "")
+    for point, row in _measured(left, files, jobs):
+        found[point] = row
+        progress(len(found), len(points), point.label)
+    return {point: found[point] for point in points}
+
+
+def _measured(
+    left: Sequence[Point], files: dict[Point, Path], jobs: int | None
+) -> Iterator[tuple[Point, dict[str, Any]]]:
+    jobs = min(jobs or len(os.sched_getaffinity(0)), len(left))
+    if jobs <= 1:
+        yield from ((point, _measure(point, files[point])) for point in left)
+        return
+    # Spawned: a fork of a process in which torch has threads waits for them for ever.
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        running = {pool.submit(_measure, point, files[point]): point for point in left}
+        try:
+            yield from ((running[one], one.result()) for one in as_completed(running))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _measure(point: Point, file: Path) -> dict[str, Any]:
+    text = json_text(measure(point))
+    write_atomically(file, text)
+    return json.loads(text)  # as a later run will read it
+
+
+def _kept(file: Path) -> dict[str, Any] | None:
+    """A row from before; None where there is none, or it cannot be read."""
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _key(point: Point) -> str:
+    versions = provenance()["versions"]
+    decides = {
+        "point": point.__dict__,
+        "subject": SUBJECTS[point.subject].as_dict(),
+        "weights": weights_hash(SUBJECTS[point.subject]),
+        "recipe": recipe_of(point).model_dump(mode="json") if point.recipe else None,
+        "text": _text_hash(point.text),
+        "sources": source_digest(*_SOURCES),
+        "versions": {name: versions.get(name) for name in _VERSIONS},
+    }
+    return hashlib.sha256(json_text(decides).encode()).hexdigest()[:24]
+
+
+def _text_hash(text: str) -> str:
+    """What a text is told by: of "docs", this Python's version."""
+    if text == "docs":
+        return provenance()["python"]
+    place = Path(text)
+    files = sorted(place.glob("*test*")) if place.is_dir() else [place]
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()

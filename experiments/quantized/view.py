@@ -1,0 +1,81 @@
+"""Tables of the report: each row with the paper's columns beside ours."""
+
+import math
+from collections.abc import Iterable
+from statistics import fmean
+from typing import Any
+
+from macsmith.experiments.quantized.compare import VERDICTS
+from macsmith.experiments.quantized.judge import finding
+
+__all__ = ["view"]
+
+_FAMILIES = ("opt", "llama")
+
+
+def view(found: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What the templates show of a run's tables; None without them."""
+    if not found:
+        return None
+    return {
+        "seeds": found["seeds"],
+        "absent": found["absent"],
+        "tables": [_table(table) for table in found["tables"].values()],
+    }
+
+
+def _table(table: dict[str, Any]) -> dict[str, Any]:
+    columns = _paper_columns(table["rows"])
+    models = [model["model"] for model in table["models"]]
+    return {
+        "id": table["id"],
+        "title": f"{table['source']}: {table['sentence']}",
+        "finding": finding(table),
+        "models": table["models"],
+        "head": ["row", "recipe", *(f"paper: {name}" for name, _ in columns), *models],
+        "rows": [
+            [row["name"], row["recipe"], *(of(row) for _, of in columns)]
+            + [_ours(row["ours"][model]) for model in models]
+            for row in table["rows"]
+        ],
+        "orderings": list(_orderings(table["orderings"])),
+        "checks": [f"{c['model']}: {c['text']}: {c['verdict']}" for c in table["checks"]],
+    }
+
+
+def _paper_columns(rows: list[dict[str, Any]]) -> list[tuple[str, Any]]:
+    """Name and text of a row: the smallest model of each family, and the geometric mean of it."""
+    columns = []
+    for family in _FAMILIES:
+        for key, unit in (("paper_quotient", ""), ("paper", ", accuracy in %")):
+            models = [m for m in rows[0][key] if m.startswith(family)]
+            chosen = {f"{m}{unit}": [m] for m in models[:1]}
+            if len(models) > 1:
+                chosen[f"{len(models)} {family.upper()}, mean"] = models
+            columns += [(n, lambda row, k=key, m=m: _mean(row[k], m)) for n, m in chosen.items()]
+            if models:
+                break
+    return columns
+
+
+def _mean(quotients: dict[str, float], models: list[str]) -> str:
+    return f"{math.exp(fmean(math.log(quotients[m]) for m in models)):,.3f}"
+
+
+def _ours(cell: dict[str, Any]) -> str:
+    if cell["quotient"] is None:
+        return "beyond e^700"
+    spread = f" ± {cell['spread']:.3f}" if len(cell["ppl"]) > 1 and cell["spread"] else ""
+    return f"{cell['quotient']:,.3f}{spread}"
+
+
+def _orderings(found: list[dict[str, Any]]) -> Iterable[str]:
+    """A line per model and verdict."""
+    for model in dict.fromkeys(one["model"] for one in found):
+        mine = [one for one in found if one["model"] == model]
+        parts = []
+        for verdict in VERDICTS:
+            pairs = [f"{o['better']} < {o['worse']}" for o in mine if o["verdict"] == verdict]
+            listed = f" ({', '.join(pairs)})" if pairs and verdict != VERDICTS[1] else ""
+            parts.append(f"{len(pairs)} {verdict}{listed}")
+        yield f"{model}: {'; '.join(parts)}"
