@@ -22,11 +22,17 @@ def quantize(
     calibration: Any = None,  # a `Calibration`, from the decorator
     json: Json = False,
 ) -> None:
-    """Quantize a model and save it: codes, scales, zero points and recipe."""
+    """Quantize a model and save it: codes, scales, zero points and recipe.
+
+    A run that was killed goes on at the decoder block where it was: give the same command again.
+    """
     from macsmith.experiments.inference import quantize_model
 
-    with console.working(f"quantizing {model}"):
-        result = quantize_model(model, recipe, output, calibration)
+    with console.working(f"quantizing {model}") as change:
+        result = quantize_model(
+            model, recipe, output, calibration, say=console.complain,
+            progress=lambda done, of: change(f"quantizing {model}: {done} of {of} layers"),
+        )  # fmt: skip
     console.report(result, json)
 
 
