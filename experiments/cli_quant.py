@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from macsmith.experiments import console
-from macsmith.experiments.cli_app import Json, app, calibration_options
+from macsmith.experiments.cli_app import Json, app, calibration_options, refuse
 
 __all__ = ["evaluate", "export", "quantize", "slac"]
 
@@ -54,6 +54,7 @@ def export(
 @app.command("eval")
 @calibration_options
 def evaluate(
+    ctx: typer.Context,
     model: Model,
     recipe: Annotated[str | None, typer.Option(help="quantize first: preset or .toml")] = None,
     execution: Annotated[str, typer.Option(help="float or exact")] = "float",
@@ -63,18 +64,49 @@ def evaluate(
     protocol: Annotated[str, typer.Option(help="gptq, hf-stride or lm-eval-word")] = "gptq",
     window: Annotated[int | None, typer.Option(help="tokens per window; else the model's")] = None,
     limit: Annotated[int | None, typer.Option(help="evaluate only this many windows")] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="exact against float, layer by layer; limit 2")
+    ] = False,
     calibration: Any = None,  # a `Calibration`, from the decorator
     json: Json = False,
 ) -> None:
     """Perplexity of a model, in float or through the exact arithmetic of its recipe."""
     from macsmith.experiments.inference import evaluate_model
 
+    if compare:
+        refuse(ctx, {"execution", "protocol"}, "means nothing with --compare")
+        _compare(model, recipe, text, window, limit, calibration, json)
+        return
     with console.working(f"evaluating {model}"):
         result = evaluate_model(
             model, recipe, execution, text=text, window=window, limit=limit, protocol=protocol,
             calibration=calibration,
         )  # fmt: skip
     console.report(result, json)
+
+
+def _compare(
+    model: str,
+    recipe: str | None,
+    text: Path | None,
+    window: int | None,
+    limit: int | None,
+    calibration: Any,
+    json: bool,
+) -> None:
+    """Exit status 1 where the bound does not hold."""
+    from macsmith.experiments.compare import compare_model, table
+
+    with console.working(f"comparing {model}") as change:
+        result = compare_model(
+            model, recipe, text=text, window=window, limit=limit, calibration=calibration,
+            progress=lambda done, of: change(f"comparing {model}: {done} of {of} windows"),
+        )  # fmt: skip
+    if not json:
+        console.show(table(result))
+    console.report(result, json)
+    if not result.holds:
+        raise typer.Exit(1)
 
 
 @app.command()
