@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from macsmith.experiments import console
-from macsmith.experiments.cli_app import Json, app, calibration_options, refuse
+from macsmith.experiments.cli_app import Json, app, calibration_options, refuse, require_with
 
 __all__ = ["evaluate", "export", "quantize", "slac"]
 
@@ -67,12 +67,30 @@ def evaluate(
     compare: Annotated[
         bool, typer.Option("--compare", help="exact against float, layer by layer; limit 2")
     ] = False,
+    tasks: Annotated[
+        str | None, typer.Option(help="instead: lm-eval's tasks, with commas; limit is documents")
+    ] = None,
+    include_path: Annotated[
+        Path | None, typer.Option(help="folder with task files (.yaml) of your own")
+    ] = None,
     calibration: Any = None,  # a `Calibration`, from the decorator
     json: Json = False,
 ) -> None:
     """Perplexity of a model, in float or through the exact arithmetic of its recipe."""
     from macsmith.experiments.inference import evaluate_model
 
+    require_with(ctx, "tasks", "include_path")
+    if tasks is not None:
+        from macsmith.experiments.tasks import run_tasks
+
+        refuse(ctx, {"compare", "protocol", "text", "window"}, "means nothing with --tasks")
+        with console.working(f"evaluating {model}"):
+            result = run_tasks(
+                model, tasks.split(","), recipe, execution, include_path=include_path, limit=limit,
+                calibration=calibration,
+            )  # fmt: skip
+        console.report(result, json)
+        return
     if compare:
         refuse(ctx, {"execution", "protocol"}, "means nothing with --compare")
         _compare(model, recipe, text, window, limit, calibration, json)
