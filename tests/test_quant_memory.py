@@ -27,7 +27,9 @@ def added(blocks, chain, work):
     sizes = {"hidden_size": 32, "word_embed_proj_dim": 32, "ffn_dim": 128}
     config = tiny.COMMON | sizes | {"num_hidden_layers": blocks}
     model = OPTForCausalLM(OPTConfig(**config, dropout=0.0)).eval()
-    recipe = Recipe(weights=Weights(format="int4z"), attention=Attention(), steps=chain)
+    # No zero points: tables of those that were met are kept, up to a fixed number of them.
+    attention = Attention(key=Weights(format="int8"), value=Weights(format="int4"))
+    recipe = Recipe(weights=Weights(format="int4"), attention=attention, steps=chain)
     gc.collect()
     before, seen = live(), []
 
