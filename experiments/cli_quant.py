@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from macsmith.experiments import console
-from macsmith.experiments.cli_app import Json, app, calibration_options
+from macsmith.experiments.cli_app import Json, app, calibration_options, refuse, require_with
 
 __all__ = ["evaluate", "export", "quantize", "slac"]
 
@@ -22,11 +22,17 @@ def quantize(
     calibration: Any = None,  # a `Calibration`, from the decorator
     json: Json = False,
 ) -> None:
-    """Quantize a model and save it: codes, scales, zero points and recipe."""
+    """Quantize a model and save it: codes, scales, zero points and recipe.
+
+    A run that was killed goes on at the decoder block where it was: give the same command again.
+    """
     from macsmith.experiments.inference import quantize_model
 
-    with console.working(f"quantizing {model}"):
-        result = quantize_model(model, recipe, output, calibration)
+    with console.working(f"quantizing {model}") as change:
+        result = quantize_model(
+            model, recipe, output, calibration, say=console.complain,
+            progress=lambda done, of: change(f"quantizing {model}: {done} of {of} layers"),
+        )  # fmt: skip
     console.report(result, json)
 
 
@@ -48,6 +54,7 @@ def export(
 @app.command("eval")
 @calibration_options
 def evaluate(
+    ctx: typer.Context,
     model: Model,
     recipe: Annotated[str | None, typer.Option(help="quantize first: preset or .toml")] = None,
     execution: Annotated[str, typer.Option(help="float or exact")] = "float",
@@ -57,18 +64,67 @@ def evaluate(
     protocol: Annotated[str, typer.Option(help="gptq, hf-stride or lm-eval-word")] = "gptq",
     window: Annotated[int | None, typer.Option(help="tokens per window; else the model's")] = None,
     limit: Annotated[int | None, typer.Option(help="evaluate only this many windows")] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="exact against float, layer by layer; limit 2")
+    ] = False,
+    tasks: Annotated[
+        str | None, typer.Option(help="instead: lm-eval's tasks, with commas; limit is documents")
+    ] = None,
+    include_path: Annotated[
+        Path | None, typer.Option(help="folder with task files (.yaml) of your own")
+    ] = None,
     calibration: Any = None,  # a `Calibration`, from the decorator
     json: Json = False,
 ) -> None:
     """Perplexity of a model, in float or through the exact arithmetic of its recipe."""
     from macsmith.experiments.inference import evaluate_model
 
+    require_with(ctx, "tasks", "include_path")
+    if tasks is not None:
+        from macsmith.experiments.tasks import run_tasks
+
+        refuse(ctx, {"compare", "protocol", "text", "window"}, "means nothing with --tasks")
+        with console.working(f"evaluating {model}"):
+            result = run_tasks(
+                model, tasks.split(","), recipe, execution, include_path=include_path, limit=limit,
+                calibration=calibration,
+            )  # fmt: skip
+        console.report(result, json)
+        return
+    if compare:
+        refuse(ctx, {"execution", "protocol"}, "means nothing with --compare")
+        _compare(model, recipe, text, window, limit, calibration, json)
+        return
     with console.working(f"evaluating {model}"):
         result = evaluate_model(
             model, recipe, execution, text=text, window=window, limit=limit, protocol=protocol,
             calibration=calibration,
         )  # fmt: skip
     console.report(result, json)
+
+
+def _compare(
+    model: str,
+    recipe: str | None,
+    text: Path | None,
+    window: int | None,
+    limit: int | None,
+    calibration: Any,
+    json: bool,
+) -> None:
+    """Exit status 1 where the bound does not hold."""
+    from macsmith.experiments.compare import compare_model, table
+
+    with console.working(f"comparing {model}") as change:
+        result = compare_model(
+            model, recipe, text=text, window=window, limit=limit, calibration=calibration,
+            progress=lambda done, of: change(f"comparing {model}: {done} of {of} windows"),
+        )  # fmt: skip
+    if not json:
+        console.show(table(result))
+    console.report(result, json)
+    if not result.holds:
+        raise typer.Exit(1)
 
 
 @app.command()

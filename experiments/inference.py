@@ -1,6 +1,7 @@
 """`macsmith quantize`, `export` and `eval`: a model, a recipe, a perplexity."""
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -95,11 +96,22 @@ class Evaluated(Result):
 
 
 def quantize_model(
-    model: str, recipe: str, output: Path, calibration: Calibration = USUAL
+    model: str,
+    recipe: str,
+    output: Path,
+    calibration: Calibration = USUAL,
+    *,
+    say: Callable[[str], None] = lambda line: None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Quantized:
-    """Quantize ``model`` by ``recipe`` and save it in ``output``, all of it or nothing."""
+    """Quantize ``model`` by ``recipe`` and save it in ``output``, all of it or nothing.
+
+    Blocks that are done are kept beside it, in ``output``.unfinished, until it is there: a run that
+    was killed goes on behind them, which ``say`` is told.
+    """
     from macsmith.quant import Recipe, save_quantized
     from macsmith.quant.io import check_output, load_model
+    from macsmith.quant.unfinished import discard
 
     start = time.perf_counter()
     chosen = Recipe.get(recipe)
@@ -108,8 +120,13 @@ def quantize_model(
     check_output(output)
     net = load_model(locate(model), dtype="auto")  # what is not quantized is saved as it was
     place = locate(model)
-    layers, calibrated = _quantized(net, place, chosen, calibration)
+    work = output.absolute().with_name(f"{output.absolute().name}.unfinished")
+    layers, calibrated = _quantized(
+        net, place, chosen, calibration, work=work, say=say, progress=progress
+    )
     folder = save_quantized(net, output, _tokenizer(place))
+    if chosen.calibrated:
+        discard(work)
     return Quantized(
         recipe=chosen.model_dump(mode="json"),
         calibration=calibrated,
@@ -156,16 +173,19 @@ def _written(model: str, folder: Path, layers: int, start: float) -> dict[str, A
 
 
 def _quantized(
-    net: Any, place: str, recipe: Any, calibration: Calibration
+    net: Any, place: str, recipe: Any, calibration: Calibration, **options: Any
 ) -> tuple[list[str], dict[str, Any] | None]:
-    """Quantize in place; the layers, and what calibration was drawn (None if none was needed)."""
+    """Quantize in place, with ``options`` of `quantize_`.
+
+    The layers, and what calibration was drawn (None if none was needed).
+    """
     from macsmith.quant import quantize_
     from macsmith.quant.io import load_tokenizer
 
     if not recipe.calibrated:
-        return quantize_(net, recipe), None
+        return quantize_(net, recipe, **options), None
     ids = calibration.ids(load_tokenizer(place), net)
-    return quantize_(net, recipe, ids), calibration.record(ids)
+    return quantize_(net, recipe, ids, **options), calibration.record(ids)
 
 
 def prepare(

@@ -31,7 +31,14 @@ from macsmith.quant.weights import QuantizedWeight, fake_weight, quantize_weight
 from macsmith.sim import engine
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["NAME", "QuantAttention", "attend", "install", "quantized_attentions"]
+__all__ = [
+    "NAME",
+    "QuantAttention",
+    "attend",
+    "install",
+    "named_attentions",
+    "quantized_attentions",
+]
 
 NAME = "macsmith"
 _STATE = "macsmith_attention"  # attribute of the module that transformers hands to `attend`
@@ -171,7 +178,12 @@ def install(
         setattr(model.get_submodule(name), _STATE, state)
 
 
+def named_attentions(model: nn.Module) -> dict[str, QuantAttention]:
+    """Those of a model, or of a part of it, by the names of their modules."""
+    found = {name: getattr(module, _STATE, None) for name, module in model.named_modules()}
+    return {name: state for name, state in found.items() if state is not None}
+
+
 def quantized_attentions(model: nn.Module) -> list[QuantAttention]:
-    """Those of a model, or of a part of it."""
-    found = (getattr(module, _STATE, None) for module in model.modules())
-    return [state for state in found if state is not None]
+    """The same without names."""
+    return list(named_attentions(model).values())

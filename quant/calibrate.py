@@ -21,6 +21,8 @@ from macsmith.quant.groups import Group, fold, groups_of
 from macsmith.quant.linear import QuantLinear
 from macsmith.quant.methods import METHODS
 from macsmith.quant.recipe import Recipe
+from macsmith.quant.steps import Step
+from macsmith.quant.unfinished import Unfinished
 
 __all__ = ["one_thread", "quantize_blocks", "scale_groups"]
 
@@ -36,15 +38,21 @@ def quantize_blocks(
     ids: torch.Tensor,
     progress: Progress | None = None,
     watch: Watch | None = None,
+    work: Unfinished | None = None,
 ) -> None:
     """Replace, by the recipe's steps, those of ``layers`` that are in decoder blocks.
 
-    Layers outside are left as they are. ``ids`` is int64 [samples, length]. ``progress(done,
-    layers)`` is called after each layer; ``watch(name, layer, quantized, inputs)`` when it has been
-    rounded, with the float layer as the steps before left it and what it was rounded on, float32
-    [tokens, K] per sample. ValueError naming the layer if an input is not finite.
+    Layers outside are left as they are; the others are taken out of ``layers``, so that each
+    block's float weights are free once it is done. ``ids`` is int64 [samples, length].
+    ``progress(done, layers)`` is called after each layer; ``watch(name, layer, quantized, inputs)``
+    when it has been rounded, with the float layer as the steps before left it and what it was
+    rounded on, float32 [tokens, K] per sample. Blocks that ``work`` has are taken from it, without
+    ``watch``; others are written there. ValueError naming the layer if an input is not finite.
+
+    What is added to the model's memory is that of about two blocks and of their inputs, however
+    many there are; a step with a survey ("gwq") looks at the gradients of all layers at once.
     """
-    training, done = model.training, 0
+    training, total = model.training, len(layers)
     model.eval()  # no dropout in what is measured
     if recipe.attention:
         # Before any mask is made and kept; block by block it is enabled.
@@ -56,15 +64,20 @@ def quantize_blocks(
                 for step in recipe.steps
                 if METHODS[type(step)].survey
             }
-            for block in blocks_of(model, layers, ids):
-                block.check_finite()
-                groups = groups_of(block)
-                for step in recipe.steps:
-                    for name in _apply(model, block, groups, step, recipe, found.get(step), watch):
-                        done += 1
+            for index, block in enumerate(blocks_of(model, layers, ids)):
+                names = list(block.layers)
+                if not (work and work.restore(index, block.name, block.module, names, recipe)):
+                    for name in _quantize(model, block, recipe, found, watch):
                         if progress:
-                            progress(done, len(layers))
-                        del block.layers[name]
+                            progress(total - len(layers) + 1, total)
+                        del block.layers[name], layers[name]
+                    if work:
+                        work.save(index, block.name, block.module)
+                elif progress:
+                    progress(total - len(layers) + len(names), total)
+                for name in names:
+                    block.layers.pop(name, None)
+                    layers.pop(name, None)
                 for attention in quantized_attentions(block.module):
                     attention.enabled = True
     finally:
@@ -80,6 +93,20 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def _quantize(
+    model: nn.Module,
+    block: Block,
+    recipe: Recipe,
+    found: Mapping[Step, dict[str, torch.Tensor]],
+    watch: Watch | None,
+) -> Iterator[str]:
+    """All steps on one block; yields the names of its layers as they are rounded."""
+    block.check_finite()
+    groups = groups_of(block)
+    for step in recipe.steps:
+        yield from _apply(model, block, groups, step, recipe, found.get(step), watch)
 
 
 def _apply(

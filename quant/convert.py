@@ -1,6 +1,7 @@
 """Quantizes a model in place, by module name: no model class is known here."""
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from macsmith.quant.counterfactual import quantized_layer
 from macsmith.quant.kept import Kept
 from macsmith.quant.linear import EXECUTIONS, QuantLinear
 from macsmith.quant.recipe import Recipe
+from macsmith.quant.unfinished import key_of, unfinished
 from macsmith.sim.spec import MacSpec
 
 __all__ = [
@@ -37,6 +39,8 @@ def quantize_(
     select: Callable[[str, nn.Linear], bool] | None = None,
     progress: Progress | None = None,
     watch: Watch | None = None,
+    work: str | Path | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[str]:
     """Quantize `model` in place and return the names of the layers that became `QuantLinear`.
 
@@ -46,30 +50,39 @@ def quantize_(
     `progress(done, layers)` is called after each layer; `watch`, which needs calibration whatever
     the steps, as `calibrate.quantize_blocks` says.
 
+    `work` is a folder in which every block is kept as soon as it is done: after a run that was
+    killed, the same call on the model as loaded goes on behind them, and gives the same bits. It is
+    made if need be, stays until the caller removes it, and is begun anew (which `say` is told)
+    where recipe, calibration, model or version are others. Without calibration nothing is kept:
+    rounding to nearest takes no longer than reading.
+
     ValueError, with the model as it was, if there is nothing to quantize, a name in `ignore`
     matches nothing, a weight is not finite, or the calibration is not what is wanted. Inputs that
     are not finite are found in the middle of it: the model is then to be loaded again.
     """
     recipe = Recipe.get(recipe)
     layers = linear_layers(model, recipe, select)
-    for name, layer in layers.items():
-        if not torch.isfinite(layer.weight).all():
-            raise ValueError(f"layer {name!r}: the weight has values that are not finite")
+    names = list(layers)
+    for name in names:
+        _check(name, layers[name], recipe)
     needy = [f"method {step.method!r}" for step in recipe.steps if step.calibrated]
     if watch:
         needy.append("watch")
     if needy:
         ids = check_calibration(calibration, model, needy[0])
-        quantize_blocks(model, layers, recipe, ids, progress, watch)
-    left = {n: m for n, m in layers.items() if isinstance(model.get_submodule(n), nn.Linear)}
-    _round_to_nearest(model, left, recipe, len(layers), progress)
+        if work and recipe.weights.errors != "all":
+            raise ValueError(f"weights.errors {recipe.weights.errors!r}: nothing is kept of that")
+        where = unfinished(work, key_of(model, recipe, ids, names), say) if work else nullcontext()
+        with where as kept:
+            quantize_blocks(model, layers, recipe, ids, progress, watch, kept)
+    _round_to_nearest(model, layers, recipe, len(names), progress)
     if recipe.attention:
-        install(model, recipe.attention, recipe.attention_specs(), list(layers), enabled=True)
+        install(model, recipe.attention, recipe.attention_specs(), names, enabled=True)
     if hasattr(model, "save_pretrained"):
         from macsmith.quant.hf import attach
 
         attach(model, recipe)
-    return list(layers)
+    return names
 
 
 def linear_layers(
@@ -190,6 +203,20 @@ def _matches(name: str, pattern: str) -> bool:
     return fnmatchcase(target, pattern)
 
 
+def _check(name: str, layer: nn.Linear, recipe: Recipe) -> None:
+    """ValueError if the layer cannot be quantized: on one of its rows, which is as deep as all."""
+    if layer.weight.is_meta:
+        raise ValueError(f"layer {name!r}: its weight is on no device: load without offloading")
+    if not torch.isfinite(layer.weight).all():
+        raise ValueError(f"layer {name!r}: the weight has values that are not finite")
+    row = nn.Linear(layer.in_features, 1, bias=False, device="meta")
+    row.weight = nn.Parameter(layer.weight[:1].detach(), requires_grad=False)
+    try:
+        quantized_layer(row, recipe)
+    except ValueError as error:
+        raise ValueError(f"layer {name!r}: {error}") from None
+
+
 def _round_to_nearest(
     model: nn.Module,
     layers: dict[str, nn.Linear],
@@ -197,14 +224,16 @@ def _round_to_nearest(
     total: int,
     progress: Progress | None,
 ) -> None:
-    made: dict[int, QuantLinear] = {}  # a layer used in several places stays one layer
-    for i, (name, layer) in enumerate(layers.items(), 1 + total - len(layers)):
-        try:
-            if id(layer) not in made:
-                made[id(layer)] = quantized_layer(layer, recipe)
-        except ValueError as error:
-            raise ValueError(f"layer {name!r}: {error}") from None
-        if progress:
-            progress(i, total)
-    for name, layer in layers.items():  # all of them or none
-        model.set_submodule(name, made[id(layer)])
+    """Replace all of ``layers``, taking each out of the dictionary: its weight is free then."""
+    together: dict[int, list[str]] = {}  # a layer used in several places stays one layer
+    for name in layers:
+        together.setdefault(id(layers[name]), []).append(name)
+    done = total - len(layers)
+    for names in together.values():
+        made = quantized_layer(layers[names[0]], recipe)
+        for name in names:
+            model.set_submodule(name, made)
+            del layers[name]
+            done += 1
+            if progress:
+                progress(done, total)

@@ -1,5 +1,6 @@
 """Models in and out of folders; a failure is one line saying what was wanted and what came."""
 
+import glob
 import json
 import os
 import shutil
@@ -88,6 +89,8 @@ def replace_folder(folder: str | Path) -> Iterator[Path]:
     """
     folder = check_output(folder)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    replaced = partial.with_suffix(".old")
+    _remove_left(folder)
     with _one_line(f"cannot write {str(folder)!r}"):
         try:
             partial.mkdir(parents=True)
@@ -95,10 +98,29 @@ def replace_folder(folder: str | Path) -> Iterator[Path]:
             for file in partial.iterdir():
                 file.chmod(0o644)  # safetensors writes files that only their owner can read
             if folder.exists():
-                shutil.rmtree(folder)
+                os.replace(folder, replaced)  # never a half of it under its name
             os.replace(partial, folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _remove_left(folder: Path) -> None:
+    """What runs that were killed have left of `replace_folder`'s."""
+    for left in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
+        pid, _, end = left.name.removeprefix(f".{folder.name}.").partition(".")
+        if end in ("tmp", "old") and pid.isdecimal() and not _runs(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass  # another user's, or no process number: not ours to remove
+    return True
 
 
 def check_output(folder: str | Path) -> Path:

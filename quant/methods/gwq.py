@@ -46,13 +46,15 @@ def gradients(
 def largest(scores: Sequence[torch.Tensor], fraction: float) -> list[torch.Tensor]:
     """Where the largest magnitudes of all of ``scores`` are: bool, their shapes.
 
-    As many as ``fraction`` of them rounded to a whole number; of equal ones the first.
+    As many as ``fraction`` of them rounded to a whole number; of equal ones the first. They are
+    ordered on the first one's device, and each answer is on its own.
     """
-    flat = torch.cat([x.detach().abs().flatten() for x in scores])
+    place = scores[0].device
+    flat = torch.cat([x.detach().abs().flatten().to(place) for x in scores])
     mask = torch.zeros(flat.numel(), dtype=torch.bool, device=flat.device)
     mask[flat.argsort(descending=True, stable=True)[: round(fraction * flat.numel())]] = True
     parts = mask.split([x.numel() for x in scores])
-    return [part.view(x.shape) for part, x in zip(parts, scores, strict=True)]
+    return [part.view(x.shape).to(x.device) for part, x in zip(parts, scores, strict=True)]
 
 
 def _of_sample(
@@ -62,7 +64,7 @@ def _of_sample(
         logits = getattr(model(input_ids=row[None], use_cache=False), "logits", None)
         if logits is None:
             raise ValueError("gradients need a model with logits: a causal language model")
-        loss = F.cross_entropy(logits[0, :-1].float(), row[1:])
+        loss = F.cross_entropy(logits[0, :-1].float(), row[1:].to(logits.device))
         found = torch.autograd.grad(loss, weights, allow_unused=True)
     for name, g in zip(names, found, strict=True):
         if g is None:

@@ -1,0 +1,147 @@
+"""`macsmith eval --tasks`: accuracies by lm-evaluation-harness, in float or exact execution.
+
+The harness scores, and reads its own task files and data; the model is ours. It is an extra,
+`lm-eval`, and looked for only here.
+"""
+
+import contextlib
+import io
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from macsmith.experiments.inference import Result, prepare
+from macsmith.experiments.models import locate
+from macsmith.experiments.models.calibration import USUAL, Calibration
+from macsmith.experiments.store import provenance
+
+__all__ = ["Scored", "run_tasks"]
+
+BATCH = 2  # documents per forward pass: fixed, because another size changes the last float bits
+SEED = 1234  # of the harness, for what it draws
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored(Result):
+    """What the harness found, with everything that identifies it."""
+
+    recipe: dict[str, Any] | None
+    calibration: dict[str, Any] | None
+    execution: str
+    tasks: list[dict[str, Any]]  # task, version, fewshot, n, metrics
+    lm_eval: str
+    limit: int | None
+    batch: int
+    dtype: str
+
+    def lines(self) -> list[str]:
+        how = "unquantized" if self.recipe is None else self.recipe["name"] or "quantized"
+        rows = [
+            f"{row['task']} (version {row['version']}, {row['fewshot']}-shot, {row['n']} documents)"
+            ": " + ", ".join(f"{name} {value:.4f}" for name, value in row["metrics"].items())
+            for row in self.tasks
+        ]
+        return [
+            f"{self.model}, {how}, {self.execution}, {self.dtype}, lm_eval {self.lm_eval}, "
+            f"{self.seconds:.1f} s",
+            *rows,
+        ]
+
+
+def run_tasks(
+    model: str,
+    tasks: Sequence[str],
+    recipe: str | None = None,
+    execution: str = "float",
+    *,
+    include_path: Path | None = None,
+    limit: int | None = None,
+    calibration: Calibration = USUAL,
+) -> Scored:
+    """Accuracies of ``model``, quantized by ``recipe`` if given, on the first ``limit`` documents.
+
+    ValueError where lm_eval is not installed, a task is not known, its data are not at hand, or a
+    result is none; others as of `prepare`.
+    """
+    start = time.perf_counter()
+    names = [name.strip() for name in tasks if name.strip()]
+    if not names:
+        raise ValueError("tasks: wanted names with commas between, got none")
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be at least one document, not {limit}")
+    if include_path is not None and not include_path.is_dir():
+        raise FileNotFoundError(f"include-path {str(include_path)!r}: wanted a folder")
+    if find_spec("lm_eval") is None:
+        raise ValueError("--tasks needs lm_eval: pip install -c constraints.txt -e '.[lm-eval]'")
+    net, used, calibrated = prepare(model, recipe, execution, calibration)
+    found = _evaluated(net, locate(model), names, include_path, limit)
+    return Scored(
+        model=model,
+        recipe=used,
+        calibration=calibrated,
+        execution=execution,
+        tasks=_rows(found),
+        lm_eval=version("lm_eval"),
+        limit=limit,
+        batch=BATCH,
+        dtype=str(next(net.parameters()).dtype).removeprefix("torch."),
+        seconds=time.perf_counter() - start,
+        provenance=provenance(),
+    )
+
+
+def _evaluated(
+    net: Any, place: str, names: list[str], include_path: Path | None, limit: int | None
+) -> dict[str, Any]:
+    from lm_eval import simple_evaluate
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+
+    from macsmith.quant.io import load_tokenizer, quiet
+
+    logging.getLogger("lm_eval").setLevel(logging.CRITICAL)
+    manager = TaskManager(include_path=None if include_path is None else str(include_path))
+    if unknown := [name for name in names if not manager.match_tasks([name])]:
+        raise ValueError(f"lm_eval {version('lm_eval')} has no task {unknown[0]!r}")
+    # Its progress bars and prints: standard output is ours, standard error for one line.
+    quietly = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
+    try:
+        with quiet(), quietly[0], quietly[1]:
+            return simple_evaluate(
+                model=HFLM(pretrained=net, tokenizer=load_tokenizer(place), batch_size=BATCH),
+                tasks=names,
+                task_manager=manager,
+                limit=limit,
+                bootstrap_iters=0,
+                log_samples=False,
+                random_seed=SEED,
+                numpy_random_seed=SEED,
+                torch_random_seed=SEED,
+                fewshot_random_seed=SEED,
+            )
+    except Exception as error:  # whatever it makes of task files and data is about those
+        said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+        what = f"{type(error).__name__}: {said}"
+        raise ValueError(f"tasks {', '.join(names)}: not to be had: {what}") from error
+
+
+def _rows(found: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = []
+    for task, count in found["n-samples"].items():
+        metrics = {
+            key.removesuffix(",none"): value
+            for key, value in found["results"][task].items()
+            if isinstance(value, (int, float)) and "stderr" not in key and "," in key
+        }
+        if not metrics or not count["effective"]:
+            raise ValueError(f"task {task!r}: no result on {count['effective']} documents")
+        row = {"task": task, "version": found["versions"][task], "fewshot": found["n-shot"][task]}
+        rows.append(row | {"n": count["effective"], "metrics": metrics})
+    if not rows:
+        raise ValueError("the tasks have no documents: nothing was evaluated")
+    return rows

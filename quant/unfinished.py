@@ -1,0 +1,182 @@
+"""Quantized blocks on disk while a model is not finished, so that a killed run goes on.
+
+    folder/0003-model.layers.3.safetensors    all tensors of a block, as it runs afterwards
+
+A block is written when it is done, under another name first: whatever is there is whole. Each file
+carries the key of what made it: recipe, calibration, the float model, the code and its libraries.
+Blocks restored are bit for bit what they were, so the result is that of a run nobody stopped.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+import macsmith.quant
+import macsmith.sim
+from macsmith.quant.evaluate import hash_ids
+from macsmith.quant.kept import Kept
+from macsmith.quant.linear import QuantLinear
+from macsmith.quant.recipe import Recipe
+
+__all__ = ["Unfinished", "discard", "key_of", "unfinished"]
+
+
+def key_of(model: nn.Module, recipe: Recipe, ids: torch.Tensor, layers: Sequence[str]) -> str:
+    """What decides every bit of the blocks: 64 hexadecimal digits. It reads all of the model.
+
+    ValueError where a tensor is on no device.
+    """
+    from macsmith.quant.hf import spec_to_dict  # it loads transformers
+
+    key = sha256()
+    config = getattr(model, "config", None)
+    specs = [recipe.spec(), *(recipe.attention_specs() if recipe.attention else ())]
+    said = [
+        *(f"{name} {version(name)}" for name in ("torch", "transformers", "numpy", "numba")),
+        recipe.model_dump_json(),
+        *(repr(spec_to_dict(spec)) for spec in specs),  # a format may be a user's file
+        f"{list(ids.shape)} {hash_ids(ids)}",
+        repr(list(layers)),
+        config.to_json_string() if hasattr(config, "to_json_string") else type(model).__name__,
+    ]
+    for line in said:
+        key.update(line.encode() + b"\n")
+    key.update(_sources())
+    for name, tensor in _tensors(model):
+        if tensor.is_meta:
+            raise ValueError(f"{name!r} is on no device: a working folder needs all of the model")
+        key.update(f"{name} {tensor.dtype} {tensor.device.type} {list(tensor.shape)}\n".encode())
+        flat = tensor.detach().reshape(-1).view(torch.uint8)
+        for part in flat.split(2**24):  # a tensor on another device is not copied whole
+            key.update(part.cpu().numpy())
+    return key.hexdigest()
+
+
+@cache
+def _sources() -> bytes:
+    """Digest of the code that quantizes."""
+    files = sha256()
+    for package in (macsmith.quant, macsmith.sim):
+        for file in sorted(Path(package.__file__).parent.rglob("*.py")):
+            files.update(file.read_bytes())
+    return files.digest()
+
+
+def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from model.named_parameters()
+    yield from model.named_buffers()
+
+
+@contextmanager
+def unfinished(
+    folder: str | Path, key: str, say: Callable[[str], None] = lambda line: None
+) -> Iterator["Unfinished"]:
+    """The working folder ``folder``, made if it is not there, for one process alone.
+
+    What another key has left there is removed, and ``say`` told. FileExistsError if something is
+    there that is no working folder; BlockingIOError if another process uses it.
+    """
+    folder = Path(folder).absolute()
+    others = folder.exists() and not (folder.is_dir() and all(map(_is_ours, folder.iterdir())))
+    if others:
+        raise FileExistsError(f"{str(folder)!r} is in the way: it is no working folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released with the process
+        except BlockingIOError:
+            raise BlockingIOError(f"another process works in {str(folder)!r}") from None
+        yield Unfinished(folder, key, say)
+    finally:
+        os.close(handle)
+
+
+def discard(folder: str | Path) -> None:
+    """Remove a working folder, if there is one: the model has been saved."""
+    folder = Path(folder)
+    if folder.is_dir() and all(map(_is_ours, folder.iterdir())):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_ours(file: Path) -> bool:
+    return file.name.endswith((".safetensors", ".safetensors.tmp"))
+
+
+class Unfinished:
+    """Blocks that are done, in a folder. Made by `unfinished`."""
+
+    def __init__(self, folder: Path, key: str, say: Callable[[str], None]) -> None:
+        self.folder, self.key = folder, key
+        files = sorted(folder.glob("*.safetensors"))
+        stale = [file for file in files if _key_in(file) != key]
+        for file in (*stale, *folder.glob("*.tmp")):
+            file.unlink()
+        if stale:
+            say(f"{folder} is of another recipe, calibration, model or version: starting anew")
+        elif files:
+            say(f"{folder} has {len(files)} finished blocks: going on behind them")
+
+    def save(self, index: int, name: str, module: nn.Module) -> None:
+        """Write a block that is done."""
+        # Copies: safetensors refuses tensors that share memory or are views.
+        tensors = {n: x.detach().cpu().contiguous().clone() for n, x in module.state_dict().items()}
+        file = self._file(index, name)
+        partial = file.with_name(file.name + ".tmp")
+        save_file(tensors, partial, {"key": self.key})
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())  # or the name may reach the disk before what it names
+        os.replace(partial, file)
+
+    def restore(
+        self, index: int, name: str, module: nn.Module, layers: Sequence[str], recipe: Recipe
+    ) -> bool:
+        """Make ``module`` the block that was saved, if it was; ``layers`` are full names."""
+        file = self._file(index, name)
+        if not file.exists():
+            return False
+        device = next(module.parameters()).device
+        with safe_open(file, "pt", device=str(device)) as stored:
+            tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
+        for layer in (full.removeprefix(name + ".") for full in layers):
+            module.set_submodule(layer, _layer(tensors, layer, recipe))
+        module.load_state_dict(tensors)
+        return True
+
+    def _file(self, index: int, name: str) -> Path:
+        return self.folder / f"{index:04}-{name}.safetensors"
+
+
+def _layer(tensors: dict[str, torch.Tensor], name: str, recipe: Recipe) -> QuantLinear:
+    part = {n: tensors.get(f"{name}.{n}") for n in ("zero_point", "bias", "offset")}
+    index = tensors.get(f"{name}.kept_index")
+    return QuantLinear(
+        tensors[f"{name}.qweight"],
+        tensors[f"{name}.scale"],
+        part["zero_point"],
+        part["bias"],
+        spec=recipe.spec(),
+        group_size=recipe.weights.group_size,
+        activations=recipe.activations,
+        kept=None if index is None else Kept(index, tensors[f"{name}.kept_value"]),
+        offset=part["offset"],
+    )
+
+
+def _key_in(file: Path) -> str | None:
+    try:
+        with safe_open(file, "pt") as stored:
+            return (stored.metadata() or {}).get("key")
+    except (SafetensorError, OSError):
+        return None

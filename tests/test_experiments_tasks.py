@@ -1,0 +1,116 @@
+"""`macsmith eval --tasks` on a task of our own: generated, multiple choice, no network."""
+
+import json
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from macsmith.experiments.cli import main
+from macsmith.experiments.inference import Calibration, quantize_model
+from macsmith.experiments.tasks import run_tasks
+
+TASK = """
+task: endings
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: "{data}"}}}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{{{question}}}}"
+doc_to_choice: "{{{{choices}}}}"
+doc_to_target: "{{{{answer}}}}"
+metric_list: [{{metric: acc}}, {{metric: acc_norm}}]
+metadata: {{version: 3.0}}
+"""
+needs_lm_eval = pytest.mark.skipif(find_spec("lm_eval") is None, reason="extra lm-eval is not here")
+
+
+def run(monkeypatch, capsys, *args):
+    monkeypatch.setattr("sys.argv", ["macsmith", *map(str, args)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    return ended.value.code or 0, said.out, said.err
+
+
+@pytest.fixture
+def endings(tmp_path, monkeypatch):
+    """Words and the letters they go on with: what a language model of any size can tell."""
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    words = ["function", "argument", "sequence", "returned", "exception", "iterator"]
+    rows = [
+        {"question": f"The {word[:5]}", "choices": ["zzqj", word[5:]], "answer": 1}
+        for word in words
+    ]
+    data = tmp_path / "endings.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "endings.yaml").write_text(TASK.format(data=data))
+    return tmp_path / "tasks"
+
+
+@needs_lm_eval
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # of libraries that the harness loads
+def test_a_task_of_our_own_in_both_executions(endings, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "q"
+    quantize_model("opt-mini", "w4a8-rtn-dint4", folder, Calibration())
+    for execution in ("float", "exact"):
+        options = ["--tasks", "endings", "--include-path", endings, "--execution", execution]
+        status, out, err = run(monkeypatch, capsys, "eval", folder, *options, "--json")
+        assert (status, err) == (0, "")
+        found = json.loads(out)
+        (row,) = found["tasks"]
+        assert (row["task"], row["version"], row["fewshot"], row["n"]) == ("endings", 3.0, 0, 6)
+        assert row["metrics"]["acc"] >= 0.8
+        assert found["lm_eval"].startswith("0.4.")
+        assert (found["execution"], found["dtype"]) == (execution, "float32")
+        assert found["recipe"]["weights"]["format"] == "dint4"
+    status, out, err = run(
+        monkeypatch, capsys,
+        "eval", "opt-mini", "--tasks", "endings", "--include-path", endings, "--limit", 2,
+    )  # fmt: skip
+    assert (status, err) == (0, "")
+    assert "endings (version 3.0, 0-shot, 2 documents): acc " in out
+
+
+@needs_lm_eval
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_what_the_harness_does_not_have(endings, monkeypatch, capsys):
+    (endings.parent / "endings.jsonl").unlink()
+    for task, words in (
+        ("endings", "tasks endings: not to be had: "),
+        ("endngs", "has no task 'endngs'"),
+    ):
+        status, out, err = run(
+            monkeypatch, capsys, "eval", "opt-mini", "--tasks", task, "--include-path", endings
+        )
+        assert (status, out) == (2, "")
+        assert words in err
+        assert err.count("\n") == 1
+
+
+def test_without_the_harness(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lm_eval", None)
+    monkeypatch.setattr("macsmith.experiments.tasks.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"--tasks needs lm_eval: pip install .*\[lm-eval\]"):
+        run_tasks("opt-mini", ["piqa"])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--tasks", "piqa", "--protocol", "gptq"), "--protocol means nothing with --tasks"),
+        (("--tasks", "piqa", "--compare"), "--compare means nothing with --tasks"),
+        (("--tasks", ","), "tasks: wanted names with commas between, got none"),
+        (("--tasks", "piqa", "--limit", 0), "limit must be at least one document, not 0"),
+        (("--tasks", "piqa", "--include-path", "no/where"), "'no/where': wanted a folder"),
+        (("--include-path", "x"), "--include-path goes with --tasks"),
+    ],
+)
+def test_what_is_refused(options, words, monkeypatch, capsys):
+    status, out, err = run(monkeypatch, capsys, "eval", "opt-mini", *options)
+    assert (status, out) == (2, "")
+    assert words in err
+    assert err.count("\n") == 1
