@@ -12,6 +12,15 @@ from macsmith.quant import steps
 from macsmith.quant.recipe import Attention, Recipe, Weights
 
 
+@pytest.fixture(autouse=True)
+def only_what_is_new():
+    """What was there before is left out of `gc.get_objects`, and of every search through it."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 def live():
     """Bytes of all tensors that Python can reach, each storage once."""
     found = {}
