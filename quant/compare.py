@@ -95,7 +95,7 @@ def compare(
     batch: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Difference]:
-    """`Difference` of every quantized layer and product of attention, in the order of their names.
+    """`Difference` of every quantized layer, then of every product of attention.
 
     The model runs in float on token ids [samples, length], ``batch`` at a time, and is left in
     float. ``progress(done, samples)`` is called after each. ValueError if nothing is quantized,
@@ -108,8 +108,6 @@ def compare(
     attentions = named_attentions(model)
     for name in layers:
         found[name] = Difference(name)
-    for name in attentions:
-        found |= {f"{name}:{p}": Difference(f"{name}:{p}") for p in ("scores", "outputs")}
     device = next(model.parameters()).device
     training = model.training
     model.eval()
@@ -127,7 +125,10 @@ def compare(
     finally:
         model.train(training)
         set_execution(model, "float")
-    if idle := [name for name, one in found.items() if not one.outputs]:
+    idle = [name for name, one in found.items() if not one.outputs]
+    if attentions and len(found) == len(layers):  # not all of them attend, but some do
+        idle.append("attention")
+    if idle:
         raise ValueError(f"the model did not run {idle[0]!r}")
     return list(found.values())
 
@@ -209,7 +210,8 @@ def _product(
         rows = rows.double().abs().repeat_interleave(a.shape[1] // w.shape[1], dim=1)
         groups = -(-k // (weights.group_size or k))
         bound = _part(k + groups) * (seen.double().abs() @ rows.transpose(2, 3))
-        found[name] = found[name].with_outputs(y["exact"], y["float"], bound)
+        before = found.get(name, Difference(name))
+        found[name] = before.with_outputs(y["exact"], y["float"], bound)
         return y["float"]
 
     return product

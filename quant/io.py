@@ -102,15 +102,26 @@ def replace_folder(folder: str | Path) -> Iterator[Path]:
             os.replace(partial, folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-            shutil.rmtree(replaced, ignore_errors=True)
+            _put_back(replaced, folder)
 
 
 def _remove_left(folder: Path) -> None:
     """What runs that were killed have left of `replace_folder`'s."""
     for left in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
         pid, _, end = left.name.removeprefix(f".{folder.name}.").partition(".")
-        if end in ("tmp", "old") and pid.isdecimal() and not _runs(int(pid)):
+        if not pid.isdecimal() or _runs(int(pid)):
+            continue
+        if end == "tmp":
             shutil.rmtree(left, ignore_errors=True)
+        elif end == "old":
+            _put_back(left, folder)
+
+
+def _put_back(replaced: Path, folder: Path) -> None:
+    """Remove what ``folder`` has taken the place of; if it has not, undo it."""
+    if replaced.exists() and not folder.exists():
+        os.replace(replaced, folder)
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _runs(pid: int) -> bool:

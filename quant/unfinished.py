@@ -9,9 +9,10 @@ Blocks restored are bit for bit what they were, so the result is that of a run n
 
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -101,6 +102,8 @@ def unfinished(
         yield Unfinished(folder, key, say)
     finally:
         os.close(handle)
+        with suppress(OSError):
+            folder.rmdir()  # it stays if a block is in it
 
 
 def discard(folder: str | Path) -> None:
@@ -111,7 +114,7 @@ def discard(folder: str | Path) -> None:
 
 
 def _is_ours(file: Path) -> bool:
-    return file.name.endswith((".safetensors", ".safetensors.tmp"))
+    return re.fullmatch(r"\d{4}-.*\.safetensors(\.tmp)?", file.name) is not None
 
 
 class Unfinished:

@@ -76,7 +76,7 @@ def test_it_is_what_the_layers_themselves_give():
 
 def test_an_overflow_is_seen():
     narrow = Recipe(
-        weights=Weights(format="int8"), accumulator=Accumulator(width=14, overflow="wrap")
+        weights=Weights(format="dint4"), accumulator=Accumulator(width=13, overflow="wrap")
     )
     found = compare(made(narrow), tiny.ids(1))
     assert max(one.of_bound for one in found) > 100

@@ -203,6 +203,22 @@ def test_nothing_is_left_of_a_save_that_fails(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_save_has_left(folder, tmp_path):
+    """Of a process that is no more: the half is removed, the old folder put back; others stay."""
+    model, nobody = io.load_model(folder), 2**22 + 1
+    (tmp_path / f".quantized.{nobody}.tmp").mkdir()
+    (tmp_path / f".quantized.{os.getpid()}.tmp.mine").mkdir()
+    old = folder.rename(tmp_path / f".quantized.{nobody}.old")
+    with pytest.raises(ValueError, match="stopped"), io.replace_folder(folder) as partial:  # noqa: PT012
+        assert (folder / "config.json").is_file()
+        assert not old.exists()
+        (partial / "half").write_text("x")
+        raise RuntimeError("stopped")
+    assert io.load_model(folder).state_dict().keys() == model.state_dict().keys()
+    left = {f".quantized.{os.getpid()}.tmp.mine", "quantized"}
+    assert {file.name for file in tmp_path.iterdir()} == left
+
+
 def test_only_quantized_folders_are_replaced(folder, tmp_path):
     model = io.load_model(folder)
     io.save_quantized(model, folder)

@@ -12,11 +12,20 @@ from macsmith.quant import steps
 from macsmith.quant.recipe import Attention, Recipe, Weights
 
 
+@pytest.fixture(autouse=True)
+def only_what_is_new():
+    """What was there before is left out of `gc.get_objects`, and of every search through it."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 def live():
     """Bytes of all tensors that Python can reach, each storage once."""
     found = {}
     for x in gc.get_objects():
-        if isinstance(x, torch.Tensor) and not x.is_meta:
+        if issubclass(type(x), torch.Tensor) and not x.is_meta:  # isinstance wakes lazy modules
             found[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
     return sum(found.values())
 

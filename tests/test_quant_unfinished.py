@@ -131,14 +131,22 @@ def test_a_damaged_block_is_made_again(tmp_path):
 
 
 def test_what_is_in_the_way(tmp_path):
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="is in the way: it is no working folder"):
-        quant.quantize_(tiny.opt(), GPTQ, tiny.ids(), work=tmp_path)
+    for name in ("notes.txt", "model.safetensors"):
+        (tmp_path / name).write_text("mine")
+        with pytest.raises(FileExistsError, match="is in the way: it is no working folder"):
+            quant.quantize_(tiny.opt(), GPTQ, tiny.ids(), work=tmp_path)
+        (tmp_path / name).unlink()
     recipe = Recipe(
         weights=Weights(format="dint4z", errors="without-rounding"), steps=(steps.Gptq(),)
     )
     with pytest.raises(ValueError, match="'without-rounding': nothing is kept of that"):
         quant.quantize_(tiny.opt(), recipe, tiny.ids(), work=tmp_path / "w")
+
+
+def test_nothing_is_left_where_no_block_is_done(tmp_path):
+    with pytest.raises(Killed):
+        quant.quantize_(tiny.opt(), GPTQ, tiny.ids(), progress=killed_after(1), work=tmp_path / "w")
+    assert not (tmp_path / "w").exists()
 
 
 def test_one_process_at_a_time(tmp_path):
