@@ -87,7 +87,7 @@ def test_a_run_goes_on_where_it_was(tmp_path, monkeypatch):
     first = campaign.run(chosen[:2], library, tmp_path, jobs=1)
     calls = []
     measure = campaign._measure
-    monkeypatch.setattr(campaign, "_measure", lambda *a: calls.append(a[0]) or measure(*a))
+    monkeypatch.setattr(campaign, "_measure", lambda *a: calls.append(a[1]) or measure(*a))
     seen = []
     rows = campaign.run(chosen, library, tmp_path, jobs=1, progress=lambda *a: seen.append(a))
     assert calls == chosen[2:]

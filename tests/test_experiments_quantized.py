@@ -42,7 +42,7 @@ def small(monkeypatch):
     monkeypatch.setattr(
         frame, "_calibration", lambda name, samples, length, seed: tiny.ids(4 + seed, 16)
     )
-    monkeypatch.setattr("macsmith.experiments.quantized.runner.os.sched_getaffinity", lambda _: {0})
+    monkeypatch.setattr("macsmith.experiments.kept_rows.os.sched_getaffinity", lambda _: {0})
 
 
 def test_every_row_is_a_recipe_that_the_paper_has():

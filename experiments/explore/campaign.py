@@ -6,18 +6,15 @@ stopped goes on where it was, and nothing stale is ever taken for a result.
 """
 
 import hashlib
-import json
-import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from macsmith.experiments.explore.grid import Point
+from macsmith.experiments.kept_rows import measured, row_in
 from macsmith.experiments.store import json_text, provenance, source_digest
-from macsmith.hw.export import write_atomically
 from macsmith.hw.liberty import load
 from macsmith.hw.pdk import Pdk
 
@@ -54,11 +51,16 @@ def run(
         raise ValueError(f"jobs must be a positive number, not {jobs}")
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{key}.json" for key in _keys(points, technology)]
-    rows = [_kept(file) for file in files]
+    rows = [row_in(file) for file in files]
     left = [k for k, row in enumerate(rows) if row is None]
     done = len(points) - len(left)
     progress(done, len(points), "from before" if done else "")
-    for k, row in _measured(left, points, technology, files, jobs):
+    # Forked: formats and styles that a user's module has registered are there too. But a fork of a
+    # process in which torch has threads waits for them for ever.
+    start = "spawn" if "torch" in sys.modules else "fork"
+    work = partial(_measure, technology)
+    for place, row in measured(work, [(points[k], files[k]) for k in left], jobs, start):
+        k = left[place]
         rows[k] = row
         done += 1
         progress(done, len(points), points[k].label)
@@ -67,30 +69,11 @@ def run(
 
 def kept(points: Sequence[Point], technology: Pdk, folder: Path) -> list[dict[str, Any]]:
     """The rows of those points that ``folder`` has, in their order."""
-    rows = (_kept(folder / f"{key}.json") for key in _keys(points, technology))
+    rows = (row_in(folder / f"{key}.json") for key in _keys(points, technology))
     return [row for row in rows if row is not None]
 
 
-def _measured(
-    left: Sequence[int], points: Sequence[Point], technology: Pdk, files: Sequence[Path],
-    jobs: int | None,
-) -> Iterable[tuple[int, dict]]:  # fmt: skip
-    jobs = min(jobs or len(os.sched_getaffinity(0)), len(left))
-    if jobs <= 1:
-        yield from ((k, _measure(points[k], technology, files[k])) for k in left)
-        return
-    # Forked: formats and styles that a user's module has registered are there too. But a fork of a
-    # process in which torch has threads waits for them for ever.
-    context = get_context("spawn" if "torch" in sys.modules else "fork")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        running = {pool.submit(_measure, points[k], technology, files[k]): k for k in left}
-        try:
-            yield from ((running[one], one.result()) for one in as_completed(running))
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _measure(point: Point, technology: Pdk, file: Path) -> dict[str, Any]:
+def _measure(technology: Pdk, point: Point) -> dict[str, Any]:
     from macsmith.experiments.explore.arrays import measure_array
     from macsmith.experiments.measure import measure
     from macsmith.experiments.operands import get
@@ -110,32 +93,20 @@ def _measure(point: Point, technology: Pdk, file: Path) -> dict[str, Any]:
                 adders=point.adders, options=point.options,
             ).as_dict()  # fmt: skip
     except ValueError as error:
-        row = own | {"problem": str(error)}
-    else:
-        found.pop("provenance", None)  # once for all
-        spent = None
-        if found["dynamic_pj"] is not None:
-            spent = found["dynamic_pj"] + found["leakage_pj"] / point.macs
-        row = found | own | {
-            "acc_width": found["acc_width"],  # bits, also where they are "enough"
-            "enough": point.acc_width != found["acc_width"],
-            "operands": point.operands,
-            "source": found["operands"],
-            "area_per_mac_um2": found["area_um2"] / point.macs,
-            "energy_per_mac_pj": spent,
-            "problem": "",
-        }  # fmt: skip
-    text = json_text(row)
-    write_atomically(file, text)
-    return json.loads(text)  # as a later run will read it
-
-
-def _kept(file: Path) -> dict[str, Any] | None:
-    """A row from before; None where there is none, or it cannot be read."""
-    try:
-        return json.loads(file.read_text())
-    except (OSError, ValueError):
-        return None
+        return own | {"problem": str(error)}
+    found.pop("provenance", None)  # once for all
+    spent = None
+    if found["dynamic_pj"] is not None:
+        spent = found["dynamic_pj"] + found["leakage_pj"] / point.macs
+    return found | own | {
+        "acc_width": found["acc_width"],  # bits, also where they are "enough"
+        "enough": point.acc_width != found["acc_width"],
+        "operands": point.operands,
+        "source": found["operands"],
+        "area_per_mac_um2": found["area_um2"] / point.macs,
+        "energy_per_mac_pj": spent,
+        "problem": "",
+    }  # fmt: skip
 
 
 def _keys(points: Sequence[Point], technology: Pdk) -> list[str]:

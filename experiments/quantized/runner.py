@@ -6,14 +6,11 @@ Rows that several tables share are measured once.
 """
 
 import hashlib
-import json
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from macsmith.experiments.kept_rows import measured, row_in
 from macsmith.experiments.quantized.frame import (
     SUBJECTS,
     Point,
@@ -22,7 +19,6 @@ from macsmith.experiments.quantized.frame import (
     weights_hash,
 )
 from macsmith.experiments.store import json_text, provenance, source_digest
-from macsmith.hw.export import write_atomically
 
 __all__ = ["run"]
 
@@ -53,43 +49,16 @@ def run(
         raise ValueError("nothing to measure: there is no point")
     folder.mkdir(parents=True, exist_ok=True)
     files = {point: folder / f"{_key(point)}.json" for point in points}
-    found = {point: row for point in points if (row := _kept(files[point]))}
+    found = {point: row for point in points if (row := row_in(files[point]))}
     left = [point for point in points if point not in found]
     progress(len(found), len(points), "from before" if found else "")
-    for point, row in _measured(left, files, jobs):
+    # Spawned: a fork of a process in which torch has threads waits for them for ever.
+    work = measured(measure, [(point, files[point]) for point in left], jobs, "spawn")
+    for place, row in work:
+        point = left[place]
         found[point] = row
         progress(len(found), len(points), point.label)
     return {point: found[point] for point in points}
-
-
-def _measured(
-    left: Sequence[Point], files: dict[Point, Path], jobs: int | None
-) -> Iterator[tuple[Point, dict[str, Any]]]:
-    jobs = min(jobs or len(os.sched_getaffinity(0)), len(left))
-    if jobs <= 1:
-        yield from ((point, _measure(point, files[point])) for point in left)
-        return
-    # Spawned: a fork of a process in which torch has threads waits for them for ever.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        running = {pool.submit(_measure, point, files[point]): point for point in left}
-        try:
-            yield from ((running[one], one.result()) for one in as_completed(running))
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _measure(point: Point, file: Path) -> dict[str, Any]:
-    text = json_text(measure(point))
-    write_atomically(file, text)
-    return json.loads(text)  # as a later run will read it
-
-
-def _kept(file: Path) -> dict[str, Any] | None:
-    """A row from before; None where there is none, or it cannot be read."""
-    try:
-        return json.loads(file.read_text())
-    except (OSError, ValueError):
-        return None
 
 
 def _key(point: Point) -> str:
