@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from commands import run
 
-from macsmith.experiments.cli import main
 from macsmith.experiments.inference import Calibration, quantize_model
 
 
@@ -16,14 +16,6 @@ def folder(tmp_path_factory):
         found[recipe] = tmp_path_factory.mktemp("models") / "q"
         quantize_model("llama-mini", recipe, found[recipe], Calibration())
     return found
-
-
-def run(monkeypatch, capsys, *args):
-    monkeypatch.setattr("sys.argv", ["macsmith", *map(str, args)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    said = capsys.readouterr()
-    return ended.value.code or 0, said.out, said.err
 
 
 def test_every_layer_has_a_row(folder, monkeypatch, capsys):

@@ -3,10 +3,11 @@
 import json
 
 import pytest
+from commands import run
 from technology import needs_osu018
 from typer.testing import CliRunner
 
-from macsmith.experiments.cli import app, main
+from macsmith.experiments.cli import app
 from macsmith.experiments.explore import published
 from macsmith.experiments.explore import published_figures as figures
 from macsmith.experiments.explore.published import Built, Row, compare
@@ -173,11 +174,7 @@ def test_the_command(monkeypatch):
 
 
 def test_a_refusal_is_one_line_and_status_2(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["macsmith", "published", "--pdk", "none"])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    assert stopped.value.code == 2
-    out, err = capsys.readouterr()
-    assert out == ""
+    status, out, err = run(monkeypatch, capsys, "published", "--pdk", "none")
+    assert (status, out) == (2, "")
     assert err.startswith("macsmith: figures are compared in")
     assert err.count("\n") == 1

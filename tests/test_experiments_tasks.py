@@ -5,8 +5,8 @@ import sys
 from importlib.util import find_spec
 
 import pytest
+from commands import run
 
-from macsmith.experiments.cli import main
 from macsmith.experiments.inference import Calibration, quantize_model
 from macsmith.experiments.tasks import run_tasks
 
@@ -23,14 +23,6 @@ metric_list: [{{metric: acc}}, {{metric: acc_norm}}]
 metadata: {{version: 3.0}}
 """
 needs_lm_eval = pytest.mark.skipif(find_spec("lm_eval") is None, reason="extra lm-eval is not here")
-
-
-def run(monkeypatch, capsys, *args):
-    monkeypatch.setattr("sys.argv", ["macsmith", *map(str, args)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    said = capsys.readouterr()
-    return ended.value.code or 0, said.out, said.err
 
 
 @pytest.fixture
