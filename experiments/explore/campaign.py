@@ -14,9 +14,10 @@ from typing import Any
 
 from macsmith.experiments.explore.grid import Point
 from macsmith.experiments.kept_rows import measured, row_in
-from macsmith.experiments.store import json_text, provenance, source_digest
+from macsmith.experiments.store import json_text, provenance
 from macsmith.hw.liberty import load
 from macsmith.hw.pdk import Pdk
+from macsmith.sim.sources import source_digest
 
 __all__ = ["kept", "run"]
 

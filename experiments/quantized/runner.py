@@ -18,7 +18,8 @@ from macsmith.experiments.quantized.frame import (
     recipe_of,
     weights_hash,
 )
-from macsmith.experiments.store import json_text, provenance, source_digest
+from macsmith.experiments.store import json_text, provenance
+from macsmith.sim.sources import source_digest
 
 __all__ = ["run"]
 

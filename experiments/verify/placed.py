@@ -78,16 +78,19 @@ def one_of_each(flip_flops: int) -> NDArray[np.uint8]:
 def find_places(seen: NDArray[np.int64], spec: MacSpec) -> Places | None:
     """From sums [1 + flip-flops, sums], in the order of `one_of_each`; None if a bit is missing.
 
+    Sums are integers or their codes of two's complement.
+
     What saturates shows no more than an end where the flip-flop of an upper bit is inverted; a
     register that is wider than its accumulator has several of these, which are one sign together.
     """
     width, clamps = spec.acc_width, spec.overflow == "saturate"
-    moved = seen[1:] - seen[0] & 2**width - 1
+    mask = 2**width - 1
+    moved, ends = seen[1:] - seen[0] & mask, [end & mask for end in spec.acc_range]
     alone = (moved != 0).sum(axis=1) == 1
     every, minus, spare = [], np.zeros((seen.shape[1], width), bool), []
     for k in range(seen.shape[1]):
         numbers, bits, left = np.where(alone, moved[:, k], 0), [], {}
-        top = np.isin(seen[1:, k], spec.acc_range) & (numbers != 0) & clamps
+        top = np.isin(seen[1:, k] & mask, ends) & (numbers != 0) & clamps
         for b in range(width):
             plus = np.flatnonzero((numbers == 1 << b) & ~top)
             less = np.flatnonzero((numbers == 2**width - (1 << b)) & ~top)

@@ -26,6 +26,7 @@ __all__ = ["place_array"]
 
 STREAMS = 256
 BEATS = 32
+PATIENCE = 32  # cycles for what leaves an array, of which a small one needs far less
 
 
 def place_array(
@@ -57,7 +58,7 @@ def place_array(
 def _seen(
     one: Instance, netlist: Netlist, library: Library, upset: NDArray[np.uint8]
 ) -> NDArray[np.int64]:
-    """Sums [streams, elements] of one beat of quiet products; 0 of what does not come out."""
+    """Codes of sums [streams, elements] of one beat of quiet products; 0 if none comes out."""
     spec, rows, cols = one.spec, one.options["rows"], one.options["cols"]
     streams = -(-len(upset) // LANES) * LANES
     steps = Steps(netlist, library, streams)
@@ -73,7 +74,7 @@ def _seen(
     driven[:, steps.inputs["i__payload"]] = beat
     sent, count = np.zeros(streams, bool), np.zeros(streams, np.int64)
     found = np.zeros((streams, rows, cols * spec.acc_width), np.uint8)
-    for _ in range(_PATIENCE + 4 * (rows + cols)):
+    for _ in range(PATIENCE + 4 * (rows + cols)):
         driven[:, steps.inputs["i__valid"].start] = ~sent
         shown = steps.step(driven)
         sent |= shown[:, steps.outputs["i__ready"].start] == 1
@@ -81,8 +82,4 @@ def _seen(
         sums = shown[:, steps.outputs["o__payload"]][here, 1:]  # behind ``last``
         found[here, count[here]] = sums
         count[here] += 1
-    codes = numbers_of(found[: len(upset)], spec.acc_width).reshape(len(upset), -1)
-    return (codes ^ 1 << (spec.acc_width - 1)) - (1 << (spec.acc_width - 1))
-
-
-_PATIENCE = 32  # cycles of which a small array needs far less
+    return numbers_of(found[: len(upset)], spec.acc_width).reshape(len(upset), -1)

@@ -60,9 +60,8 @@ def place_sums(
 def _seen(
     one: Instance, netlist: Netlist, library: Library, upset: NDArray[np.uint8]
 ) -> NDArray[np.int64]:
-    """Sums [streams, sums] once the quiet product has entered all lanes."""
-    spec, width = one.spec, one.spec.acc_width
-    w, a, z = placed.quiet_product(spec)
+    """Codes of sums [streams, sums] once the quiet product has entered all lanes."""
+    w, a, z = placed.quiet_product(one.spec)
     cycles = one.latency + 1
     first = np.arange(cycles) == 0
     codes = {"en": first, "clear": 0 * first, "rst": 0 * first}
@@ -70,8 +69,6 @@ def _seen(
         codes[name] = np.full((1, cycles, max(1, lanes)), code)
     ports = {p.name: codes[p.name] for p in one.inputs if p.name in netlist.inputs}
     ports["en"] = np.broadcast_to(first, (len(upset), cycles))
-    sums = one.widths["acc"] // width
-    shown = simulate(
-        netlist, library, ports, parts={"acc": sums}, counting=False, upset=upset
-    ).outputs["acc"][:, -1]
-    return (shown ^ 1 << (width - 1)) - (1 << (width - 1))
+    sums = one.widths["acc"] // one.spec.acc_width
+    shown = simulate(netlist, library, ports, parts={"acc": sums}, counting=False, upset=upset)
+    return shown.outputs["acc"][:, -1]
