@@ -69,17 +69,25 @@ def _shared(unit: Unit) -> Iterator[Case]:
 
 
 def _array(unit: Unit) -> Iterator[Case]:
-    """Every style in both dataflows; where operands are decoded takes turns."""
+    """Every style in both dataflows; where operands are decoded takes turns.
+
+    The many that keep a product apart differ from fused ones in the last adder only: of each format
+    they have one dataflow, which takes turns too.
+    """
+    turns = {name: k for k, name in enumerate(unit.registry.names())}
     for k, name in enumerate(ALL_FORMATS):
         for j, flow in enumerate(("output", "weight")):
             shape = {"rows": 2 + k % 2, "cols": 2, "dataflow": flow}
-            shape["decode"] = ("element", "edge")[(k + j) % 2]
+            shape["decode"] = ("element", "edge")[(k // 2 + j) % 2]
             lanes = 3 if flow == "output" else 1
             if k % 3 == 0:
-                yield from _narrowed(unit, _wide(name), lanes, **shape)
+                cases = _narrowed(unit, _wide(name), lanes, **shape)
             else:
                 overflow = ("wrap", "wrap", "saturate")[k % 3]
-                yield from _styled(unit, _narrow(_wide(name), overflow, lanes), **shape)
+                cases = _styled(unit, _narrow(_wide(name), overflow, lanes), **shape)
+            for case in cases:
+                if not case.style.startswith("separate-") or (turns[case.style] + k) % 2 == j:
+                    yield case
 
 
 def _requantizer(unit: Unit) -> Iterator[Case]:

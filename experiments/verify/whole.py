@@ -29,6 +29,8 @@ ONE, SEVERAL = 2**12, 2**10
 QUICK = Effort(random=100, exhaustive=2**10, sample=2**9, runs=2)
 #: Modules in one build: the more, the fewer starts of a simulator, and the more memory.
 BATCH = 64
+#: Of these few modules take long: they come first, so that no process ends long after the others.
+SLOW = ("requantizer", "gemm", "array")
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ def verify_all(
         environment(name)
     started = time.perf_counter()
     work = [(batch, tuple(simulators), quick) for batch in batches(cases)]
-    work.sort(key=lambda job: -len(job[0]))
+    work.sort(key=lambda job: (job[0][0].unit not in SLOW, -len(job[0])))
     jobs = jobs or len(os.sched_getaffinity(0))
     found: list[_Found] = []
     for batch in _run_all(work, jobs):
