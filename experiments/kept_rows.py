@@ -6,12 +6,12 @@ What a file is called is its owner's affair: a name that tells all that decides 
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Any
 
 from macsmith.experiments.store import json_text
+from macsmith.experiments.workers import worker_pool
 from macsmith.hw.export import write_atomically
 
 __all__ = ["measured", "row_in"]
@@ -39,7 +39,7 @@ def measured(
     if jobs <= 1:
         yield from ((k, _keep(work, *one)) for k, one in enumerate(left))
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context(start)) as pool:
+    with worker_pool(jobs, start) as pool:
         running = {pool.submit(_keep, work, *one): k for k, one in enumerate(left)}
         try:
             yield from ((running[one], one.result()) for one in as_completed(running))

@@ -1,13 +1,13 @@
 """What every style of a unit costs: area and delay in one library, format by format."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from macsmith.experiments.measure import choose_library, clock_of
 from macsmith.experiments.store import provenance
 from macsmith.experiments.units import get_unit
+from macsmith.experiments.workers import worker_pool
 from macsmith.hw import adder_cells
 from macsmith.hw.liberty import load
 from macsmith.hw.pdk import Pdk
@@ -148,7 +148,7 @@ def price(
     kinds = tuple(adders) if technology and _has_adders(technology) else ("gates",)
     work = [(job, technology, clock_ps, kinds) for job in jobs]
     if workers > 1 and len(work) > 1:
-        with ProcessPoolExecutor(workers) as pool:
+        with worker_pool(workers) as pool:
             rows = list(pool.map(_price, work))
     else:
         rows = [_price(one) for one in work]

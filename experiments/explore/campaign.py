@@ -56,9 +56,7 @@ def run(
     left = [k for k, row in enumerate(rows) if row is None]
     done = len(points) - len(left)
     progress(done, len(points), "from before" if done else "")
-    # Forked: formats and styles that a user's module has registered are there too. But a fork of a
-    # process in which torch has threads waits for them for ever.
-    start = "spawn" if "torch" in sys.modules else "fork"
+    start = "spawn" if "torch" in sys.modules else "fork"  # why: see `workers`
     work = partial(_measure, technology)
     for place, row in measured(work, [(points[k], files[k]) for k in left], jobs, start):
         k = left[place]

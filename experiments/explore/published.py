@@ -5,7 +5,6 @@ with golden on the operands that its energy is of. Energy is dynamic, per produc
 """
 
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,6 +16,7 @@ from macsmith.experiments.operands import MODEL, STREAMS, layer_input
 from macsmith.experiments.store import provenance
 from macsmith.experiments.styles import price
 from macsmith.experiments.units import get_unit
+from macsmith.experiments.workers import worker_pool
 from macsmith.hw.pdk import Pdk
 from macsmith.hw.power import Energy, energy
 from macsmith.sim.floating import FLOAT32, multiply_add
@@ -140,7 +140,7 @@ def compare(pdk: str | None = None, *, workers: int = 2) -> Comparison:
     parts = list(dict.fromkeys(part for one in figures for part in one.parts))
     work = [(part, technology, clock_ps) for part in parts]
     if workers > 1:
-        with ProcessPoolExecutor(workers) as pool:
+        with worker_pool(workers) as pool:
             built = dict(zip(parts, pool.map(_build, work), strict=True))
     else:
         built = dict(zip(parts, map(_build, work), strict=True))

@@ -53,7 +53,7 @@ def run(
     found = {point: row for point in points if (row := row_in(files[point]))}
     left = [point for point in points if point not in found]
     progress(len(found), len(points), "from before" if found else "")
-    # Spawned: a fork of a process in which torch has threads waits for them for ever.
+    # Spawned, since torch may have threads: see `workers`.
     work = measured(measure, [(point, files[point]) for point in left], jobs, "spawn")
     for place, row in work:
         point = left[place]

@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from macsmith.experiments.verify.results import Checked, VerifyResult
 from macsmith.experiments.verify.runner import Case, describe, simulate
 from macsmith.experiments.verify.simulators import environment
 from macsmith.experiments.verify.suite import all_cases
+from macsmith.experiments.workers import worker_pool
 from macsmith.hw.cell_models import cell_models
 from macsmith.hw.netlist import to_verilog
 from macsmith.hw.pdk import Pdk
@@ -73,7 +73,7 @@ def verify_netlists(
     modules: dict[str, Checked] = {}
     cycles = 0
     jobs = min(jobs or len(os.sched_getaffinity(0)), len(cases))
-    with ProcessPoolExecutor(jobs) as pool:
+    with worker_pool(jobs) as pool:
         for case, (checked, length) in zip(cases, pool.map(work, cases), strict=True):
             name = case.module
             while name in modules:  # two users' formats may share a name

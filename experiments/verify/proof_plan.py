@@ -3,10 +3,9 @@
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field, replace
 from itertools import product
-from multiprocessing import get_context
 from typing import Any
 
 from macsmith.experiments.units import get_unit, spec_for
@@ -18,6 +17,7 @@ from macsmith.experiments.verify.proof import (
     prove,
     require_provable,
 )
+from macsmith.experiments.workers import worker_pool
 from macsmith.sim.catalog import FORMATS
 from macsmith.sim.requantize import ROUNDINGS
 from macsmith.sim.spec import MacSpec
@@ -161,8 +161,7 @@ def run(
     jobs = min(jobs or os.cpu_count() or 1, len(work))
     found: dict[int, Proofs] = {}
     if jobs > 1:
-        # Forked: styles that a user's module has registered are there too.
-        with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:
+        with worker_pool(jobs) as pool:
             futures = {pool.submit(_prove, one): k for k, one in enumerate(work)}
             for future in as_completed(futures):
                 found[futures[future]] = future.result()

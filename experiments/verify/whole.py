@@ -1,12 +1,11 @@
 """`macsmith verify --all`: every unit and style in both simulators, and every module linted."""
 
-import multiprocessing
 import os
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from macsmith.experiments.verify.lint import lint_many
 from macsmith.experiments.verify.results import Checked
 from macsmith.experiments.verify.runner import Case, Prepared, prepare, simulate
 from macsmith.experiments.verify.simulators import SIMULATORS, environment
+from macsmith.experiments.workers import worker_pool
 
 __all__ = ["Row", "Whole", "batches", "verify_all"]
 
@@ -182,9 +182,7 @@ def _run_all(work: list[tuple], jobs: int) -> Iterator[_Found]:
     if jobs == 1 or len(work) == 1:
         yield from (_run_batch(*job) for job in work)
         return
-    # Forked: styles that a user's module has registered are there too.
-    context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(jobs, context) as pool:
+    with worker_pool(jobs) as pool:
         running = [pool.submit(_run_batch, *job) for job in work]
         yield from (done.result() for done in as_completed(running))
 
