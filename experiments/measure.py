@@ -99,8 +99,9 @@ class Measurement:
             lines += [
                 f"energy  {e.dynamic_pj:.5f} pJ per product ({e.internal_pj:.5f} internal, "
                 f"{e.switching_pj:.5f} switching{glitches}), "
-                f"leakage {e.leakage_pj:.7f} pJ per period, {e.power_mw:.4f} mW",
+                f"leakage {e.leakage_pj:.7f} pJ",
                 f"        over {e.products:,} products: {self.operands}",
+                f"power   {e.power_mw:.4f} mW at {e.per_cycle:.4g} products a cycle",
             ]
         if self.compared:
             verdict = "all equal" if self.netlist_equal else f"{self.different:,} DIFFER from"

@@ -13,7 +13,7 @@ Conventions, for every edge of every net and pin that the simulation (`hw.gatesi
   An output's edge is shared equally among the entries of the input pins that moved and whose
   condition holds after the event (before it, or whatever the condition, if there is none).
 * clock: both edges of every cycle, for every flip-flop, are in both of the above.
-* leakage: average over states as the library gives it; power times the clock period.
+* leakage: average over states as the library gives it; power times the time a product takes.
 
 Activity is without delays, each net moving once per cycle at most, or, with ``glitches``, with each
 cell's mean delay: then every edge of every net counts, and of a cell every edge that its function
@@ -43,12 +43,14 @@ _NW_PS_TO_PJ = 1e-9  # 1 nW x 1 ps = 1e-21 J
 class Energy:
     """Energy per product entered, in pJ; `dynamic_pj` = `internal_pj` + `switching_pj`.
 
+    A unit may take many products in a cycle, or none: `per_cycle` is how many it took on average.
+
     `clock_pj` is the part of it that the clock's nets and the flip-flops' clock pins take (not the
     flip-flops' outputs). `glitch_pj` is the part of it that it has because cells take time; None
-    where that was not simulated. `leakage_pj` is `leakage_nw` times the clock period. `power_mw` is
-    what one product per cycle of `clock_ps` draws, leakage included. `products`, `cycles` and
-    `streams` say what was simulated. `by_cell` (internal) and `by_net` (switching) split
-    `dynamic_pj` by instance and net.
+    where that was not simulated. `leakage_pj` is `leakage_nw`, the whole unit's, times the clock
+    period, over `per_cycle`. `power_mw` is the whole unit's on average over the run, leakage
+    included. `products`, `cycles` and `streams` say what was simulated. `by_cell` (internal) and
+    `by_net` (switching) split `dynamic_pj` by instance and net.
     """
 
     dynamic_pj: float
@@ -61,6 +63,7 @@ class Energy:
     power_mw: float
     toggles: float  # edges of all nets, clock included, per product
     products: int
+    per_cycle: float
     cycles: int
     streams: int
     by_cell: dict[str, float] = field(repr=False)
@@ -118,7 +121,8 @@ def energy(
         quiet_cells, quiet_nets, _ = _drawn(synthesis, still, frozenset(tree.nets))
         glitch_pj = dynamic - float(quiet_cells.sum() + quiet_nets.sum()) * scale
     leakage = sum(library.cell(cell).leakage * n for cell, n in netlist.cell_counts.items())
-    leakage_pj = leakage * synthesis.clock_ps * _NW_PS_TO_PJ
+    per_cycle = products / (activity.streams * activity.cycles)
+    leakage_pj = leakage * synthesis.clock_ps * _NW_PS_TO_PJ / per_cycle
     return Energy(
         dynamic_pj=dynamic,
         leakage_pj=leakage_pj,
@@ -127,9 +131,10 @@ def energy(
         clock_pj=float(clock_pins.sum() + by_net[sorted(tree.nets)].sum()),
         glitch_pj=glitch_pj,
         leakage_nw=leakage,
-        power_mw=(dynamic + leakage_pj) / synthesis.clock_ps * 1e3,  # pJ/ps = W
+        power_mw=(dynamic + leakage_pj) * per_cycle / synthesis.clock_ps * 1e3,  # pJ/ps = W
         toggles=float(activity.toggles.sum() / products),
         products=products,
+        per_cycle=per_cycle,
         cycles=activity.cycles,
         streams=activity.streams,
         by_cell={i.name: float(e) for i, e in zip(netlist.instances, by_cell, strict=True)},

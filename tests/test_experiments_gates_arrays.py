@@ -40,7 +40,7 @@ def test_an_array_on_a_real_layer():
     found = measure("array", spec, pdk="osu018", options={"rows": 2, "cols": 2})
     assert found.netlist_equal is True
     assert found.operands.startswith("opt-mini")
-    assert len(found.lines()) == 6
+    assert len(found.lines()) == 7
     assert found.lines()[-1].endswith("equal the engine, and the golden model in a sample")
     assert "the engine" in found.as_dict()["netlist_reference"]
 

@@ -28,7 +28,7 @@ def test_every_unit_equals_golden(unit, weights):
     assert data["area_um2"] > 0
     assert data["dynamic_pj"] > 0
     assert data["leakage_pj"] > 0
-    assert len(found.lines()) == 6
+    assert len(found.lines()) == 7
 
 
 @needs_osu018

@@ -44,6 +44,17 @@ def test_one_nand_toggling(tmp_path):
     assert got.clock_pj == 0
 
 
+def test_power_is_the_units_whatever_a_product_is(tmp_path):
+    """Two products a cycle have half the energy each, leakage too, and the unit has one power."""
+    found = assess(netlist("a", "y", "NAND2 A=a B=1 Y=y"), tiny(tmp_path), boundary=BOUNDARY)
+    one, two, idle = (energy(found, {"a": EDGES}, products=n) for n in (6, 12, 3))
+    assert (one.per_cycle, two.per_cycle, idle.per_cycle) == (1, 2, 0.5)
+    for other in (two, idle):
+        assert other.power_mw == pytest.approx(one.power_mw)
+        assert other.dynamic_pj * other.per_cycle == pytest.approx(one.dynamic_pj)
+        assert other.leakage_pj * other.per_cycle == pytest.approx(one.leakage_pj)
+
+
 def test_an_input_that_moves_nothing(tmp_path):
     """With B low, A's own entry counts: at slew 20 half-way between 0.02 and 0.06 fJ rising, and
     0.04 fJ falling. The entry of the ground rail, 14 fJ, does not."""

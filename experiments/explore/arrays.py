@@ -70,7 +70,10 @@ def measure_array(
     cycles = {s: _of_a_cycle(found[s], spent[s], s[0] * s[1]) for s in SIZES}
     dynamic = extrapolated(cycles, rows, cols)[0] / (rows * cols)
     largest = _LARGE, _LARGE
-    leakage = spent[largest].leakage_pj * area / found[largest].area_um2
+    # As busy as the largest of them: waits at both ends are of streams, and not of a size.
+    per_cycle = spent[largest].per_cycle / _LARGE**2 * rows * cols
+    leakage_nw = spent[largest].leakage_nw * area / found[largest].area_um2
+    leakage = leakage_nw * clock_ps * 1e-9 / per_cycle  # nW x ps = 1e-21 J
     return {
         **{name: value for name, value in slowest.as_dict().items() if name in _SHARED},
         "acc_width": spec.acc_width,
@@ -80,7 +83,9 @@ def measure_array(
         "recipe": ", ".join(sorted({one.recipe for one in found.values()})),
         "dynamic_pj": dynamic,
         "leakage_pj": leakage,
-        "power_mw": (dynamic + leakage) / clock_ps * 1e3,  # pJ/ps = W
+        "leakage_nw": leakage_nw,
+        "per_cycle": per_cycle,
+        "power_mw": (dynamic + leakage) * per_cycle / clock_ps * 1e3,  # pJ/ps = W
         "operands": operands.source,
         "netlist_equal": different == 0,
         "netlist_compared": compared,

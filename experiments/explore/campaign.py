@@ -96,7 +96,7 @@ def _measure(technology: Pdk, point: Point) -> dict[str, Any]:
     found.pop("provenance", None)  # once for all
     spent = None
     if found["dynamic_pj"] is not None:
-        spent = found["dynamic_pj"] + found["leakage_pj"] / point.macs
+        spent = found["dynamic_pj"] + found["leakage_pj"]
     return found | own | {
         "acc_width": found["acc_width"],  # bits, also where they are "enough"
         "enough": point.acc_width != found["acc_width"],
