@@ -5,6 +5,7 @@ one line on standard error. With `--json`, standard output is one JSON document 
 """
 
 import sys
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Annotated
 
@@ -96,10 +97,12 @@ def main() -> None:
         status = _refuse(error)
     except RuntimeError as error:
         from macsmith.experiments.verify.simulators import BenchError, SimulatorMissing
+        from macsmith.hw.yosys import YosysKilled
 
-        if not isinstance(error, (BenchError, SimulatorMissing)):
+        # A broken pool: a process of ours was killed, as one that runs out of memory is.
+        if not isinstance(error, (BenchError, SimulatorMissing, YosysKilled, BrokenExecutor)):
             raise
-        status = _refuse(error, 1 if isinstance(error, BenchError) else 2)
+        status = _refuse(error, 2 if isinstance(error, SimulatorMissing) else 1)
     except KeyboardInterrupt:
         status = _refuse("interrupted", 130)
     sys.exit(status or 0)

@@ -1,8 +1,10 @@
 """Long measurements: each kept in a file as soon as it is done, so that a stopped run goes on.
 
-What a file is called is its owner's affair: a name that tells all that decides the result.
+What a file is called is its owner's affair: a name that tells all that decides the result. Beside
+the row it has the row's hash, so that a damaged one is measured again.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -20,10 +22,11 @@ Row = dict[str, Any]
 
 
 def row_in(file: Path) -> Row | None:
-    """A row from before; None where there is none, or it cannot be read."""
+    """A row from before; None where there is none, or it is not as it was written."""
     try:
-        return json.loads(file.read_text())
-    except (OSError, ValueError):
+        kept = json.loads(file.read_text())
+        return kept["row"] if kept["sha256"] == _hash(kept["row"]) else None
+    except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
@@ -48,6 +51,10 @@ def measured(
 
 
 def _keep(work: Callable[[Any], Row], point: Any, file: Path) -> Row:
-    text = json_text(work(point))
-    write_atomically(file, text)
-    return json.loads(text)  # as a later run will read it
+    row = json.loads(json_text(work(point)))  # as a later run will read it
+    write_atomically(file, json_text({"sha256": _hash(row), "row": row}))
+    return row
+
+
+def _hash(row: Row) -> str:
+    return hashlib.sha256(json_text(row).encode()).hexdigest()

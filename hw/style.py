@@ -6,10 +6,12 @@ everything between the ports.
 """
 
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 from macsmith.sim.names import suggestion
@@ -41,6 +43,15 @@ class Style:
     summary: str
     latency: int
     refuses: Callable[[Any], str]
+
+    @property
+    def sources(self) -> frozenset[Path]:
+        """The files in which it is written: of a family's member the other style's too."""
+        build, others = self.build, []
+        if isinstance(build, partial):
+            build, others = build.func, [one for one in build.args if isinstance(one, Style)]
+        file = inspect.getsourcefile(build)
+        return frozenset({Path(file)} if file else ()).union(*(one.sources for one in others))
 
 
 class Styles:

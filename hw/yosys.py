@@ -6,6 +6,8 @@ the same module synthesised twice in one process can differ by 1.5 % in area.
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-__all__ = ["BINARY_PARAMETERS", "VERSION", "AbcError", "YosysError", "run"]
+__all__ = ["BINARY_PARAMETERS", "VERSION", "AbcError", "YosysError", "YosysKilled", "run"]
 
 #: Version of the pyosys package, which contains both Yosys and ABC.
 VERSION = version("pyosys")
@@ -39,12 +41,21 @@ for command in json.load(open("passes.json")):
 """
 
 
+#: What Yosys says of an ABC that a signal ended: the shell's 128 and the signal's number.
+_ABC_ENDED = re.compile(r"ABC: execution of \w+ .* failed: return code (\d+)")
+_SHELL = 128
+
+
 class YosysError(ValueError):
     """Yosys refused the design; the message is its own first line of complaint."""
 
 
 class AbcError(YosysError):
     """ABC could not map with this library and script; another script may do."""
+
+
+class YosysKilled(RuntimeError):
+    """Yosys or its ABC was ended from outside, which says nothing about the design."""
 
 
 def run(
@@ -57,7 +68,7 @@ def run(
     """Run Yosys `passes` in an empty folder that holds `files`; return the text of `outputs`.
 
     Passes name files relative to the folder, so nothing in a result depends on the machine.
-    YosysError: a pass failed, or did not write an output.
+    YosysError: a pass failed, or did not write an output. YosysKilled: it was not let finish.
     """
     with tempfile.TemporaryDirectory(prefix="macsmith-") as name:
         folder = Path(name)
@@ -84,9 +95,14 @@ def run(
         return {output: (folder / output).read_text() for output in outputs}
 
 
-def _failure(log: str, status: int) -> YosysError:
+def _failure(log: str, status: int) -> YosysError | YosysKilled:
     """The error that `log` reports: its first line that says so (used in messages only)."""
     lines = [line.strip() for line in log.splitlines()]
+    killed = -status if status < 0 else max(map(int, _ABC_ENDED.findall(log)), default=0) - _SHELL
+    if killed in (signal.SIGKILL, signal.SIGTERM):
+        return YosysKilled(
+            f"Yosys was ended by {signal.Signals(killed).name}: no result, run again"
+        )
     for kind, prefix, mark in (
         (AbcError, "ABC: ", "ABC: Error:"),
         (YosysError, "Yosys: ", "ERROR:"),

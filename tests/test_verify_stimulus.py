@@ -87,12 +87,13 @@ def test_a_bin_that_no_operand_hits_is_missed(monkeypatch):
     assert stream.cover.bins["w=0x80"]
 
 
+@pytest.mark.parametrize("in_gray", [False, True])
 @pytest.mark.parametrize("lanes", [1, 3, 4])
-def test_every_lane_goes_through_all_pairs(lanes):
+def test_every_lane_goes_through_all_pairs(lanes, in_gray):
     spec = SPECS[1]
     rng = random.Random(0)
     seen = [set() for _ in range(lanes)]
-    for ws, as_, zs in sweep(spec, 2**12, 0, rng, w=lanes, a=lanes):
+    for ws, as_, zs in sweep(spec, 2**12, 0, rng, w=lanes, a=lanes, in_gray=in_gray):
         for k in range(lanes):
             seen[k].add((ws[k], as_[k], zs[0]))
     assert [len(s) for s in seen] == [2**12] * lanes

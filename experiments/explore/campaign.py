@@ -1,20 +1,23 @@
 """Measure the points of an exploration: in parallel, resumable, each kept as soon as it is done.
 
 Every point has a file, named by a hash of all that decides its result: the point, the library's
-content, the sources of RTL and simulation, and the versions of what synthesises. So a run that was
-stopped goes on where it was, and nothing stale is ever taken for a result.
+content, the sources of RTL and simulation, the model whose layer the operands are of, and the
+versions of what synthesises. So a run that was stopped goes on where it was, and nothing stale is
+ever taken for a result.
 """
 
 import hashlib
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from macsmith.experiments.explore.grid import Point
 from macsmith.experiments.kept_rows import measured, row_in
+from macsmith.experiments.operands import MODEL
 from macsmith.experiments.store import json_text, provenance
+from macsmith.experiments.units import get_unit
 from macsmith.hw.liberty import load
 from macsmith.hw.pdk import Pdk
 from macsmith.sim.sources import source_digest
@@ -22,12 +25,14 @@ from macsmith.sim.sources import source_digest
 __all__ = ["kept", "run"]
 
 _VERSIONS = ("amaranth", "pyosys", "numba", "numpy", "torch", "transformers")
-#: Folders and files whose text may change a result.
+#: Folders of code, and files, whose content may change a result.
 _SOURCES = (
-    "hw", "sim", "quant/codes.py", "quant/linear.py", "quant/scale.py", "quant/tokens.py",
-    "quant/weights.py", "experiments/explore/arrays.py", "experiments/explore/grid.py",
-    "experiments/gates.py", "experiments/gates_arrays.py", "experiments/measure.py",
-    "experiments/operands.py", "experiments/payloads.py", "experiments/units.py",
+    "hw", "sim", "quant", "experiments/explore/arrays.py", "experiments/explore/campaign.py",
+    "experiments/explore/grid.py", "experiments/gates.py", "experiments/gates_arrays.py",
+    "experiments/measure.py", "experiments/models", "experiments/operands.py",
+    "experiments/payloads.py", "experiments/units.py",
+    *(f"experiments/models/{MODEL}/{name}"
+      for name in ("config.json", "model.safetensors", "tokenizer.json")),
 )  # fmt: skip
 
 
@@ -111,10 +116,26 @@ def _measure(technology: Pdk, point: Point) -> dict[str, Any]:
 def _keys(points: Sequence[Point], technology: Pdk) -> list[str]:
     versions = provenance()["versions"]
     base = {
+        "python": provenance()["python"],  # its documentation is what the model reads
         "library": load(technology.files, technology.name, technology.dont_use).sha256,
         "dont_use": technology.dont_use,
         "sources": source_digest(*_SOURCES),
         "versions": {name: versions.get(name) for name in _VERSIONS},
     }
-    texts = (json_text(base | {"point": point.as_dict()}) for point in points)
+    texts = (
+        json_text(base | {"point": point.as_dict(), "style": _style_hash(point)})
+        for point in points
+    )
     return [hashlib.sha256(text.encode()).hexdigest()[:24] for text in texts]
+
+
+def _style_hash(point: Point) -> str:
+    """Of the files that a style is written in, which need not be ours."""
+    (style,) = (one for one in get_unit(point.unit).registry if one.name == point.style)
+    return _files_hash(style.sources)
+
+
+@cache
+def _files_hash(files: frozenset[Path]) -> str:
+    hashes = (hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
+    return hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()

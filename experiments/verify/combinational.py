@@ -53,7 +53,8 @@ def drive_multiplier(stream: Stream, rng: random.Random) -> None:
             drive(w, a, z)
         for w in range(2**spec.weights.width if spec.weights.width <= CODE_BITS else 0):
             drive(w, rng.getrandbits(spec.activations.width), z)
-    for (w,), (a,), (z,) in sweep(spec, one.effort.exhaustive, one.effort.sample, rng):
+    effort = one.effort
+    for (w,), (a,), (z,) in sweep(spec, effort.exhaustive, effort.sample, rng, in_gray=True):
         drive(w, a, z)
     stream.cover.hit("all pairs")
     stream.cover.mark(operand_hits(spec, entered))

@@ -134,11 +134,6 @@ def pair_count(spec: MacSpec, limit: int, sample: int) -> int:
     return 2 ** (spec.weights.width + spec.activations.width) * len(plan) if plan else sample
 
 
-def gray(number: int) -> int:
-    """The Gray code of a number: of neighbours it differs in one bit."""
-    return number ^ number >> 1
-
-
 def sweep(
     spec: MacSpec,
     limit: int,
@@ -148,16 +143,21 @@ def sweep(
     w: int = 1,
     a: int = 1,
     z: int = 1,
+    in_gray: bool = False,
 ) -> Iterator[tuple[list[int], list[int], list[int]]]:
     """All operand combinations for each of ``w`` weights, ``a`` activations and ``z`` zero points.
 
     In a cycle every lane has other operands, and over all cycles each lane has had all of them; of
-    more than ``limit``, ``sample`` random cycles. Activations change fastest and in Gray code, one
-    bit at a time: a simulator that follows events has the fewest of them so.
+    more than ``limit``, ``sample`` random cycles. Weights change fastest, so that products of
+    either sign follow each other in a sum; or, ``in_gray``, activations do, by one bit at a time,
+    since a simulator has the fewest events so: for what has no sum.
     """
     w_codes, a_codes = 2**spec.weights.width, 2**spec.activations.width
     zero_points = drawn_zero_points(spec.weights)
     plan = zero_point_plan(spec.weights, spec.activations.width, limit)
+    pairs = [(i, j) for i in range(a_codes) for j in range(w_codes)]
+    if in_gray:
+        pairs = [(i ^ i >> 1, j) for j in range(w_codes) for i in range(a_codes)]
     if not plan:
         for _ in range(sample):
             yield (
@@ -166,8 +166,7 @@ def sweep(
                 [rng.choice(zero_points) for _ in range(z)],
             )
     for fixed in plan:
-        for j in range(w_codes):
-            w_now = [(j + 5 * k) % w_codes for k in range(w)]
-            for i in range(a_codes):
-                zs = [rng.choice(zero_points) if fixed is None else fixed for _ in range(z)]
-                yield w_now, [gray((i + 37 * k) % a_codes) for k in range(a)], zs
+        for i, j in pairs:
+            zs = [rng.choice(zero_points) if fixed is None else fixed for _ in range(z)]
+            ws = [(j + 5 * k) % w_codes for k in range(w)]
+            yield ws, [(i + 37 * k) % a_codes for k in range(a)], zs
