@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from macsmith.experiments import console
-from macsmith.experiments.cli_app import Json, app
+from macsmith.experiments.cli_app import Json, Liberty, app
 
 __all__ = ["explore"]
 
@@ -16,6 +16,7 @@ def explore(
     pdk: Annotated[
         str | None, typer.Option(help="library by name (see `macsmith pdk list`)")
     ] = None,
+    liberty: Liberty = None,
     quick: Annotated[bool, typer.Option("--quick", help="a few points, in minutes")] = False,
     full: Annotated[
         bool, typer.Option("--full", help="the whole product of the grid: weeks of work")
@@ -41,7 +42,7 @@ def explore(
     which = "quick" if quick else "full" if full else "default"
     with console.working("explore") as update:
         found = run(
-            pdk, which, clock_ps=clock_ps, output=output, jobs=jobs,
+            pdk, which, liberty=liberty or (), clock_ps=clock_ps, output=output, jobs=jobs,
             progress=lambda done, total, label: update(f"{done} of {total} points: {label}"),
         )  # fmt: skip
     console.report(found, json)

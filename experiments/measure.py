@@ -12,12 +12,15 @@ from macsmith.experiments.gates import GOLDEN, Gates
 from macsmith.experiments.operands import Operands, get, require_known
 from macsmith.experiments.store import provenance
 from macsmith.experiments.units import get_unit
+from macsmith.hw import adder_cells
 from macsmith.hw import pdk as pdks
+from macsmith.hw.liberty import load
 from macsmith.hw.power import Energy, energy
+from macsmith.hw.recipes import ADDERS
 from macsmith.hw.synth import Synthesis, synthesize
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["Measurement", "choose_library", "clock_of", "driven", "measure"]
+__all__ = ["Measurement", "adders_of", "choose_library", "clock_of", "driven", "measure"]
 
 #: Clock periods, in ps, that a plain 8-bit MAC with a 32-bit accumulator meets with a margin of
 #: about a third; 1 GHz on ASAP7 is the paper's.
@@ -197,6 +200,15 @@ def choose_library(pdk: str | None, liberty: Iterable[Path] | None = None) -> pd
         if name in here:
             return here[name]
     return None
+
+
+def adders_of(technology: pdks.Pdk | None) -> tuple[str, ...]:
+    """Of `recipes.ADDERS` those that the library has cells for; gates it always has."""
+    if technology is not None:
+        library = load(technology.files, technology.name, technology.dont_use)
+        if adder_cells.find(library) is not None:
+            return ADDERS
+    return ADDERS[:1]
 
 
 def clock_of(technology: pdks.Pdk | None, clock_ps: float | None = None) -> float:

@@ -4,13 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from macsmith.experiments.measure import choose_library, clock_of
+from macsmith.experiments.measure import adders_of, choose_library, clock_of
 from macsmith.experiments.store import provenance
 from macsmith.experiments.units import get_unit
 from macsmith.experiments.workers import worker_pool
-from macsmith.hw import adder_cells
-from macsmith.hw.liberty import load
-from macsmith.hw.pdk import Pdk
 from macsmith.hw.recipes import ADDERS
 from macsmith.sim.spec import MacSpec
 
@@ -145,7 +142,8 @@ def price(
         raise ValueError(
             f"no format of {', '.join(weights)} has a {' or '.join(units)} of style {unknown[0]!r}"
         )
-    kinds = tuple(adders) if technology and _has_adders(technology) else ("gates",)
+    able = adders_of(technology)
+    kinds = tuple(kind for kind in adders if kind in able) or able[:1]
     work = [(job, technology, clock_ps, kinds) for job in jobs]
     if workers > 1 and len(work) > 1:
         with worker_pool(workers) as pool:
@@ -166,11 +164,6 @@ def price(
         summaries,
         provenance(),
     )
-
-
-def _has_adders(technology: Pdk) -> bool:
-    library = load(technology.files, technology.name, technology.dont_use)
-    return adder_cells.find(library) is not None
 
 
 def _price(work: tuple) -> Row:

@@ -1,10 +1,13 @@
 """`macsmith explore`: the grid, what is kept of a run, and what the rows say together."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from technology import needs_osu018
 
+from macsmith.experiments import store
 from macsmith.experiments.explore import arrays, campaign, findings, grid
 from macsmith.experiments.explore.exploration import explore
 from macsmith.experiments.explore.grid import ENOUGH, Family, Point, points
@@ -14,6 +17,7 @@ from macsmith.experiments.units import get_unit
 from macsmith.hw import pdk
 from macsmith.hw.array import SystolicArray
 from macsmith.hw.synth import synthesize
+from macsmith.hw.yosys import YosysKilled
 from macsmith.sim.spec import MacSpec
 
 FEW = (
@@ -28,7 +32,7 @@ def row(weights="int8", area=1.0, energy=1.0, **fields):
         "lanes": 1, "outputs": 1, "pipeline": 0, "rows": 1, "cols": 1, "clock_ps": 1000.0,
         "adders": "gates",
         "booth": False, "operands": "layer", "met": True, "netlist_equal": True, "problem": "",
-        "delay_ps": 900.0, findings.AREA: area, findings.ENERGY: energy,
+        "delay_ps": 900.0, findings.AREA: area, findings.ENERGY: energy, findings.HAZARDS: None,
     }  # fmt: skip
     return base | fields
 
@@ -111,13 +115,82 @@ def test_a_run_goes_on_where_it_was(tmp_path, monkeypatch):
 
 
 @needs_osu018
-def test_what_decides_a_result_decides_its_file(monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("source_digest", lambda *names: "edited"),
+        ("provenance", lambda: store.provenance() | {"python": "3.99"}),
+        ("_style_hash", lambda point: "another"),
+    ],
+)
+def test_what_decides_a_result_decides_its_file(monkeypatch, name, other):
     library, chosen = pdk.find("osu018"), points(FEW, 20_000)
     keys = campaign._keys(chosen, library)
     assert len(set(keys)) == 4
-    assert campaign._keys(points(FEW, 10_000), library) != keys
-    monkeypatch.setattr(campaign, "source_digest", lambda *names: "edited")
+    assert not set(campaign._keys(points(FEW, 10_000), library)) & set(keys)
+    monkeypatch.setattr(campaign, name, other)
     assert not set(campaign._keys(chosen, library)) & set(keys)
+
+
+def test_the_layers_model_and_what_reads_it_are_in_the_key():
+    root = Path(campaign.__file__).parents[2]
+    for name in (
+        "experiments/models/opt-mini/model.safetensors", "experiments/models/text.py",
+        "quant/recipe.py", "quant/io.py", "hw/mac.py", "sim/spec.py",
+    ):  # fmt: skip
+        assert any((root / name).is_relative_to(root / one) for one in campaign._SOURCES), name
+    for name in campaign._SOURCES:
+        assert (root / name).exists(), name
+
+
+def test_a_style_is_told_by_the_files_it_is_written_in():
+    one, other = (
+        campaign._style_hash(replace(points(FEW, 1e3)[-1], style=style))
+        for style in ("fused-booth4", "fused-dadda")
+    )
+    assert one != other
+
+
+@needs_osu018
+def test_a_yosys_that_was_killed_leaves_no_row(tmp_path, monkeypatch):
+    def killed(*args):
+        raise YosysKilled("Yosys was ended by SIGKILL: no result, run again")
+
+    library, chosen = pdk.find("osu018"), points(FEW, 20_000)[:1]
+    measure = campaign._measure
+    monkeypatch.setattr(campaign, "_measure", killed)
+    with pytest.raises(YosysKilled):
+        campaign.run(chosen, library, tmp_path, jobs=1)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(campaign, "_measure", measure)
+    (row,) = campaign.run(chosen, library, tmp_path, jobs=1)
+    assert not row["problem"]
+
+
+@needs_osu018
+def test_hazards_come_besides(tmp_path):
+    library, (point, *_) = pdk.find("osu018"), points(FEW, 20_000)
+    (still,) = campaign.run([point], library, tmp_path, jobs=1)
+    (busy,) = campaign.run([replace(point, hazards=True)], library, tmp_path, jobs=1)
+    assert still["hazard_energy_per_mac_pj"] is None
+    assert busy["energy_per_mac_pj"] == pytest.approx(still["energy_per_mac_pj"])
+    assert busy["hazard_energy_per_mac_pj"] > 1.1 * busy["energy_per_mac_pj"]
+    assert busy["area_um2"] == still["area_um2"]
+
+
+def test_a_point_that_one_family_wants_with_hazards_is_measured_with_them():
+    plain, busy = FEW[0], replace(FEW[0], hazards=True)
+    for families in ([plain, busy], [busy, plain]):
+        found = points(families, 1e3)
+        assert [p.hazards for p in found] == [True] * len(points([plain], 1e3))
+
+
+@pytest.mark.parametrize("families", [grid.QUICK, grid.DEFAULT])
+def test_without_adder_cells_all_is_gates(families):
+    found = points(families, 1000, ("gates",))
+    assert {point.adders for point in found} == {"gates"}
+    assert {p.unit for p in found} == {p.unit for p in points(families, 1000)}
+    assert len(found) == len(set(found))
 
 
 @needs_osu018
@@ -161,6 +234,7 @@ def test_each_rung_takes_its_own_rows():
     rows = {
         "plain": row(operands="uniform"),
         "operands": row(),
+        "narrow": row(enough=True),
         "booth": row(booth=True),
         "styles": row(style="fused-dadda", adders="cells"),
         "accumulators": row(style="fused-dadda", adders="cells", enough=True),
@@ -172,11 +246,39 @@ def test_each_rung_takes_its_own_rows():
     assert takes == {
         "plain": ["plain"],
         "operands": ["operands"],
+        "narrow": ["narrow"],
         "booth": ["booth"],
         "styles": ["operands", "styles"],
-        "accumulators": ["accumulators"],
-        "best": ["accumulators", "best"],
+        "accumulators": ["narrow", "accumulators"],
+        "best": ["narrow", "accumulators", "best"],
     }
+
+
+def test_hazards_are_compared_among_rows_that_have_them():
+    rows = [
+        row(energy=3, **{findings.HAZARDS: 8.0}),
+        row(energy=2),
+        row("dint4", 1, 1, **{findings.HAZARDS: 4.0}),
+        row("dint4", 1, 2, **{findings.HAZARDS: 3.2}),
+    ]
+    found = findings.ladder(rows, 1000.0)[1]
+    assert found["name"] == "operands"
+    assert (found["energy_ratio"], found["hazard_energy_ratio"]) == (2.0, 2.5)
+    assert found["int4_hazard_energy_ratio"] is None
+    assert findings.ladder([row(), row("dint4")], 1000.0)[1]["hazard_energy_ratio"] is None
+
+
+def test_best_against_best_by_clock():
+    def at(clock, *areas):
+        return [
+            row(name, area, 1.0, clock_ps=clock, enough=True)
+            for name, area in zip(("int8", "dint4", "int4"), areas, strict=False)
+        ]
+
+    rows = [*at(1500.0, 18, 10, 9), *at(1000.0, 20, 10, 8), *at(750.0, 30, 15)]
+    found = findings.at_clocks(rows)
+    assert [one["clock_ps"] for one in found] == [1000.0, 1500.0]  # at 750 there is no INT4
+    assert [one["area_ratio"] for one in found] == [2.0, 1.8]
 
 
 def test_a_front_has_no_row_that_another_betters():

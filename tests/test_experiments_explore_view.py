@@ -19,7 +19,7 @@ def row(weights, area, energy, **fields):
         "lanes": 1, "outputs": 1, "rows": 1, "cols": 1, "dataflow": "", "pipeline": 0,
         "clock_ps": 1000.0, "adders": "cells", "booth": False, "operands": "layer", "met": True,
         "netlist_equal": True, "problem": "", "delay_ps": 900.0, "label": f"{weights} {area}",
-        findings.AREA: area, findings.ENERGY: energy,
+        findings.AREA: area, findings.ENERGY: energy, findings.HAZARDS: None,
     }  # fmt: skip
     return base | fields
 
@@ -111,7 +111,7 @@ def test_a_report_takes_what_an_earlier_run_has_kept(tmp_path, monkeypatch):
     more = grid.Family("mac", ("int2",), ("fused-booth4",), (12,), adders=("gates",))
     monkeypatch.setattr(exploration, "GRIDS", {"quick": (few,), "default": (few, more)})
     libraries = [None]
-    monkeypatch.setattr(exploration, "choose_library", lambda name: libraries[-1])
+    monkeypatch.setattr(exploration, "choose_library", lambda name, files=(): libraries[-1])
     assert Job(tmp_path).run() is None
     libraries.append(pdk.find("osu018"))
     first = Job(tmp_path).run()

@@ -47,9 +47,9 @@ def run(
     """A row for each point, in their order; what ``folder`` has already is not measured again.
 
     A row has `label`, the fields of the point, `macs` a cycle, `operand_bits` for one product,
-    those of `measure.Measurement`, and `area_per_mac_um2` and `energy_per_mac_pj` (leakage
-    included). One that cannot be measured has `problem` instead. ``progress`` is called after each
-    point.
+    those of `measure.Measurement`, and `area_per_mac_um2`, `energy_per_mac_pj` (leakage included,
+    hazards not) and, of points with hazards, `hazard_energy_per_mac_pj`. One that cannot be
+    measured has `problem` instead. ``progress`` is called after each point.
     """
     if not points:
         raise ValueError("nothing to explore: there is no point")
@@ -94,14 +94,16 @@ def _measure(technology: Pdk, point: Point) -> dict[str, Any]:
             found = measure(
                 point.unit, point.spec, point.style, technology=technology,
                 clock_ps=point.clock_ps, operands=point.operands, booth=point.booth,
-                adders=point.adders, options=point.options,
+                adders=point.adders, options=point.options, glitches=point.hazards,
             ).as_dict()  # fmt: skip
     except ValueError as error:
         return own | {"problem": str(error)}
     found.pop("provenance", None)  # once for all
-    spent = None
+    spent = busy = None
     if found["dynamic_pj"] is not None:
         spent = found["dynamic_pj"] + found["leakage_pj"]
+        if point.hazards:
+            busy, spent = spent, spent - found["glitch_pj"]
     return found | own | {
         "acc_width": found["acc_width"],  # bits, also where they are "enough"
         "enough": point.acc_width != found["acc_width"],
@@ -109,6 +111,7 @@ def _measure(technology: Pdk, point: Point) -> dict[str, Any]:
         "source": found["operands"],
         "area_per_mac_um2": found["area_um2"] / point.macs,
         "energy_per_mac_pj": spent,
+        "hazard_energy_per_mac_pj": busy,
         "problem": "",
     }  # fmt: skip
 

@@ -1,12 +1,12 @@
 """`macsmith explore`: the whole of it, from a library's name to rows, fronts and the ladder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from macsmith.experiments.explore import campaign, findings, grid
-from macsmith.experiments.measure import choose_library, clock_of
+from macsmith.experiments.measure import adders_of, choose_library, clock_of
 from macsmith.experiments.store import provenance
 
 __all__ = ["GRIDS", "Exploration", "Job", "explore"]
@@ -48,6 +48,7 @@ class Exploration:
             "clock_ps": self.clock_ps,
             "rows": self.rows,
             "ladder": self.ladder,
+            "clocks": findings.at_clocks(self.rows),
             "provenance": provenance(),
         }
 
@@ -61,6 +62,7 @@ class Exploration:
             "measured": len(self.rows),
             "counted": sum(map(findings.counts, self.rows)),
             "ladder": self.ladder,
+            "clocks": findings.at_clocks(self.rows),
             "structures": findings.structures(self.rows, self.clock_ps),
             "fronts": {
                 weights: [(row[findings.AREA], row[findings.ENERGY]) for row in rows]
@@ -101,18 +103,30 @@ class Exploration:
                 f"{row['label']}"
                 for row in front[:_SHOWN]
             ]
-        lines += ["", "INT8 over dINT4: area, energy; dINT4 over INT4: area, energy"]
-        for rung in self.ladder:
-            names = ("area_ratio", "energy_ratio", "int4_area_ratio", "int4_energy_ratio")
-            ratios = " ".join("   -" if rung[n] is None else f"{rung[n]:.2f}" for n in names)
-            lines.append(f"  {rung['name']:13} {ratios}  {rung['text']}")
+        lines += [
+            "",
+            "INT8 over dINT4: area, energy, energy with hazards; dINT4 over INT4: the same",
+            *(f"  {rung['name']:13} {_ratios(rung)}  {rung['text']}" for rung in self.ladder),
+            "",
+            f"the last line, {self.ladder[-1]['name']}, by clock",
+            *(
+                f"  {one['clock_ps']:10g} ps {_ratios(one)}"
+                for one in findings.at_clocks(self.rows)
+            ),
+        ]
         return lines
+
+
+def _ratios(rung: dict[str, Any]) -> str:
+    names = [f"{over}{what}_ratio" for over in ("", "int4_") for what in findings.MEASURES]
+    return " ".join("   -" if rung[name] is None else f"{rung[name]:.2f}" for name in names)
 
 
 def explore(
     pdk: str | None,
     which: str = "default",
     *,
+    liberty: Sequence[Path] = (),
     clock_ps: float | None = None,
     output: Path = Path("results/explore"),
     jobs: int | None = None,
@@ -120,16 +134,17 @@ def explore(
 ) -> Exploration:
     """Measure a grid (a name of GRIDS) in a library, going on where a stopped run was.
 
-    ``clock_ps`` defaults to the library's usual one; the grid's clocks are multiples of it. Rows
-    are kept in ``output``. ValueError on bad input, and where there is no library.
+    The library is a name, ``pdk``, or files, ``liberty``. ``clock_ps`` defaults to its usual one;
+    the grid's clocks are multiples of it. Rows are kept in ``output``. ValueError on bad input, and
+    where there is no library.
     """
     if which not in GRIDS:
         raise ValueError(f"the grid must be one of {', '.join(GRIDS)}, not {which!r}")
-    technology = choose_library(pdk)
+    technology = choose_library(pdk, liberty)
     if technology is None:
         raise ValueError("an exploration needs a library: see `macsmith pdk list`")
     clock_ps = clock_of(technology, clock_ps)
-    points = grid.points(GRIDS[which], clock_ps)
+    points = grid.points(GRIDS[which], clock_ps, adders_of(technology))
     rows = campaign.run(points, technology, output / technology.name, jobs=jobs, progress=progress)
     ladder = findings.ladder(rows, clock_ps)
     return Exploration(technology.name, which, clock_ps, rows, ladder)
@@ -151,7 +166,7 @@ class Job:
         if technology is None:
             return None
         found = explore(technology.name, "quick", output=self.folder)
-        points = grid.points(GRIDS["default"], found.clock_ps)
+        points = grid.points(GRIDS["default"], found.clock_ps, adders_of(technology))
         rows = campaign.kept(points, technology, self.folder / technology.name)
         if len(rows) > len(found.rows):
             ladder = findings.ladder(rows, found.clock_ps)

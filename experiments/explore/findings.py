@@ -11,10 +11,13 @@ from typing import Any
 from macsmith.experiments.hardware import DEPTH
 
 __all__ = [
-    "AREA", "ENERGY", "RUNGS", "Rung", "best", "counts", "front", "ladder", "structures",
+    "AREA", "ENERGY", "HAZARDS", "MEASURES", "RUNGS", "Rung", "at_clocks", "best", "counts",
+    "front", "ladder", "structures",
 ]  # fmt: skip
 
-AREA, ENERGY = "area_per_mac_um2", "energy_per_mac_pj"
+AREA, ENERGY, HAZARDS = "area_per_mac_um2", "energy_per_mac_pj", "hazard_energy_per_mac_pj"
+#: What is compared, by what a ratio of it is called.
+MEASURES = {"area": AREA, "energy": ENERGY, "hazard_energy": HAZARDS}
 #: Weights that the ladder compares, with INT8 activations; dINT4 in any coding of its levels.
 WIDE, NARROW, PLAIN4 = ("int8",), ("dint4", "dint4_sm", "dint4_sr", "dint4_r4"), ("int4",)
 
@@ -34,8 +37,12 @@ def _mac(row: Row) -> bool:
     return row["unit"] == "mac" and not row["pipeline"]
 
 
+def _plain_style(row: Row) -> bool:
+    return _mac(row) and row["style"] == "plain" and row["adders"] == "gates"
+
+
 def _plain(row: Row) -> bool:
-    return _mac(row) and row["style"] == "plain" and row["adders"] == "gates" and not row["enough"]
+    return _plain_style(row) and not row["enough"]
 
 
 def _layer(row: Row) -> bool:
@@ -54,8 +61,13 @@ RUNGS = (
         lambda row: _plain(row) and _layer(row),
     ),
     Rung(
+        "narrow",
+        f"the same, accumulators just wide enough for {DEPTH:,} products (this line only)",
+        lambda row: _plain_style(row) and row["enough"] and _layer(row),
+    ),
+    Rung(
         "booth",
-        "the same, products as Booth multipliers by Yosys",
+        "operands of a real layer, products as Booth multipliers by Yosys (this line only)",
         lambda row: _plain(row) and row["booth"] and row["operands"] == "layer",
     ),
     Rung(
@@ -91,21 +103,33 @@ def best(rows: Iterable[Row], weights: Collection[str], key: str) -> Row | None:
 def ladder(rows: Iterable[Row], clock_ps: float) -> list[dict[str, Any]]:
     """Per rung INT8 over dINT4 at a clock, and which rows were chosen.
 
-    A ratio is None where a format has no row that counts; `area_of` and `energy_of` describe the
-    rows chosen, INT8's first. `int4_area_ratio` and `int4_energy_ratio` are dINT4 over INT4.
+    A ratio is None where a format has no row that counts; `area_of`, `energy_of` and
+    `hazard_energy_of` describe the rows chosen, INT8's first. `hazard_energy_ratio` is of energy
+    with hazards, of the rows that have it. `int4_area_ratio` and so on are dINT4 over INT4.
     """
     able = [row for row in rows if counts(row) and row["clock_ps"] == clock_ps]
     found = []
     for rung in RUNGS:
         mine = [row for row in able if rung.takes(row)]
         step: dict[str, Any] = {"name": rung.name, "text": rung.text, "points": len(mine)}
-        for what, key in (("area", AREA), ("energy", ENERGY)):
+        for what, key in MEASURES.items():
             wide, narrow, int4 = (best(mine, names, key) for names in (WIDE, NARROW, PLAIN4))
             step[f"{what}_ratio"] = _ratio(wide, narrow, key)
             step[f"int4_{what}_ratio"] = _ratio(narrow, int4, key)
             step[f"{what}_of"] = [_described(row, key) for row in (wide, narrow, int4) if row]
         found.append(step)
     return found
+
+
+def at_clocks(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """The last rung at every clock at which all of its formats have rows: `clock_ps`, and the rest
+    as of `ladder`, fastest clock first."""
+    rows = list(rows)
+    found = [
+        {"clock_ps": clock} | ladder(rows, clock)[-1]
+        for clock in sorted({row["clock_ps"] for row in rows})
+    ]
+    return [one for one in found if one["area_ratio"] and one["int4_area_ratio"]]
 
 
 def structures(rows: Iterable[Row], clock_ps: float) -> list[dict[str, Any]]:

@@ -4,8 +4,8 @@ Accumulators are as wide as asked, or just wide enough for DEPTH products. Pure 
 point is measured is `campaign`'s, what the points say together `findings`'.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -18,6 +18,7 @@ __all__ = ["DEFAULT", "ENOUGH", "FULL", "QUICK", "Family", "Point", "points"]
 
 ENOUGH = 0  # as an accumulator's width: just wide enough for DEPTH products
 _WIDEST = 62
+GATES = ADDERS[0]
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Point:
         Of an array; else 1.
     dataflow : str
         Of an array, which decodes at its edge; else "".
+    hazards : bool
+        Whether energy is measured with them, too: the same netlist in a slower simulation.
     """
 
     unit: str
@@ -59,6 +62,7 @@ class Point:
     rows: int = 1
     cols: int = 1
     dataflow: str = ""
+    hazards: bool = False
 
     @property
     def spec(self) -> MacSpec:
@@ -108,8 +112,8 @@ class Point:
 
 @dataclass(frozen=True)
 class Family:
-    """Points that differ in every way: the product of all fields. Styles that cannot serve a format
-    are left out; no ``styles`` are all that can."""
+    """Points that differ in every way: the product of all fields but ``hazards``. Styles that
+    cannot serve a format are left out; no ``styles`` are all that can."""
 
     unit: str
     weights: tuple[str, ...]
@@ -124,9 +128,13 @@ class Family:
     operands: tuple[str, ...] = ("layer",)
     activations: tuple[str, ...] = ("int8",)
     arrays: tuple[tuple[int, int, str], ...] = ((1, 1, ""),)
+    hazards: bool = False
 
-    def points(self, clock_ps: float) -> Iterator[Point]:
-        """In a fixed order; `clocks` are multiples of ``clock_ps``."""
+    def points(self, clock_ps: float, able: Collection[str] = ADDERS) -> Iterator[Point]:
+        """In a fixed order; `clocks` are multiples of ``clock_ps``.
+
+        Adders that are not among the ``able`` ones, for want of a cell, are gates.
+        """
         unit = get_unit(self.unit)
         for weights, activations, acc, lanes, pipeline, outputs, array in product(
             self.weights, self.activations, self.acc_widths, self.lanes, self.pipelines,
@@ -138,8 +146,9 @@ class Family:
                 for clock, adders, booth, operands in product(
                     self.clocks, self.adders, self.booth, self.operands
                 ):
-                    how = clock * clock_ps, adders, booth, operands
-                    yield Point(self.unit, style, *given, *how, *array)
+                    made = adders if adders in able else GATES
+                    how = clock * clock_ps, made, booth, operands
+                    yield Point(self.unit, style, *given, *how, *array, self.hazards)
 
 
 _MAIN = ("int8", "int4", "dint4")
@@ -153,16 +162,21 @@ _BEST = ("fused-booth4", "fused-radix4", "fused-dadda", "fused-digits", "fused-s
 _SUMS = ("fused", "carrysave", "segment2", "segment3")
 _WIDE = tuple(f"{s}-{m}" for s in _SUMS for m in ("booth4", "radix4", "dadda", "digits"))
 _FLIPPED = tuple(f"{s}-flipped" for s in _SUMS)
+_LEAN = tuple(
+    f"{s}-{m}" for s in ("fused", "segment3") for m in ("booth4", "radix4", "digits", "flipped")
+)
 _SIZES = ((16, 16, "output"), (16, 16, "weight"))
 
 QUICK = (
     Family("mac", ("int8", "dint4"), _PLAIN, (32,), adders=("gates",),
-           operands=("uniform", "layer")),
+           operands=("uniform", "layer"), hazards=True),
     Family("mac", ("int8", "int4", "dint4"), ("fused-booth4", "fused-digits"), adders=("cells",)),
-    Family("dot", ("int8",), ("segment3-booth4",), (ENOUGH,), lanes=(16,), adders=("cells",)),
+    Family("dot", ("int8",), ("segment3-booth4",), (ENOUGH,), lanes=(16,), adders=("cells",),
+           hazards=True),
     Family("dot", ("int4", "dint4_sm", "dint4_r4"), ("segment3-digits",), (ENOUGH,), lanes=(16,),
-           adders=("cells",)),
-    Family("dot", ("dint4_sr",), ("segment3-flipped",), (ENOUGH,), lanes=(16,), adders=("cells",)),
+           adders=("cells",), hazards=True),
+    Family("dot", ("dint4_sr",), ("segment3-flipped",), (ENOUGH,), lanes=(16,), adders=("cells",),
+           hazards=True),
 )  # fmt: skip
 DEFAULT = (
     *QUICK,
@@ -180,6 +194,17 @@ DEFAULT = (
     Family("dot", (*_MAIN, *_CODINGS), ("segment3-booth4", "segment3-digits", "segment3-flipped"),
            (ENOUGH,), lanes=(16,), pipelines=(1,), adders=("cells",)),
     Family("dot", _MAIN, _PLAIN, lanes=(4, 16), adders=("gates",)),
+    # What is best at one clock need not be at another; and a pipeline stage takes the pressure off.
+    Family("dot", (*_MAIN, *_CODINGS), _LEAN, (ENOUGH,), lanes=(16,), clocks=(0.75, 1.5),
+           adders=("cells",)),
+    Family("dot", (*_MAIN, *_CODINGS), _LEAN, (ENOUGH,), lanes=(16,), pipelines=(1,),
+           adders=("cells",)),
+    # Hazards: the ladder's plain MACs, and who may be the best of MACs and of dot products.
+    replace(_REFERENCE, booth=(False,), hazards=True),
+    Family("mac", (*_MAIN, *_CODINGS), ("fused-booth4", "fused-radix4", "fused-digits"),
+           adders=("cells",), hazards=True),
+    Family("dot", (*_MAIN, *_CODINGS), _LEAN, (ENOUGH,), lanes=(16,), adders=("cells",),
+           hazards=True),
     Family("shared", _MAIN, ("fused-booth4", "fused-radix4", "fused-picked", "fused-digits"),
            outputs=(4, 16), adders=("cells",)),
     Family("array", ("int8",), ("fused-booth4", "fused-radix4"), (ENOUGH,), adders=("cells",),
@@ -197,9 +222,16 @@ FULL = (
 )  # fmt: skip
 
 
-def points(families: Sequence[Family], clock_ps: float) -> list[Point]:
-    """Every point of some families, once, in their order."""
-    found: dict[Point, None] = {}
+def points(
+    families: Sequence[Family], clock_ps: float, able: Collection[str] = ADDERS
+) -> list[Point]:
+    """Every point of some families, once, in their order; see `Family.points`.
+
+    One that any of them wants with hazards is measured with them.
+    """
+    found: dict[Point, bool] = {}
     for family in families:
-        found |= dict.fromkeys(family.points(clock_ps))
-    return list(found)
+        for point in family.points(clock_ps, able):
+            plain = replace(point, hazards=False)
+            found[plain] = found.get(plain, False) or point.hazards
+    return [replace(point, hazards=hazards) for point, hazards in found.items()]
