@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from macsmith.hw.boolean import Expr, parse
 from macsmith.hw.cell import Cell, FlipFlop, Pin, PowerArc, TimingArc
 from macsmith.hw.liberty_text import Group
-from macsmith.hw.nldm import ZERO, Table
+from macsmith.hw.nldm import Table
 
 __all__ = ["Units", "build_cell", "nominal_voltage", "units"]
 
@@ -177,8 +177,8 @@ class _Builder:
             if group.simple.get("related_pg_pin") in self.grounds:
                 continue
             both = self.table(group, "power", self.unit.energy)
-            rise = self.table(group, "rise_power", self.unit.energy) or both or ZERO
-            fall = self.table(group, "fall_power", self.unit.energy) or both or ZERO
+            rise = self.table(group, "rise_power", self.unit.energy) or both
+            fall = self.table(group, "fall_power", self.unit.energy) or both
             text = group.simple.get("when", "")
             when = parse(text) if text else None
             related = group.simple.get("related_pin", "").split() or [""]
