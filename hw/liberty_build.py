@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from macsmith.hw.boolean import Expr, parse
 from macsmith.hw.cell import Cell, FlipFlop, Pin, PowerArc, TimingArc
-from macsmith.hw.liberty_text import Group
+from macsmith.hw.liberty_text import Group, number
 from macsmith.hw.nldm import Table
 
 __all__ = ["Units", "build_cell", "nominal_voltage", "units"]
@@ -37,7 +37,7 @@ def units(header: Group) -> Units:
     if given := header.complex.get("capacitive_load_unit"):
         if len(given[-1]) != 2:
             raise ValueError(f"capacitive_load_unit: wanted a number and a unit, got {given[-1]}")
-        cap = float(given[-1][0]) * _quantity("1" + given[-1][1], "F")
+        cap = number(given[-1][0], "capacitive_load_unit") * _quantity("1" + given[-1][1], "F")
     return Units(
         time=_round(_quantity(header.simple.get("time_unit", "1ns"), "s") * 1e12),
         cap=_round(cap * 1e15),
@@ -69,8 +69,8 @@ def build_cell(group: Group, header: Group, unit: Units) -> Cell:
         raise ValueError(f"cell {name}: {error}") from None
     except (IndexError, KeyError) as error:
         raise ValueError(f"cell {name}: a group without its arguments ({error})") from None
-    if not 0 <= cell.area < float("inf"):
-        raise ValueError(f"cell {name}: wanted a finite area, got {cell.area}")
+    if cell.area < 0:
+        raise ValueError(f"cell {name}: wanted an area of at least 0, got {cell.area}")
     return cell
 
 
@@ -86,7 +86,7 @@ class _Builder:
 
     def cell(self) -> Cell:
         group = self.group
-        pins = [pin for g in group.all("pin") for pin in self.pins(g)]
+        pins = [pin for g in group.all("pin") for pin in self.named(g)]
         # A pin inside a bus has no scalar name of its own: such a cell cannot be in a netlist here.
         ffs = group.all("ff")
         return Cell(
@@ -126,6 +126,13 @@ class _Builder:
             expr.get("clear"),
             expr.get("preset"),
         )
+
+    def named(self, group: Group) -> list[Pin]:
+        """The pins of a group; ValueError names them."""
+        try:
+            return self.pins(group)
+        except ValueError as error:
+            raise ValueError(f"pin {' '.join(group.args)}: {error}") from None
 
     def pins(self, group: Group) -> list[Pin]:
         direction = group.simple.get("direction", "input")
@@ -190,7 +197,7 @@ class _Builder:
         if not groups or "values" not in groups[0].complex:
             return None
         group = groups[0]
-        values = [v * scale for v in _numbers(*group.complex["values"][-1])]
+        values = [v * scale for v in _numbers(kind, group.complex["values"][-1])]
         template = self.templates.get(group.args[0] if group.args else "", _NO_TEMPLATE)
         axes = []  # (kind of axis, points), in the library's order
         for n in (1, 2, 3):
@@ -198,7 +205,7 @@ class _Builder:
             if not points or len(values) == 1:
                 break
             variable = template.simple.get(f"variable_{n}", ("", "x", "y", "z")[n])
-            axes.append(self.axis(variable, kind, _numbers(*points[-1])))
+            axes.append(self.axis(variable, kind, _numbers(f"{kind} index_{n}", points[-1])))
         return _arrange(axes, values)
 
     def axis(self, variable: str, kind: str, points: list[float]) -> tuple[str, list[float]]:
@@ -250,8 +257,8 @@ def _arrange(axes: list[tuple[str, list[float]]], values: list[float]) -> Table:
     return Table(tuple(xs), tuple(ys), rows)
 
 
-def _numbers(*texts: str) -> list[float]:
-    return [float(word) for text in texts for word in re.split(r"[\s,\\]+", text) if word]
+def _numbers(what: str, texts: tuple[str, ...]) -> list[float]:
+    return [number(word, what) for text in texts for word in re.split(r"[\s,\\]+", text) if word]
 
 
 def _round(value: float) -> float:
@@ -264,4 +271,4 @@ def _quantity(text: str, unit: str) -> float:
     match = re.fullmatch(rf"\s*([\d.eE+-]+)\s*([munpfa]?){unit}\s*", text, re.IGNORECASE)
     if not match:
         raise ValueError(f"wanted a quantity in {unit}, such as '1n{unit}', got {text!r}")
-    return float(match.group(1)) * _PREFIX[match.group(2).lower()]
+    return number(match.group(1), unit) * _PREFIX[match.group(2).lower()]

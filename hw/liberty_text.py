@@ -7,6 +7,7 @@ for become trees.
 
 import gzip
 import hashlib
+import math
 import re
 import zlib
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["Group", "LibertyText", "read"]
+__all__ = ["Group", "LibertyText", "number", "read"]
 
 _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
 _ARGS = r'\(((?:[^()"]|"[^"]*")*)\)'
@@ -43,10 +44,7 @@ class Group:
     def number(self, name: str, default: float | None = None) -> float | None:
         """The value of a simple attribute as a number; `default` where it is absent or empty."""
         text = self.simple.get(name, "")
-        try:
-            return float(text) if text else default
-        except ValueError:
-            raise ValueError(f"{self.kind} {name}: wanted a number, got {text!r}") from None
+        return number(text, name) if text else default
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,17 @@ class LibertyText:
     def cell(self, name: str) -> Group:
         start, end = self.cells[name]
         return parse(self.text[start:end]).groups[0]
+
+
+def number(text: str, what: str) -> float:
+    """The finite number that `text` is; ValueError says of what it was wanted, and what came."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{what}: wanted a finite number, got {text!r}")
+    return value
 
 
 def read(path: str | Path) -> LibertyText:
