@@ -81,7 +81,7 @@ def _examine(one: pdk.Pdk) -> Listed:
             **place,
             cells=len(library.names),
             voltage=library.voltage,
-            nand2_um2=library.nand2.area,
+            nand2_um2=library.nand2.area or None if library.nand2 else None,
             flip_flop=library.flip_flop.name if library.flip_flop else "",
             full_adder=adders.full.cell if adders else "",
             half_adder=adders.half.cell if adders and adders.half else "",

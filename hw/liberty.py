@@ -125,15 +125,15 @@ class Library:
     @cached_property
     def inverter(self) -> Cell:
         """The inverter with the smallest input capacitance among those of the smallest area."""
-        return self._smallest(parse("!A"), "an inverter")
+        found = self._computing(parse("!A"))
+        if not found:
+            raise ValueError(f"library {self.name}: wanted an inverter, found none")
+        return found[0]
 
     @cached_property
-    def nand2(self) -> Cell:
-        """The smallest two-input NAND: its area is one NAND2 equivalent."""
-        cell = self._smallest(parse("!(A & B)"), "a NAND2")
-        if not cell.area:
-            raise ValueError(f"library {self.name}: its cells have no area")
-        return cell
+    def nand2(self) -> Cell | None:
+        """The smallest two-input NAND: its area, if it has one, is one NAND2 equivalent."""
+        return next(iter(self._computing(parse("!(A & B)"))), None)
 
     @cached_property
     def has_delays(self) -> bool:
@@ -146,12 +146,6 @@ class Library:
         """The inverter whose delay grows with its load most nearly as the flip-flop's does."""
         wanted = _resistance(self.flip_flop) if self.flip_flop else 0.0
         return min(self._computing(parse("!A")), key=lambda c: abs(_resistance(c) - wanted))
-
-    def _smallest(self, wanted: Expr, what: str) -> Cell:
-        found = self._computing(wanted)
-        if not found:
-            raise ValueError(f"library {self.name}: wanted {what}, found none")
-        return found[0]
 
     def _computing(self, wanted: Expr) -> list[Cell]:
         """Usable cells with one output, which computes `wanted`, the smallest first."""

@@ -47,15 +47,20 @@ def units(header: Group) -> Units:
 
 
 def nominal_voltage(header: Group) -> float | None:
-    """Supply in volts: of the default operating conditions, else `nom_voltage`, else None."""
+    """Supply in volts: of the default operating conditions, else `nom_voltage`, else of the only
+    operating conditions or of the only supply in `voltage_map` that is not 0; None where none of
+    these says it."""
     default = header.simple.get("default_operating_conditions")
-    for group in header.all("operating_conditions"):
-        if default in group.args and "voltage" in group.simple:
-            volts = group.number("voltage")
-            break
-    else:
-        volts = header.number("nom_voltage")
-    if not volts:
+    conditions = [g for g in header.all("operating_conditions") if g.number("voltage")]
+    rails = {number(v[-1], "voltage_map") for v in header.complex.get("voltage_map", ()) if v}
+    choices = (
+        [group.number("voltage") for group in conditions if default in group.args][:1],
+        [header.number("nom_voltage")],
+        [group.number("voltage") for group in conditions],
+        [volts for volts in rails if volts],
+    )
+    volts = next((found[0] for found in choices if len(found) == 1 and found[0]), None)
+    if volts is None:
         return None
     return volts * _quantity(header.simple.get("voltage_unit", "1V"), "V")
 

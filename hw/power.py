@@ -34,7 +34,7 @@ from macsmith.hw.nldm import Table
 from macsmith.hw.synth import Synthesis
 from macsmith.hw.timing import net_loads
 
-__all__ = ["Energy", "energy"]
+__all__ = ["Energy", "energy", "no_energy"]
 
 RISE, FALL = 0, 1
 _FJ_TO_PJ = 1e-3
@@ -94,12 +94,8 @@ def energy(
     library.
     """
     netlist, library = synthesis.netlist, synthesis.technology
-    if netlist is None or library is None:
-        raise ValueError(f"{synthesis.name}: energy needs a Liberty library, got none")
-    if library.voltage is None:
-        raise ValueError(
-            f"library {library.name}: energy needs a supply voltage, got no nom_voltage"
-        )
+    if lack := no_energy(synthesis):
+        raise ValueError(lack)
     activity = still = run(netlist, library, stimulus, clock, parts)
     if products is None:
         enabled = np.broadcast_to(stimulus.get("en", 1), (still.streams, still.cycles))
@@ -138,6 +134,16 @@ def energy(
         by_net=dict(zip(netlist.net_names, by_net.tolist(), strict=True)),
         activity=activity,
     )
+
+
+def no_energy(synthesis: Synthesis) -> str:
+    """Why `synthesis` can have no energy, in one line; "" where it can."""
+    library = synthesis.technology
+    if synthesis.netlist is None or library is None:
+        return f"{synthesis.name}: energy needs a Liberty library, got none"
+    if library.voltage is None:
+        return f"library {library.name}: energy needs a supply voltage, got no nom_voltage"
+    return ""
 
 
 def _drawn(

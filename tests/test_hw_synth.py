@@ -2,8 +2,10 @@
 """`hw.synth`: area and delay, the same every time, and one clear line when it cannot be."""
 
 import json
+import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from technology import TINY, library, netlist, tiny
 
@@ -167,6 +169,29 @@ def test_a_library_whose_flip_flops_all_have_a_reset():
     assert found.met
 
 
+def test_without_a_nand2_only_the_equivalent_is_unknown(tmp_path):
+    path = tmp_path / "x.lib"
+    path.write_text(TINY.replace('function : "(A B)\'"', 'function : "!A"'))
+    found = synthesize(Mac(SMALL), path, clock_ps=10000)
+    assert found.area_um2 > 10 * 8
+    assert found.area_nand2 is None
+    assert found.unknown == {"area_nand2": "library x has no NAND2 with an area"}
+    assert found.met
+    json.dumps(found.as_dict())
+
+
+def test_without_areas_there_are_delays_and_energies(tmp_path):
+    path = tmp_path / "x.lib"
+    path.write_text(re.sub(r"area : \d+;", "", TINY))
+    found = synthesize(Mac(SMALL), path, clock_ps=10000)
+    assert (found.area_um2, found.area_nand2, found.sequential_um2) == (None, None, None)
+    assert found.unknown["area_um2"] == "library x gives no area of DFF, INV, NAND2, NOR2"
+    assert found.met
+    assert found.size == found.cells
+    stimulus = {name: [[1, 0]] for name in ("en", "clear", "w", "a")}
+    assert energy(found, {k: np.array(v) for k, v in stimulus.items()}).dynamic_pj > 0
+
+
 def test_a_library_of_functions_only(tmp_path):
     """No units, no delays, no voltage: an area is still an area."""
     gate = "pin(A) { direction: input; } pin(B) { direction: input; }"
@@ -186,5 +211,6 @@ def test_a_library_of_functions_only(tmp_path):
     found = synthesize(Mac(SMALL), path)
     assert found.area_um2 > 10 * 18
     assert (found.delay_ps, found.met) == (None, None)
+    assert found.unknown["delay_ps"] == "library demo has no delay tables"
     with pytest.raises(ValueError, match=r"^library demo: energy needs a supply voltage, got no"):
         energy(found, {name: [0] for name in ("en", "clear", "w", "a")})
