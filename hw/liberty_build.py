@@ -241,8 +241,9 @@ def unateness(function: Expr | None, pin: str) -> str:
 def _arrange(axes: list[tuple[str, list[float]]], values: list[float]) -> Table:
     """A `Table` from values listed with the last axis fastest.
 
-    An axis whose kind occurred before (the second load of a three-dimensional energy table) is
-    held at its first point.
+    Points may fall along an axis; they are put in order, the values with them. An axis whose kind
+    occurred before (the second load of a three-dimensional energy table) is held at its first
+    point.
     """
     count = 1
     for _, points in axes:
@@ -256,10 +257,9 @@ def _arrange(axes: list[tuple[str, list[float]]], values: list[float]) -> Table:
         strides.setdefault(axis, (points, stride))
     xs, x_stride = strides.get("x", ([0.0], 0))
     ys, y_stride = strides.get("y", ([0.0], 0))
-    rows = tuple(
-        tuple(values[i * x_stride + j * y_stride] for j in range(len(ys))) for i in range(len(xs))
-    )
-    return Table(tuple(xs), tuple(ys), rows)
+    in_x, in_y = (sorted(range(len(axis)), key=axis.__getitem__) for axis in (xs, ys))
+    rows = tuple(tuple(values[i * x_stride + j * y_stride] for j in in_y) for i in in_x)
+    return Table(tuple(xs[i] for i in in_x), tuple(ys[j] for j in in_y), rows)
 
 
 def _numbers(what: str, texts: tuple[str, ...]) -> list[float]:

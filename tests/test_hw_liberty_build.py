@@ -17,6 +17,18 @@ def changed(tmp_path, *pairs):
     return load([path])
 
 
+@pytest.mark.parametrize("load_first", [False, True])
+def test_an_axis_that_falls_is_put_in_order_with_its_values(tmp_path, load_first):
+    falling = ('index_1 ("1, 3"); index_2 ("1, 5");', 'index_1 ("3, 1"); index_2 ("1, 5");')
+    if load_first:
+        falling = ('index_1 ("1, 5"); index_2 ("1, 3");', 'index_1 ("1, 5"); index_2 ("3, 1");')
+    lib = changed(tmp_path, falling)
+    (arc, *_) = lib.cell("NAND2" if load_first else "INV").pins["Y"].timing
+    assert (arc.rise.xs, arc.rise.ys) == ((10, 30), (2, 10))
+    # as listed: "1, 2", "5, 6" over (load, slew); "1, 3", "2, 6" over (slew, load)
+    assert arc.rise.rows == (((20, 60), (10, 50)) if load_first else ((20, 60), (10, 30)))
+
+
 CONDITIONS = "operating_conditions ({}) {{ process : 1; voltage : {}; }}"
 ONE, OTHER = CONDITIONS.format('"typ"', 1.5), CONDITIONS.format('"fast"', 1.65)
 
