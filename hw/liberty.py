@@ -100,22 +100,16 @@ class Library:
 
     @cached_property
     def flip_flops(self) -> tuple[Cell, ...]:
-        """Rising-edge flip-flops that are alike but for size, smallest first.
+        """Flip-flops that are alike but for size, smallest first.
 
-        They have a clock and a data input, or, where the library has no such cell, an asynchronous
-        clear or preset as well, which synthesis ties off.
+        They are clocked by a rising edge and have a clock and a data input. Where the library has
+        no such cell, they have an asynchronous clear or preset as well, or else an enable, which
+        synthesis ties off, or else a falling edge clocks them and synthesis inverts the clock.
         """
         found = [self.cell(name) for name in self._usable("ff")]
-        usable = [
-            c
-            for c in found
-            if c.ff
-            and c.outputs
-            and c.ff.clocked_on.op == "var"
-            and len(c.ff.next_state.variables()) == 1  # no scan, no enable
-        ]
-        usable.sort(key=lambda c: (len(c.inputs), c.area, c.name))
-        return tuple(c for c in usable if len(c.inputs) == len(usable[0].inputs))
+        usable = [c for c in found if c.ff and c.outputs and c.ff.data and c.ff.falling is not None]
+        usable.sort(key=lambda c: (*_unlike(c), c.area, c.name))
+        return tuple(c for c in usable if _unlike(c) == _unlike(usable[0]))
 
     @property
     def flip_flop(self) -> Cell | None:
@@ -241,6 +235,11 @@ def _dont_use(text: str, span: tuple[int, int]) -> bool:
 
 def _wordy(char: str) -> bool:
     return char.isalnum() or char == "_"
+
+
+def _unlike(flip_flop: Cell) -> tuple[bool, bool, int]:
+    """What flip-flops may differ in besides size; the less there is of it, the better."""
+    return bool(flip_flop.ff.falling), flip_flop.ff.enabled, len(flip_flop.inputs)
 
 
 def _resistance(cell: Cell) -> float:

@@ -106,9 +106,9 @@ def logic_budget_ps(library: Library, boundary: Boundary, clock_ps: float) -> fl
     for pin in cell.pins.values():
         for arc in pin.timing:
             tables = [table for table in (arc.rise, arc.fall) if table]
-            if arc.kind == "rising_edge":
+            if arc.kind in ("rising_edge", "falling_edge"):
                 delays += [t.at(boundary.clock_slew_ps, boundary.output_load_ff) for t in tables]
-            elif arc.kind == "setup_rising":
+            elif arc.kind in ("setup_rising", "setup_falling"):
                 setups += [t.at(slew, boundary.clock_slew_ps) for t in tables]
     return max(clock_ps - max(delays) - max(setups), clock_ps / 10)
 
