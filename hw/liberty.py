@@ -30,7 +30,8 @@ class Library:
     """The cells of some Liberty files that belong together (ASAP7 has five).
 
     `sha256` maps each file's name to the hash of its content; `voltage` is the nominal supply, None
-    where no file says it; `dont_use` are glob patterns of cells that synthesis must not pick.
+    where no file says it; `home` is which of `texts` each cell is of, the first that has it;
+    `dont_use` are glob patterns of cells that synthesis must not pick.
     """
 
     def __init__(self, texts: list[LibertyText], name: str, dont_use: tuple[str, ...] = ()) -> None:
@@ -50,29 +51,27 @@ class Library:
         if len(known) > 1:
             raise ValueError(f"library {name}: its files differ in voltage: {volts}")
         self.voltage = known.pop() if known else None
-        self._home = {
-            cell: i for i, text in reversed(list(enumerate(texts))) for cell in text.cells
-        }
+        self.home = {cell: i for i, text in reversed(list(enumerate(texts))) for cell in text.cells}
         self._cells: dict[str, Cell] = {}
 
     def __contains__(self, name: str) -> bool:
-        return name in self._home
+        return name in self.home
 
     @property
     def names(self) -> list[str]:
         """Names of all cells, in no particular but always the same order."""
-        return list(self._home)
+        return list(self.home)
 
     def cell(self, name: str) -> Cell:
         """The cell of that name, parsed once. ValueError: unknown, or its text makes no sense."""
         if name not in self._cells:
-            if name not in self._home:
+            if name not in self.home:
                 raise ValueError(f"library {self.name} has no cell {name!r}")
             self._cells[name] = self._build(name)
         return self._cells[name]
 
     def _build(self, name: str) -> Cell:
-        index = self._home[name]
+        index = self.home[name]
         text = self.texts[index]
         large = len(text.text) >= liberty_cache.LEAST
         if large and (cell := liberty_cache.recall(text.sha256, name)):
@@ -94,7 +93,7 @@ class Library:
         if self.flip_flop is None:
             files = ", ".join(str(text.path) for text in self.texts)
             raise ValueError(
-                f"{files}: wanted a library with a D flip-flop, got {len(self._home)} cells "
+                f"{files}: wanted a library with a D flip-flop, got {len(self.home)} cells "
                 "without a usable one"
             )
 
@@ -157,14 +156,15 @@ class Library:
     def functions(self) -> dict[str, list[str]]:
         """Functions of the outputs of each usable combinational cell, as text."""
         found: dict[str, list[str]] = {name: [] for name in self._usable("")}
-        for text in self.texts:
+        for index, text in enumerate(self.texts):
             starts = sorted((start, name) for name, (start, _) in text.cells.items())
             keys = [start for start, _ in starts]
             for match in _FUNCTION.finditer(text.text):
                 if _wordy(text.text[match.start() - 1]):  # power_down_function
                     continue
                 at = bisect.bisect(keys, match.start()) - 1
-                if at >= 0 and (name := starts[at][1]) in found:
+                name = starts[at][1] if at >= 0 else ""
+                if name in found and self.home[name] == index:
                     found[name].append(match.group(1).strip('" '))
         return found
 
@@ -178,7 +178,7 @@ class Library:
     def _usable(self, kind: str) -> list[str]:
         """Cells that synthesis may use and that have a group `kind`, or no state if it is ""."""
         names = []
-        for name in self._home:
+        for name in self.home:
             text, span = self._span(name)
             found = [word for word in _STATEFUL if _has_group(text, word, span)]
             if (kind in found if kind else not found) and not self.unusable(name):
@@ -186,7 +186,7 @@ class Library:
         return names
 
     def _span(self, name: str) -> tuple[str, tuple[int, int]]:
-        text = self.texts[self._home[name]]
+        text = self.texts[self.home[name]]
         return text.text, text.cells[name]
 
 

@@ -56,7 +56,7 @@ class LibertyText:
 
     path: Path
     sha256: str
-    text: str = field(repr=False)  # comments, and braces in strings, blanked
+    text: str = field(repr=False)  # comments, braces in strings, repeated cells blanked
     header: Group = field(repr=False)
     cells: dict[str, tuple[int, int]] = field(repr=False)  # name -> slice of `text`
 
@@ -100,13 +100,17 @@ def read(path: str | Path) -> LibertyText:
         at = end_of[match.end() - 1] + 1
         spans.append((_unquote(match.group(1)), match.start(), at))
     bounds = [0, *(b for _, start, end in spans for b in (start, end)), end_of[head.end() - 1] + 1]
+    cells: dict[str, tuple[int, int]] = {}
+    for cell, start, end in spans:
+        if cells.setdefault(cell, (start, end)) != (start, end):  # the first one wins
+            text = f"{text[:start]}{' ' * (end - start)}{text[end:]}"
     header = "".join(text[a:b] for a, b in zip(bounds[::2], bounds[1::2], strict=True))
     return LibertyText(
         path=path,
         sha256=hashlib.sha256(raw).hexdigest(),
         text=text,
         header=parse(header).groups[0],
-        cells={name: (start, end) for name, start, end in reversed(spans)},  # the first one wins
+        cells=cells,
     )
 
 

@@ -239,8 +239,14 @@ def _top(document: dict) -> str:
 @lru_cache(maxsize=4)  # one library is used for many units; ASAP7 takes 0.7 s to cut down
 def _trimmed(library: Library) -> tuple[str, ...]:
     """Texts for Yosys. Of the plain flip-flops only the smallest stays: dfflibmap would rather have
-    one with a true output, however large (ASAP7's DFFHQx4), though ABC absorbs inverters."""
+    one with a true output, however large (ASAP7's DFFHQx4), though ABC absorbs inverters. Of a cell
+    in two files the first one's stays."""
     unusable = {name for name in library.names if library.unusable(name)}
     alike = library.flip_flops
     larger = {cell.name for cell in alike[1:] if len(alike[0].inputs) == 2}
-    return tuple(trim(text, frozenset(unusable | larger)) for text in library.texts)
+    dropped = [
+        unusable | larger | {name for name in text.cells if library.home[name] != index}
+        for index, text in enumerate(library.texts)
+    ]
+    pairs = zip(library.texts, dropped, strict=True)
+    return tuple(trim(text, frozenset(names)) for text, names in pairs)

@@ -13,6 +13,7 @@ from macsmith.hw.liberty_text import match_braces
 from macsmith.hw.liberty_text import read as read_text
 from macsmith.hw.liberty_trim import trim
 from macsmith.hw.nldm import Table
+from macsmith.hw.recipes import _trimmed
 
 
 @pytest.mark.parametrize(
@@ -97,6 +98,26 @@ def test_flip_flops_and_special_cells(tmp_path):
     assert lib.without(["IN*"]).unusable("INV")
     with pytest.raises(ValueError, match=r"^library tiny has no cell 'NOR3'"):
         lib.cell("NOR3")
+
+
+def test_of_a_cell_in_two_files_the_first_counts_for_its_function_too(tmp_path):
+    for name, text in (("one", TINY), ("two", TINY.replace('function : "!A"', 'function : "A"'))):
+        (tmp_path / f"{name}.lib").write_text(text)
+    lib = load([tmp_path / "one.lib", tmp_path / "two.lib"])
+    assert lib.functions["INV"] == ["!A"]
+    assert lib.inverter.name == "INV"
+    assert lib.nand2.name == "NAND2"
+    first, second = _trimmed(lib)
+    assert "cell (INV)" in first
+    assert "cell (" not in second
+
+
+def test_of_a_cell_twice_in_a_file_the_first_counts(tmp_path):
+    again = TINY[TINY.index("  cell (INV)") : TINY.index("  cell (NAND2)")].replace("!A", "A")
+    (tmp_path / "x.lib").write_text(TINY.replace("  cell (DFF)", f"{again}  cell (DFF)"))
+    lib = load([tmp_path / "x.lib"])
+    assert lib.functions["INV"] == ["!A"]
+    assert lib.functions["NOR2"] == ["!(A + B)"]
 
 
 def test_gzip_is_the_same_library(tmp_path):
