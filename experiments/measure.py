@@ -235,7 +235,11 @@ def clock_of(technology: pdks.Pdk | None, clock_ps: float | None = None) -> floa
     if technology is None and clock_ps is not None:
         raise ValueError("without a library nothing has a delay, and clock_ps means nothing")
     if clock_ps is None:
-        return CLOCKS.get(technology.name, USUAL_CLOCK) if technology else USUAL_CLOCK
+        return (
+            CLOCKS.get(technology.name.partition("/")[0], USUAL_CLOCK)
+            if technology
+            else USUAL_CLOCK
+        )
     if not 0 < clock_ps < float("inf"):
         raise ValueError(f"clock_ps must be a positive number of picoseconds, not {clock_ps!r}")
     return clock_ps

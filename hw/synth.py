@@ -5,7 +5,6 @@ static timing (`hw.timing`) says whether the clock is met, clock-to-output and s
 run is a fresh process on files without machine paths: same input, same netlist, everywhere.
 """
 
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
@@ -258,7 +257,7 @@ def _library(technology, dont_use: tuple[str, ...]) -> Library | None:
         return None
     if isinstance(technology, Library):
         return technology.without(dont_use) if dont_use else technology
-    if isinstance(technology, str) and not (os.sep in technology or ".lib" in technology):
+    if isinstance(technology, str) and not (".lib" in technology or Path(technology).is_file()):
         technology = pdks.find(technology)
     elif isinstance(technology, (str, Path)):
         technology = pdks.from_files([technology])
