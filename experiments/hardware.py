@@ -96,6 +96,7 @@ def ratios(rows: list[dict]) -> list[dict]:
             continue
         counts = row["met"] is not False and base["met"] is not False
         area = "area_um2" if row["area_um2"] is not None else "area_nand2"
+        areas = counts and base[area] is not None and row[area] is not None
         energies = [_energy(r) for r in (base, row)]
         found.append({
             "library": row["library"] or "generic gates",
@@ -103,7 +104,7 @@ def ratios(rows: list[dict]) -> list[dict]:
             "condition": row["condition"],
             "condition_text": CONDITIONS[row["condition"]],
             "weights": row["weights"],
-            "area_ratio": base[area] / row[area] if counts else None,
+            "area_ratio": base[area] / row[area] if areas else None,
             "energy_ratio": energies[0] / energies[1] if counts and all(energies) else None,
         })
     return found

@@ -17,7 +17,10 @@ class Listed:
     Attributes
     ----------
     name, folder : str
-    files, cells : int
+    files, others, cells : int
+        ``others`` are of other families and corners: `hw.pdk` says how to name them.
+    file_names : tuple of str
+        Of those that make the library.
     voltage : float or None
         V.
     nand2_um2 : float or None
@@ -32,6 +35,8 @@ class Listed:
     name: str
     folder: str
     files: int
+    others: int
+    file_names: tuple[str, ...]
     cells: int = 0
     voltage: float | None = None
     nand2_um2: float | None = None
@@ -67,13 +72,25 @@ def table(found: list[Listed]) -> Table:
             one.flip_flop + ("" if one.delays else " (no delays)"),
             one.full_adder,
             one.half_adder,
-            f"{one.folder} ({one.files} file{'' if one.files == 1 else 's'})",
+            "\n".join([one.folder, *one.file_names, *_others(one)]),
         )
     return shown
 
 
+def _others(one: Listed) -> list[str]:
+    if not one.others:
+        return []
+    return [f"{one.others} more, by --pdk {one.name}/PART-OF-THEIR-NAME"]
+
+
 def _examine(one: pdk.Pdk) -> Listed:
-    place = {"name": one.name, "folder": str(one.files[0].parent), "files": len(one.files)}
+    place = {
+        "name": one.name,
+        "folder": str(one.files[0].parent),
+        "files": len(one.files),
+        "others": len(one.others),
+        "file_names": tuple(file.name for file in one.files),
+    }
     try:
         library = load(one.files, one.name, one.dont_use)
         adders = adder_cells.find(library)
@@ -81,7 +98,7 @@ def _examine(one: pdk.Pdk) -> Listed:
             **place,
             cells=len(library.names),
             voltage=library.voltage,
-            nand2_um2=library.nand2.area,
+            nand2_um2=library.nand2.area or None if library.nand2 else None,
             flip_flop=library.flip_flop.name if library.flip_flop else "",
             full_adder=adders.full.cell if adders else "",
             half_adder=adders.half.cell if adders and adders.half else "",

@@ -14,8 +14,9 @@ from macsmith.experiments.store import provenance
 from macsmith.experiments.units import get_unit
 from macsmith.hw import adder_cells
 from macsmith.hw import pdk as pdks
+from macsmith.hw.gatesim import Activity, run
 from macsmith.hw.liberty import load
-from macsmith.hw.power import Energy, energy
+from macsmith.hw.power import Energy, energy, no_energy
 from macsmith.hw.recipes import ADDERS
 from macsmith.hw.synth import Synthesis, synthesize
 from macsmith.sim.spec import MacSpec
@@ -26,13 +27,15 @@ __all__ = ["Measurement", "adders_of", "choose_library", "clock_of", "driven", "
 #: about a third; 1 GHz on ASAP7 is the paper's.
 CLOCKS = {"asap7": 1000.0, "sky130hd": 10_000.0, "osu018": 10_000.0}
 USUAL_CLOCK = 10_000.0
+_ENERGIES = ("dynamic_pj", "leakage_pj", "power_mw")
 
 
 @dataclass(frozen=True)
 class Measurement:
     """What a unit costs, under which conditions, and whether its netlist computes as golden says.
 
-    Without a library `energy` is None and areas are in NAND2 equivalents only. `compared` counts
+    Without a library `energy` is None and areas are in NAND2 equivalents only; `unknown` says why,
+    of these and of all that is None for want of something. `compared` counts
     the results of the netlist that were compared, `different` those that were wrong. `options` are
     the unit's own, as it was built; `reference` is what they were compared with.
     """
@@ -49,14 +52,21 @@ class Measurement:
     reference: str = GOLDEN
 
     @property
+    def unknown(self) -> dict[str, str]:
+        """Field of `as_dict` that is None -> what there was not to know it from."""
+        if self.energy is not None:
+            return self.synthesis.unknown
+        why = no_energy(self.synthesis) or f"nothing drives the netlist of {self.unit}"
+        return self.synthesis.unknown | dict.fromkeys(_ENERGIES, why)
+
+    @property
     def netlist_equal(self) -> bool | None:
         """None where there is no mapped netlist to simulate."""
         return self.different == 0 if self.compared else None
 
     def as_dict(self) -> dict[str, Any]:
         """Flat: the fields of `Synthesis` and `Energy`, the spec, conditions and provenance."""
-        energy_fields = self.energy.as_dict() if self.energy else {
-            "dynamic_pj": None, "leakage_pj": None, "power_mw": None}  # fmt: skip
+        energy_fields = self.energy.as_dict() if self.energy else dict.fromkeys(_ENERGIES)
         return {
             "unit": self.unit,
             "style": self.style,
@@ -68,6 +78,7 @@ class Measurement:
             "options": dict(self.options),
             **self.synthesis.as_dict(),
             **energy_fields,
+            "unknown": self.unknown,
             "operands": self.operands,
             "netlist_equal": self.netlist_equal,
             "netlist_compared": self.compared,
@@ -79,12 +90,13 @@ class Measurement:
     def lines(self) -> list[str]:
         s, e = self.synthesis, self.energy
         where = f"{s.technology.name} at {s.clock_ps:g} ps" if s.technology else "no library"
-        area = f"{s.area_um2:.2f} um2, " if s.area_um2 is not None else ""
+        areas = [f"{s.area_um2:.2f} um2"] if s.area_um2 is not None else []
+        areas += [f"{s.area_nand2:.0f} NAND2 equivalents"] if s.area_nand2 is not None else []
         lines = [
             f"{self.unit} {self.spec.weights.name} x {self.spec.activations.name}, "
             f"{self.style}{' (Booth)' if s.booth else ''}, "
             f"{self.spec.acc_width} bits {self.spec.overflow}, {where}",
-            f"area    {area}{s.area_nand2:.0f} NAND2 equivalents"
+            f"area    {', '.join(areas) or 'not known'}"
             + (
                 ""
                 if s.technology
@@ -106,6 +118,8 @@ class Measurement:
                 f"        over {e.products:,} products: {self.operands}",
                 f"power   {e.power_mw:.4f} mW at {e.per_cycle:.4g} products a cycle",
             ]
+        elif s.technology:
+            lines.append(f"energy  not known: {self.unknown['dynamic_pj']}")
         if self.compared:
             verdict = "all equal" if self.netlist_equal else f"{self.different:,} DIFFER from"
             lines.append(f"netlist {self.compared:,} results simulated, {verdict} {self.reference}")
@@ -155,9 +169,14 @@ def measure(
     )
     if gates is None:
         return Measurement(unit, style, spec, synthesis, None, "", 0, 0, component_options)
-    spent, compared, different = driven(
-        gates, component, synthesis, operands, stimulus=stimulus, glitches=glitches
-    )
+    if no_energy(synthesis):  # what it computes can be seen all the same
+        spent = None
+        seen = _simulated(gates, component, synthesis, stimulus)
+        compared, different = gates.compare(seen.outputs, operands, component)
+    else:
+        spent, compared, different = driven(
+            gates, component, synthesis, operands, stimulus=stimulus, glitches=glitches
+        )
     return Measurement(
         unit, style, spec, synthesis, spent, operands.source, compared, different,
         component_options, gates.reference,
@@ -179,6 +198,16 @@ def driven(
         parts={gates.result: parts} if parts else {}, glitches=glitches,
     )  # fmt: skip
     return spent, *gates.compare(spent.activity.outputs, operands, component)
+
+
+def _simulated(
+    gates: Gates, component: Any, synthesis: Synthesis, stimulus: Mapping[str, np.ndarray]
+) -> Activity:
+    parts = gates.parts(component)
+    return run(
+        synthesis.netlist, synthesis.technology, _with_idle(stimulus, component.latency),
+        parts={gates.result: parts} if parts else {},
+    )  # fmt: skip
 
 
 def choose_library(pdk: str | None, liberty: Iterable[Path] | None = None) -> pdks.Pdk | None:
@@ -219,7 +248,11 @@ def clock_of(technology: pdks.Pdk | None, clock_ps: float | None = None) -> floa
     if technology is None and clock_ps is not None:
         raise ValueError("without a library nothing has a delay, and clock_ps means nothing")
     if clock_ps is None:
-        return CLOCKS.get(technology.name, USUAL_CLOCK) if technology else USUAL_CLOCK
+        return (
+            CLOCKS.get(technology.name.partition("/")[0], USUAL_CLOCK)
+            if technology
+            else USUAL_CLOCK
+        )
     if not 0 < clock_ps < float("inf"):
         raise ValueError(f"clock_ps must be a positive number of picoseconds, not {clock_ps!r}")
     return clock_ps

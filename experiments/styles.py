@@ -28,7 +28,7 @@ class Row:
     weights: str
     latency: int
     area_um2: float | None
-    area_nand2: float
+    area_nand2: float | None
     delay_ps: float | None
     met: bool | None
     adders: str
@@ -94,9 +94,10 @@ class StyleTable:
 def _cell(row: Row | None) -> str:
     if row is None:
         return "-"
-    area = row.area_nand2 if row.area_um2 is None else row.area_um2
+    areas = [area for area in (row.area_um2, row.area_nand2) if area is not None]
+    area = f"{areas[0]:.1f}" if areas else f"{row.cells} cells"
     delay = "" if row.delay_ps is None else f", {row.delay_ps:.0f}"
-    return f"{area:.1f}{delay}{'' if row.met in (True, None) else ' (missed)'}"
+    return f"{area}{delay}{'' if row.met in (True, None) else ' (missed)'}"
 
 
 def price(
@@ -175,7 +176,7 @@ def _price(work: tuple) -> Row:
         synthesize(component, technology, clock_ps=clock_ps, name=name, adders=kind)
         for kind in kinds
     ]
-    best = min(made, key=lambda s: (s.met is False, s.delay_ps if s.met is False else s.area_nand2))
+    best = min(made, key=lambda s: (s.met is False, s.delay_ps if s.met is False else s.size))
     return Row(
         name, options["style"], spec.weights.name if get_unit(name).weighs else ANY,
         component.latency, best.area_um2,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import permutations, product
 
 from macsmith.hw.boolean import Expr
 from macsmith.hw.nldm import Table
@@ -34,13 +35,15 @@ class PowerArc:
     """Internal energy of one edge of the owning pin, apart from the load's (see `hw.power`).
 
     `related` is the input pin whose edge caused it, or "" for an entry of an input pin itself.
-    `when` must hold on the cell's other pins; None means always.
+    `when` must hold on the cell's other pins; None means always, or, where other entries of the
+    same two pins have conditions, in the states that none of them covers. A table is None where
+    the entry has none: it says nothing of that edge.
     """
 
     related: str
     when: Expr | None
-    rise: Table
-    fall: Table
+    rise: Table | None
+    fall: Table | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,50 @@ class FlipFlop:
     next_state: Expr
     clear: Expr | None
     preset: Expr | None
+
+    @property
+    def falling(self) -> bool | None:
+        """Whether a pin's falling edge is what clocks it, or its rising one; None: neither."""
+        clock = self.clocked_on
+        inverted = clock.op == "not"
+        return inverted if (clock.args[0] if inverted else clock).op == "var" else None
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the next state depends on the state, as it does where an enable can keep it."""
+        return not {self.state, self.inverse}.isdisjoint(self.next_state.variables())
+
+    @property
+    def data(self) -> str | None:
+        """The pin that it stores, true or inverted, at every edge of the clock, or, of two pins,
+        true, where the other one has one level, while with the other level the state stays. None
+        where there is no such pin (scan, toggle), or a form that Yosys maps nothing to."""
+        kept = (self.state, self.inverse)
+        pins = [name for name in self.next_state.variables() if name not in kept]
+        if not self.enabled:
+            return pins[0] if len(pins) == 1 else None
+        for pin, enable in permutations(pins) if len(pins) == 2 else ():
+            seen = {level: self._next(pin, enable, level) for level in (False, True)}
+            for level, found in seen.items():
+                stored = all(state == data for (data, _), state in found.items())
+                stays = all(state == old for (_, old), state in seen[not level].items())
+                if stored and stays:
+                    return pin
+        return None
+
+    def _next(self, pin: str, enable: str, level: bool) -> dict[tuple[bool, bool], bool]:
+        """The next state by data and state, with the enable at a level."""
+        return {
+            (data, old): bool(
+                self.next_state.evaluate({
+                    pin: data,
+                    enable: level,
+                    self.state: old,
+                    self.inverse: not old,
+                })
+            )
+            for data, old in product((False, True), repeat=2)
+        }
 
 
 @dataclass(frozen=True)

@@ -164,8 +164,7 @@ def _with_levels(spec: MacSpec, levels: tuple[int, ...]) -> MacSpec:
 def _synthesised(spec, style, levels, count, technology, clock_ps) -> CodeMap:
     spec = _with_levels(spec, levels)
     made = synthesize(Multiplier(spec, style), technology, clock_ps=clock_ps, name="multiplier")
-    area = made.area_nand2 if made.area_um2 is None else made.area_um2
-    return CodeMap(spec.weights, count, area, made.met)
+    return CodeMap(spec.weights, count, made.size, made.met)
 
 
 def _usual(fmt: Format) -> Iterator[tuple[int, ...]]:

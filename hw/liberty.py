@@ -30,7 +30,8 @@ class Library:
     """The cells of some Liberty files that belong together (ASAP7 has five).
 
     `sha256` maps each file's name to the hash of its content; `voltage` is the nominal supply, None
-    where no file says it; `dont_use` are glob patterns of cells that synthesis must not pick.
+    where no file says it; `home` is which of `texts` each cell is of, the first that has it;
+    `dont_use` are glob patterns of cells that synthesis must not pick.
     """
 
     def __init__(self, texts: list[LibertyText], name: str, dont_use: tuple[str, ...] = ()) -> None:
@@ -50,29 +51,27 @@ class Library:
         if len(known) > 1:
             raise ValueError(f"library {name}: its files differ in voltage: {volts}")
         self.voltage = known.pop() if known else None
-        self._home = {
-            cell: i for i, text in reversed(list(enumerate(texts))) for cell in text.cells
-        }
+        self.home = {cell: i for i, text in reversed(list(enumerate(texts))) for cell in text.cells}
         self._cells: dict[str, Cell] = {}
 
     def __contains__(self, name: str) -> bool:
-        return name in self._home
+        return name in self.home
 
     @property
     def names(self) -> list[str]:
         """Names of all cells, in no particular but always the same order."""
-        return list(self._home)
+        return list(self.home)
 
     def cell(self, name: str) -> Cell:
         """The cell of that name, parsed once. ValueError: unknown, or its text makes no sense."""
         if name not in self._cells:
-            if name not in self._home:
+            if name not in self.home:
                 raise ValueError(f"library {self.name} has no cell {name!r}")
             self._cells[name] = self._build(name)
         return self._cells[name]
 
     def _build(self, name: str) -> Cell:
-        index = self._home[name]
+        index = self.home[name]
         text = self.texts[index]
         large = len(text.text) >= liberty_cache.LEAST
         if large and (cell := liberty_cache.recall(text.sha256, name)):
@@ -94,28 +93,22 @@ class Library:
         if self.flip_flop is None:
             files = ", ".join(str(text.path) for text in self.texts)
             raise ValueError(
-                f"{files}: wanted a library with a D flip-flop, got {len(self._home)} cells "
+                f"{files}: wanted a library with a D flip-flop, got {len(self.home)} cells "
                 "without a usable one"
             )
 
     @cached_property
     def flip_flops(self) -> tuple[Cell, ...]:
-        """Rising-edge flip-flops that are alike but for size, smallest first.
+        """Flip-flops that are alike but for size, smallest first.
 
-        They have a clock and a data input, or, where the library has no such cell, an asynchronous
-        clear or preset as well, which synthesis ties off.
+        They are clocked by a rising edge and have a clock and a data input. Where the library has
+        no such cell, they have an asynchronous clear or preset as well, or else an enable, which
+        synthesis ties off, or else a falling edge clocks them and synthesis inverts the clock.
         """
         found = [self.cell(name) for name in self._usable("ff")]
-        usable = [
-            c
-            for c in found
-            if c.ff
-            and c.outputs
-            and c.ff.clocked_on.op == "var"
-            and len(c.ff.next_state.variables()) == 1  # no scan, no enable
-        ]
-        usable.sort(key=lambda c: (len(c.inputs), c.area, c.name))
-        return tuple(c for c in usable if len(c.inputs) == len(usable[0].inputs))
+        usable = [c for c in found if c.ff and c.outputs and c.ff.data and c.ff.falling is not None]
+        usable.sort(key=lambda c: (*_unlike(c), c.area, c.name))
+        return tuple(c for c in usable if _unlike(c) == _unlike(usable[0]))
 
     @property
     def flip_flop(self) -> Cell | None:
@@ -125,15 +118,15 @@ class Library:
     @cached_property
     def inverter(self) -> Cell:
         """The inverter with the smallest input capacitance among those of the smallest area."""
-        return self._smallest(parse("!A"), "an inverter")
+        found = self._computing(parse("!A"))
+        if not found:
+            raise ValueError(f"library {self.name}: wanted an inverter, found none")
+        return found[0]
 
     @cached_property
-    def nand2(self) -> Cell:
-        """The smallest two-input NAND: its area is one NAND2 equivalent."""
-        cell = self._smallest(parse("!(A & B)"), "a NAND2")
-        if not cell.area:
-            raise ValueError(f"library {self.name}: its cells have no area")
-        return cell
+    def nand2(self) -> Cell | None:
+        """The smallest two-input NAND: its area, if it has one, is one NAND2 equivalent."""
+        return next(iter(self._computing(parse("!(A & B)"))), None)
 
     @cached_property
     def has_delays(self) -> bool:
@@ -146,12 +139,6 @@ class Library:
         """The inverter whose delay grows with its load most nearly as the flip-flop's does."""
         wanted = _resistance(self.flip_flop) if self.flip_flop else 0.0
         return min(self._computing(parse("!A")), key=lambda c: abs(_resistance(c) - wanted))
-
-    def _smallest(self, wanted: Expr, what: str) -> Cell:
-        found = self._computing(wanted)
-        if not found:
-            raise ValueError(f"library {self.name}: wanted {what}, found none")
-        return found[0]
 
     def _computing(self, wanted: Expr) -> list[Cell]:
         """Usable cells with one output, which computes `wanted`, the smallest first."""
@@ -169,14 +156,15 @@ class Library:
     def functions(self) -> dict[str, list[str]]:
         """Functions of the outputs of each usable combinational cell, as text."""
         found: dict[str, list[str]] = {name: [] for name in self._usable("")}
-        for text in self.texts:
+        for index, text in enumerate(self.texts):
             starts = sorted((start, name) for name, (start, _) in text.cells.items())
             keys = [start for start, _ in starts]
             for match in _FUNCTION.finditer(text.text):
                 if _wordy(text.text[match.start() - 1]):  # power_down_function
                     continue
                 at = bisect.bisect(keys, match.start()) - 1
-                if at >= 0 and (name := starts[at][1]) in found:
+                name = starts[at][1] if at >= 0 else ""
+                if name in found and self.home[name] == index:
                     found[name].append(match.group(1).strip('" '))
         return found
 
@@ -190,7 +178,7 @@ class Library:
     def _usable(self, kind: str) -> list[str]:
         """Cells that synthesis may use and that have a group `kind`, or no state if it is ""."""
         names = []
-        for name in self._home:
+        for name in self.home:
             text, span = self._span(name)
             found = [word for word in _STATEFUL if _has_group(text, word, span)]
             if (kind in found if kind else not found) and not self.unusable(name):
@@ -198,7 +186,7 @@ class Library:
         return names
 
     def _span(self, name: str) -> tuple[str, tuple[int, int]]:
-        text = self.texts[self._home[name]]
+        text = self.texts[self.home[name]]
         return text.text, text.cells[name]
 
 
@@ -247,6 +235,11 @@ def _dont_use(text: str, span: tuple[int, int]) -> bool:
 
 def _wordy(char: str) -> bool:
     return char.isalnum() or char == "_"
+
+
+def _unlike(flip_flop: Cell) -> tuple[bool, bool, int]:
+    """What flip-flops may differ in besides size; the less there is of it, the better."""
+    return bool(flip_flop.ff.falling), flip_flop.ff.enabled, len(flip_flop.inputs)
 
 
 def _resistance(cell: Cell) -> float:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from macsmith.hw.boolean import Expr, parse
 from macsmith.hw.cell import Cell, FlipFlop, Pin, PowerArc, TimingArc
-from macsmith.hw.liberty_text import Group
-from macsmith.hw.nldm import ZERO, Table
+from macsmith.hw.liberty_text import Group, number
+from macsmith.hw.nldm import Table
 
 __all__ = ["Units", "build_cell", "nominal_voltage", "units"]
 
@@ -37,7 +37,7 @@ def units(header: Group) -> Units:
     if given := header.complex.get("capacitive_load_unit"):
         if len(given[-1]) != 2:
             raise ValueError(f"capacitive_load_unit: wanted a number and a unit, got {given[-1]}")
-        cap = float(given[-1][0]) * _quantity("1" + given[-1][1], "F")
+        cap = number(given[-1][0], "capacitive_load_unit") * _quantity("1" + given[-1][1], "F")
     return Units(
         time=_round(_quantity(header.simple.get("time_unit", "1ns"), "s") * 1e12),
         cap=_round(cap * 1e15),
@@ -47,15 +47,20 @@ def units(header: Group) -> Units:
 
 
 def nominal_voltage(header: Group) -> float | None:
-    """Supply in volts: of the default operating conditions, else `nom_voltage`, else None."""
+    """Supply in volts: of the default operating conditions, else `nom_voltage`, else of the only
+    operating conditions or of the only supply in `voltage_map` that is not 0; None where none of
+    these says it."""
     default = header.simple.get("default_operating_conditions")
-    for group in header.all("operating_conditions"):
-        if default in group.args and "voltage" in group.simple:
-            volts = group.number("voltage")
-            break
-    else:
-        volts = header.number("nom_voltage")
-    if not volts:
+    conditions = [g for g in header.all("operating_conditions") if g.number("voltage")]
+    rails = {number(v[-1], "voltage_map") for v in header.complex.get("voltage_map", ()) if v}
+    choices = (
+        [group.number("voltage") for group in conditions if default in group.args][:1],
+        [header.number("nom_voltage")],
+        [group.number("voltage") for group in conditions],
+        [volts for volts in rails if volts],
+    )
+    volts = next((found[0] for found in choices if len(found) == 1 and found[0]), None)
+    if volts is None:
         return None
     return volts * _quantity(header.simple.get("voltage_unit", "1V"), "V")
 
@@ -69,8 +74,8 @@ def build_cell(group: Group, header: Group, unit: Units) -> Cell:
         raise ValueError(f"cell {name}: {error}") from None
     except (IndexError, KeyError) as error:
         raise ValueError(f"cell {name}: a group without its arguments ({error})") from None
-    if not 0 <= cell.area < float("inf"):
-        raise ValueError(f"cell {name}: wanted a finite area, got {cell.area}")
+    if cell.area < 0:
+        raise ValueError(f"cell {name}: wanted an area of at least 0, got {cell.area}")
     return cell
 
 
@@ -86,7 +91,7 @@ class _Builder:
 
     def cell(self) -> Cell:
         group = self.group
-        pins = [pin for g in group.all("pin") for pin in self.pins(g)]
+        pins = [pin for g in group.all("pin") for pin in self.named(g)]
         # A pin inside a bus has no scalar name of its own: such a cell cannot be in a netlist here.
         ffs = group.all("ff")
         return Cell(
@@ -126,6 +131,13 @@ class _Builder:
             expr.get("clear"),
             expr.get("preset"),
         )
+
+    def named(self, group: Group) -> list[Pin]:
+        """The pins of a group; ValueError names them."""
+        try:
+            return self.pins(group)
+        except ValueError as error:
+            raise ValueError(f"pin {' '.join(group.args)}: {error}") from None
 
     def pins(self, group: Group) -> list[Pin]:
         direction = group.simple.get("direction", "input")
@@ -177,8 +189,8 @@ class _Builder:
             if group.simple.get("related_pg_pin") in self.grounds:
                 continue
             both = self.table(group, "power", self.unit.energy)
-            rise = self.table(group, "rise_power", self.unit.energy) or both or ZERO
-            fall = self.table(group, "fall_power", self.unit.energy) or both or ZERO
+            rise = self.table(group, "rise_power", self.unit.energy) or both
+            fall = self.table(group, "fall_power", self.unit.energy) or both
             text = group.simple.get("when", "")
             when = parse(text) if text else None
             related = group.simple.get("related_pin", "").split() or [""]
@@ -190,7 +202,7 @@ class _Builder:
         if not groups or "values" not in groups[0].complex:
             return None
         group = groups[0]
-        values = [v * scale for v in _numbers(*group.complex["values"][-1])]
+        values = [v * scale for v in _numbers(kind, group.complex["values"][-1])]
         template = self.templates.get(group.args[0] if group.args else "", _NO_TEMPLATE)
         axes = []  # (kind of axis, points), in the library's order
         for n in (1, 2, 3):
@@ -198,7 +210,7 @@ class _Builder:
             if not points or len(values) == 1:
                 break
             variable = template.simple.get(f"variable_{n}", ("", "x", "y", "z")[n])
-            axes.append(self.axis(variable, kind, _numbers(*points[-1])))
+            axes.append(self.axis(variable, kind, _numbers(f"{kind} index_{n}", points[-1])))
         return _arrange(axes, values)
 
     def axis(self, variable: str, kind: str, points: list[float]) -> tuple[str, list[float]]:
@@ -229,8 +241,9 @@ def unateness(function: Expr | None, pin: str) -> str:
 def _arrange(axes: list[tuple[str, list[float]]], values: list[float]) -> Table:
     """A `Table` from values listed with the last axis fastest.
 
-    An axis whose kind occurred before (the second load of a three-dimensional energy table) is
-    held at its first point.
+    Points may fall along an axis; they are put in order, the values with them. An axis whose kind
+    occurred before (the second load of a three-dimensional energy table) is held at its first
+    point.
     """
     count = 1
     for _, points in axes:
@@ -244,14 +257,13 @@ def _arrange(axes: list[tuple[str, list[float]]], values: list[float]) -> Table:
         strides.setdefault(axis, (points, stride))
     xs, x_stride = strides.get("x", ([0.0], 0))
     ys, y_stride = strides.get("y", ([0.0], 0))
-    rows = tuple(
-        tuple(values[i * x_stride + j * y_stride] for j in range(len(ys))) for i in range(len(xs))
-    )
-    return Table(tuple(xs), tuple(ys), rows)
+    in_x, in_y = (sorted(range(len(axis)), key=axis.__getitem__) for axis in (xs, ys))
+    rows = tuple(tuple(values[i * x_stride + j * y_stride] for j in in_y) for i in in_x)
+    return Table(tuple(xs[i] for i in in_x), tuple(ys[j] for j in in_y), rows)
 
 
-def _numbers(*texts: str) -> list[float]:
-    return [float(word) for text in texts for word in re.split(r"[\s,\\]+", text) if word]
+def _numbers(what: str, texts: tuple[str, ...]) -> list[float]:
+    return [number(word, what) for text in texts for word in re.split(r"[\s,\\]+", text) if word]
 
 
 def _round(value: float) -> float:
@@ -264,4 +276,4 @@ def _quantity(text: str, unit: str) -> float:
     match = re.fullmatch(rf"\s*([\d.eE+-]+)\s*([munpfa]?){unit}\s*", text, re.IGNORECASE)
     if not match:
         raise ValueError(f"wanted a quantity in {unit}, such as '1n{unit}', got {text!r}")
-    return float(match.group(1)) * _PREFIX[match.group(2).lower()]
+    return number(match.group(1), unit) * _PREFIX[match.group(2).lower()]

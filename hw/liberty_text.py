@@ -7,6 +7,7 @@ for become trees.
 
 import gzip
 import hashlib
+import math
 import re
 import zlib
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["Group", "LibertyText", "read"]
+__all__ = ["Group", "LibertyText", "number", "read"]
 
 _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
 _ARGS = r'\(((?:[^()"]|"[^"]*")*)\)'
@@ -43,10 +44,7 @@ class Group:
     def number(self, name: str, default: float | None = None) -> float | None:
         """The value of a simple attribute as a number; `default` where it is absent or empty."""
         text = self.simple.get(name, "")
-        try:
-            return float(text) if text else default
-        except ValueError:
-            raise ValueError(f"{self.kind} {name}: wanted a number, got {text!r}") from None
+        return number(text, name) if text else default
 
 
 @dataclass(frozen=True)
@@ -58,13 +56,24 @@ class LibertyText:
 
     path: Path
     sha256: str
-    text: str = field(repr=False)  # comments, and braces in strings, blanked
+    text: str = field(repr=False)  # comments, braces in strings, repeated cells blanked
     header: Group = field(repr=False)
     cells: dict[str, tuple[int, int]] = field(repr=False)  # name -> slice of `text`
 
     def cell(self, name: str) -> Group:
         start, end = self.cells[name]
         return parse(self.text[start:end]).groups[0]
+
+
+def number(text: str, what: str) -> float:
+    """The finite number that `text` is; ValueError says of what it was wanted, and what came."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{what}: wanted a finite number, got {text!r}")
+    return value
 
 
 def read(path: str | Path) -> LibertyText:
@@ -91,13 +100,17 @@ def read(path: str | Path) -> LibertyText:
         at = end_of[match.end() - 1] + 1
         spans.append((_unquote(match.group(1)), match.start(), at))
     bounds = [0, *(b for _, start, end in spans for b in (start, end)), end_of[head.end() - 1] + 1]
+    cells: dict[str, tuple[int, int]] = {}
+    for cell, start, end in spans:
+        if cells.setdefault(cell, (start, end)) != (start, end):  # the first one wins
+            text = f"{text[:start]}{' ' * (end - start)}{text[end:]}"
     header = "".join(text[a:b] for a, b in zip(bounds[::2], bounds[1::2], strict=True))
     return LibertyText(
         path=path,
         sha256=hashlib.sha256(raw).hexdigest(),
         text=text,
         header=parse(header).groups[0],
-        cells={name: (start, end) for name, start, end in reversed(spans)},  # the first one wins
+        cells=cells,
     )
 
 

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-__all__ = ["ZERO", "Table"]
+__all__ = ["Table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,3 @@ def _cell(axis: tuple[float, ...], value: float) -> int:
 def _line(axis: tuple[float, ...], row: tuple[float, ...], value: float) -> float:
     i = _cell(axis, value)
     return row[i] + (row[i + 1] - row[i]) * (value - axis[i]) / (axis[i + 1] - axis[i])
-
-
-#: What a missing table means: no energy, no delay.
-ZERO = Table((0.0,), (0.0,), ((0.0,),))

@@ -8,15 +8,18 @@ Searched in this order, the first hit wins:
 3. `$PDK_ROOT/*/libs.ref/<name>/lib`: an open_pdks installation.
 4. `/usr/share/qflow/tech/<name>`: Debian's qflow-tech packages (`osu018`).
 
-Folders 2 and 3 hold many corners; their typical one at 25 C is taken.
+Folders 2 and 3 hold many families of cells and corners; one is taken, typical at 25 C if there is
+one (`hw.corners`). `<name>/<variant>` takes it of the files whose names contain the variant:
+`gf180/mcu9t`, `sky130hd/ss_n40C_1v40`.
 """
 
 import difflib
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from macsmith.hw.corners import choose
 
 __all__ = ["Pdk", "available", "find", "from_files"]
 
@@ -25,28 +28,31 @@ QFLOW = Path("/usr/share/qflow/tech")
 #: Cells that are no logic of the kind a synthesiser should pick, as glob patterns. sky130's low
 #: power cells belong between supply domains and its probe cells carry test pads.
 DONT_USE = ("sky130_fd_sc_hd__lpflow_*", "sky130_fd_sc_hd__probe*")
-_TYPICAL = re.compile(r"(?:^|[_.-])(tt|typ|typical)(?=[_.-]|$)", re.IGNORECASE)
-_NO_LOGIC = re.compile(r"fakeram|sram|(?:^|_)io(?=_|\.)|pad", re.IGNORECASE)
-_OTHER_VT = re.compile(r"_(?:S?LVT|SRAM|HVT)_", re.IGNORECASE)  # ASAP7: only RVT is wanted
 
 
 @dataclass(frozen=True, slots=True)
 class Pdk:
-    """A library of cells: Liberty files that belong together, and cells to keep away from."""
+    """A library of cells: Liberty files that belong together, and cells to keep away from.
+
+    `others` are files of the same name's folder that were not taken: other families and corners.
+    """
 
     name: str
     files: tuple[Path, ...]
     dont_use: tuple[str, ...] = DONT_USE
+    others: tuple[Path, ...] = ()
 
 
 def find(name: str) -> Pdk:
-    """The library called `name`.
+    """The library called `name`, which may be followed by `/` and a part of its files' names.
 
-    ValueError, one line: unknown, with the nearest known name and the places searched.
+    ValueError, one line: unknown, with the nearest known name and the places searched, or without
+    such files.
     """
     known = _search()
-    if name in known:
-        return known[name]
+    base, _, variant = name.partition("/")
+    if base in known:
+        return _variant(known[base], variant) if variant else known[base]
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     have = f" (available: {', '.join(sorted(known))})" if known else ""
@@ -66,27 +72,43 @@ def from_files(files: list[str | Path] | tuple[str | Path, ...], name: str = "")
     return Pdk(name or paths[0].name.removesuffix(".gz").removesuffix(".lib"), paths)
 
 
+def _variant(pdk: Pdk, variant: str) -> Pdk:
+    every = (*pdk.files, *pdk.others)
+    files = tuple(choose(sorted(every), variant))
+    if not files:
+        names = ", ".join(sorted(file.name for file in every))
+        raise ValueError(f"PDK {pdk.name!r} has no files named like {variant!r}, but {names}")
+    others = tuple(file for file in every if file not in files)
+    return Pdk(f"{pdk.name}/{variant}", files, pdk.dont_use, others)
+
+
 def _search() -> dict[str, Pdk]:
     found: dict[str, Pdk] = {}
-    for name, files in _candidates():
+    for name, files, others in _candidates():
         if files:
-            found.setdefault(name, Pdk(name, tuple(files)))
+            found.setdefault(name, Pdk(name, tuple(files), others=tuple(others)))
     return found
 
 
-def _candidates() -> Iterator[tuple[str, list[Path]]]:
+def _candidates() -> Iterator[tuple[str, list[Path], list[Path]]]:
+    """Names, the files that belong together, and the others that are there."""
     for root in _folders("MACSMITH_PDK_PATH"):
         for folder in _subfolders(root):
-            yield folder.name, _liberties(folder)
+            yield folder.name, _liberties(folder), []
     for root in _folders("FLOW_HOME"):
         for folder in _subfolders(root / "platforms"):
-            yield folder.name, _typical(_liberties(folder / "lib", deep=True))
+            yield folder.name, *_chosen(_liberties(folder / "lib", deep=True))
     for root in _folders("PDK_ROOT"):
         for libs in sorted(root.glob("*/libs.ref")):
             for folder in _subfolders(libs):
-                yield folder.name, _typical(_liberties(folder / "lib"))[:1]
+                yield folder.name, *_chosen(_liberties(folder / "lib"))
     for folder in _subfolders(QFLOW):
-        yield folder.name, _liberties(folder)
+        yield folder.name, _liberties(folder), []
+
+
+def _chosen(files: list[Path]) -> tuple[list[Path], list[Path]]:
+    best = choose(files)
+    return best, [file for file in files if file not in best]
 
 
 def _places() -> list[str]:
@@ -115,11 +137,3 @@ def _subfolders(root: Path) -> list[Path]:
 def _liberties(folder: Path, deep: bool = False) -> list[Path]:
     prefix = "**/" if deep else ""
     return sorted({*folder.glob(f"{prefix}*.lib"), *folder.glob(f"{prefix}*.lib.gz")})
-
-
-def _typical(files: list[Path]) -> list[Path]:
-    """The files of the typical corner, or all of them where no name says which that is."""
-    logic = [f for f in files if not _NO_LOGIC.search(f.name) and not _OTHER_VT.search(f.name)]
-    typical = [f for f in logic if _TYPICAL.search(f.name.split(".lib")[0])]
-    room = [f for f in typical if re.search(r"0?25C", f.name)]
-    return sorted(room or typical or logic, key=lambda f: (len(f.name), f.name))

@@ -12,6 +12,7 @@ Conventions, for every edge of every net and pin that the simulation (`hw.gatesi
   only if the condition holds after the event and, where an output moved as well, held before it.
   An output's edge is shared equally among the entries of the input pins that moved and whose
   condition holds after the event (before it, or whatever the condition, if there is none).
+  Beside entries of the same pins with conditions, one without holds where none of theirs does.
 * clock: both edges of every cycle, for every flip-flop, are in both of the above.
 * leakage: average over states as the library gives it; power times the time a product takes.
 
@@ -25,14 +26,15 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
-from macsmith.hw.cell import Cell
+from macsmith.hw.cell import Cell, PowerArc
 from macsmith.hw.clocking import clock_tree
 from macsmith.hw.delays import FS, net_delays
 from macsmith.hw.gatesim import Activity, run
+from macsmith.hw.nldm import Table
 from macsmith.hw.synth import Synthesis
 from macsmith.hw.timing import net_loads
 
-__all__ = ["Energy", "energy"]
+__all__ = ["Energy", "energy", "no_energy"]
 
 RISE, FALL = 0, 1
 _FJ_TO_PJ = 1e-3
@@ -95,12 +97,8 @@ def energy(
     library.
     """
     netlist, library = synthesis.netlist, synthesis.technology
-    if netlist is None or library is None:
-        raise ValueError(f"{synthesis.name}: energy needs a Liberty library, got none")
-    if library.voltage is None:
-        raise ValueError(
-            f"library {library.name}: energy needs a supply voltage, got no nom_voltage"
-        )
+    if lack := no_energy(synthesis):
+        raise ValueError(lack)
     activity = still = run(netlist, library, stimulus, clock, parts)
     if products is None:
         enabled = np.broadcast_to(stimulus.get("en", 1), (still.streams, still.cycles))
@@ -141,6 +139,16 @@ def energy(
         by_net=dict(zip(netlist.net_names, by_net.tolist(), strict=True)),
         activity=activity,
     )
+
+
+def no_energy(synthesis: Synthesis) -> str:
+    """Why `synthesis` can have no energy, in one line; "" where it can."""
+    library = synthesis.technology
+    if synthesis.netlist is None or library is None:
+        return f"{synthesis.name}: energy needs a Liberty library, got none"
+    if library.voltage is None:
+        return f"library {library.name}: energy needs a supply voltage, got no nom_voltage"
+    return ""
 
 
 def _drawn(
@@ -206,28 +214,53 @@ def _shares(cell: Cell, pins: tuple[str, ...], seen: np.ndarray) -> list[tuple]:
         if name not in edges:
             continue
         own = [arc for arc in pin.power if arc.related in ("", name)]
-        for arc in own:
-            holds = True
-            if arc.when is not None:
-                holds = arc.when.evaluate(after) & (arc.when.evaluate(before) | ~output_moved)
-            for edge, table in ((RISE, arc.rise), (FALL, arc.fall)):
-                weights = (edges[name][edge] & holds).astype(float)
+        held, holding = (_holding(own, env, len(seen)) for env in (before, after))
+        holding = holding & (held | ~output_moved)
+        for arc, holds in zip(own, holding, strict=True):
+            for edge, table in _tables(arc):
+                weights = (edges[name][edge] & holds[edge]).astype(float)
                 shares.append((name, name, edge, table, weights))
         caused = [arc for arc in pin.power if arc.related in edges and arc not in own]
         if not caused:
             continue
-        candidates = possible = np.stack([moved[arc.related] for arc in caused])
+        given = np.array([[arc.rise is not None, arc.fall is not None] for arc in caused])
+        moving = np.stack([moved[arc.related] for arc in caused])
+        candidates = possible = moving[:, None] & given[:, :, None]
         for env in (before, after):  # the last word is "after"
-            held = [True if arc.when is None else arc.when.evaluate(env) for arc in caused]
-            holding = possible & np.stack([np.broadcast_to(h, len(seen)) for h in held])
+            holding = possible & _holding(caused, env, len(seen))
             candidates = np.where(holding.any(axis=0), holding, candidates)
         share = candidates / np.maximum(candidates.sum(axis=0), 1)
         for arc, part in zip(caused, share, strict=True):
-            for edge, table in ((RISE, arc.rise), (FALL, arc.fall)):
+            for edge, table in _tables(arc):
                 for source_edge in (RISE, FALL):
-                    weights = part * edges[name][edge] * edges[arc.related][source_edge]
+                    weights = part[edge] * edges[name][edge] * edges[arc.related][source_edge]
                     shares.append((name, arc.related, source_edge, table, weights))
     return [share for share in shares if share[-1].any()]
+
+
+def _tables(arc: PowerArc) -> list[tuple[int, Table]]:
+    """Edges of which the entry has an energy, each with its table."""
+    return [(edge, t) for edge, t in ((RISE, arc.rise), (FALL, arc.fall)) if t is not None]
+
+
+def _holding(arcs: list[PowerArc], env: dict[str, np.ndarray], states: int) -> np.ndarray:
+    """In which states the condition of each entry of a pin holds, for either edge.
+
+    One without a condition is the default: it holds where none with the same related pin does that
+    has a table for the edge. bool [entries, edges, states].
+    """
+    held = np.ones((len(arcs), 2, states), bool)
+    covered: dict[str, np.ndarray] = {}
+    for arc, holds in zip(arcs, held, strict=True):
+        if arc.when is not None:
+            holds[:] = arc.when.evaluate(env)
+            states_of = covered.setdefault(arc.related, np.zeros((2, states), bool))
+            for edge, _ in _tables(arc):
+                states_of[edge] |= holds[edge]
+    for arc, holds in zip(arcs, held, strict=True):
+        if arc.when is None and arc.related in covered:
+            holds &= ~covered[arc.related]
+    return held
 
 
 def _states(cell: Cell, pins: tuple[str, ...], codes: np.ndarray) -> dict[str, np.ndarray]:

@@ -106,9 +106,9 @@ def logic_budget_ps(library: Library, boundary: Boundary, clock_ps: float) -> fl
     for pin in cell.pins.values():
         for arc in pin.timing:
             tables = [table for table in (arc.rise, arc.fall) if table]
-            if arc.kind == "rising_edge":
+            if arc.kind in ("rising_edge", "falling_edge"):
                 delays += [t.at(boundary.clock_slew_ps, boundary.output_load_ff) for t in tables]
-            elif arc.kind == "setup_rising":
+            elif arc.kind in ("setup_rising", "setup_falling"):
                 setups += [t.at(slew, boundary.clock_slew_ps) for t in tables]
     return max(clock_ps - max(delays) - max(setups), clock_ps / 10)
 
@@ -239,8 +239,14 @@ def _top(document: dict) -> str:
 @lru_cache(maxsize=4)  # one library is used for many units; ASAP7 takes 0.7 s to cut down
 def _trimmed(library: Library) -> tuple[str, ...]:
     """Texts for Yosys. Of the plain flip-flops only the smallest stays: dfflibmap would rather have
-    one with a true output, however large (ASAP7's DFFHQx4), though ABC absorbs inverters."""
+    one with a true output, however large (ASAP7's DFFHQx4), though ABC absorbs inverters. Of a cell
+    in two files the first one's stays."""
     unusable = {name for name in library.names if library.unusable(name)}
     alike = library.flip_flops
     larger = {cell.name for cell in alike[1:] if len(alike[0].inputs) == 2}
-    return tuple(trim(text, frozenset(unusable | larger)) for text in library.texts)
+    dropped = [
+        unusable | larger | {name for name in text.cells if library.home[name] != index}
+        for index, text in enumerate(library.texts)
+    ]
+    pairs = zip(library.texts, dropped, strict=True)
+    return tuple(trim(text, frozenset(names)) for text, names in pairs)

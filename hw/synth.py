@@ -5,7 +5,6 @@ static timing (`hw.timing`) says whether the clock is met, clock-to-output and s
 run is a fresh process on files without machine paths: same input, same netlist, everywhere.
 """
 
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
@@ -40,13 +39,13 @@ class Synthesis:
     `area_um2` is the sum of the cells' areas, `area_nand2` the same over the library's smallest
     NAND2; without a library `area_um2` is None and `area_nand2` is transistors / 4 of a generic
     CMOS netlist. `delay_ps` is the shortest clock period by static timing under `boundary`; `met`
-    says whether it is at most `clock_ps`. Both are None where the library has no delays or is none.
+    says whether it is at most `clock_ps`. What cannot be known is None, and `unknown` says why.
     `flops` counts flip-flops, `cells` all cells, flip-flops included.
     """
 
     name: str
     area_um2: float | None
-    area_nand2: float
+    area_nand2: float | None
     delay_ps: float | None
     met: bool | None
     clock_ps: float
@@ -65,9 +64,16 @@ class Synthesis:
     endpoint: str
     critical_path: tuple[Step, ...] = field(repr=False)
     versions: dict[str, str] = field(repr=False)
+    unknown: dict[str, str]  # field that is None -> what there was not to know it from
     netlist: Netlist | None = field(repr=False, compare=False)
     technology: Library | None = field(repr=False, compare=False)
     timing: Timing | None = field(repr=False, compare=False)
+
+    @property
+    def size(self) -> float:
+        """What netlists of one library are compared by: area, or cells where areas are unknown."""
+        areas = (area for area in (self.area_um2, self.area_nand2) if area is not None)
+        return next(areas, self.cells)
 
     def as_dict(self) -> dict:
         """Every field that is data for a report, ready for JSON: no netlist, no library."""
@@ -128,7 +134,7 @@ def synthesize(
         found = assess(netlist, library, clock_ps=clock_ps, boundary=boundary, clock=clock)
         missed = found.met is False
         # Among those that meet the clock the smallest wins, among the others the fastest.
-        rank = (missed, found.delay_ps if missed else found.area_um2)
+        rank = (missed, found.delay_ps if missed else found.size)
         if best is None or rank < best[0]:
             best = (rank, replace(found, recipe=recipe.name, booth=booth, adders=adders))
         if not missed and not exhaustive:
@@ -155,17 +161,18 @@ def assess(
     timing = analyze(netlist, library, boundary, clock) if library.has_delays else None
     areas = {name: library.cell(name).area * n for name, n in counts.items()}
     flops = [name for name in counts if library.cell(name).sequential]
-    area = sum(areas.values())
+    unknown = _unknown(library, [name for name, area in areas.items() if not area])
+    area = None if "area_um2" in unknown else sum(areas.values())
     return Synthesis(
         name=netlist.name,
         area_um2=area,
-        area_nand2=area / library.nand2.area,
+        area_nand2=None if "area_nand2" in unknown else area / library.nand2.area,
         delay_ps=timing.delay_ps if timing else None,
         met=timing.delay_ps <= clock_ps if timing else None,
         clock_ps=clock_ps,
         cells=len(netlist.instances),
         flops=sum(counts[name] for name in flops),
-        sequential_um2=sum(areas[name] for name in flops),
+        sequential_um2=None if area is None else sum(areas[name] for name in flops),
         cell_counts=counts,
         library=library.name,
         dont_use=library.dont_use,
@@ -178,10 +185,25 @@ def assess(
         endpoint=timing.endpoint if timing else "",
         critical_path=timing.path if timing else (),
         versions=_versions(),
+        unknown=unknown,
         netlist=netlist,
         technology=library,
         timing=timing,
     )
+
+
+def _unknown(library: Library, without_area: list[str]) -> dict[str, str]:
+    """`Synthesis.unknown` of a netlist with cells of which the library gives no area."""
+    found = {}
+    if without_area:
+        why = f"library {library.name} gives no area of {', '.join(sorted(without_area))}"
+        found |= dict.fromkeys(("area_um2", "area_nand2", "sequential_um2"), why)
+    elif not (library.nand2 and library.nand2.area):
+        found["area_nand2"] = f"library {library.name} has no NAND2 with an area"
+    if not library.has_delays:
+        why = f"library {library.name} has no delay tables"
+        found |= dict.fromkeys(("delay_ps", "met"), why)
+    return found
 
 
 def _generic(source: str, kind: str, top: str | None, clock_ps: float, booth: bool) -> Synthesis:
@@ -208,6 +230,7 @@ def _generic(source: str, kind: str, top: str | None, clock_ps: float, booth: bo
         endpoint="",
         critical_path=(),
         versions=_versions(),
+        unknown=dict.fromkeys(("area_um2", "delay_ps", "met"), "no Liberty library"),
         netlist=None,
         technology=None,
         timing=None,
@@ -234,7 +257,7 @@ def _library(technology, dont_use: tuple[str, ...]) -> Library | None:
         return None
     if isinstance(technology, Library):
         return technology.without(dont_use) if dont_use else technology
-    if isinstance(technology, str) and not (os.sep in technology or ".lib" in technology):
+    if isinstance(technology, str) and not (".lib" in technology or Path(technology).is_file()):
         technology = pdks.find(technology)
     elif isinstance(technology, (str, Path)):
         technology = pdks.from_files([technology])

@@ -58,8 +58,7 @@ class Boundary:
         flip_flop = library.flip_flop
         if flip_flop is None:  # a netlist without state
             return cls(slew, slew, load / 4)
-        (data,) = flip_flop.ff.next_state.variables()
-        return cls(slew, slew, flip_flop.pins[data].cap)
+        return cls(slew, slew, flip_flop.pins[flip_flop.ff.data].cap)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Units measured end to end, on the library that every set-up has, if it is here."""
 
 import pytest
-from technology import needs_osu018
+from technology import TINY, needs_osu018
 
 from macsmith.experiments import operands
 from macsmith.experiments.measure import choose_library, clock_of, measure
@@ -80,6 +80,20 @@ def test_no_library():
     assert found.netlist_equal is None
     assert found.as_dict()["area_um2"] is None
     assert "NAND2" in found.lines()[1]
+
+
+def test_without_a_voltage_there_is_no_energy_and_a_reason(tmp_path):
+    path = tmp_path / "x.lib"
+    path.write_text(TINY.replace("nom_voltage : 2.0;", ""))
+    found = measure("mac", MacSpec("int2", "int3", 8), liberty=[path], operands="uniform")
+    assert found.netlist_equal is True
+    data = found.as_dict()
+    assert data["area_um2"] > 0
+    assert data["delay_ps"] > 0
+    assert data["dynamic_pj"] is None
+    why = "library x: energy needs a supply voltage, got no nom_voltage"
+    assert data["unknown"]["dynamic_pj"] == why
+    assert f"energy  not known: {why}" in found.lines()
 
 
 def test_two_ways_to_name_a_library_are_refused():

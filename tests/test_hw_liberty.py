@@ -1,6 +1,7 @@
 """`hw.liberty` and what it is made of: text, Boolean expressions, tables."""
 
 import gzip
+import re
 import time
 
 import pytest
@@ -12,6 +13,7 @@ from macsmith.hw.liberty_text import match_braces
 from macsmith.hw.liberty_text import read as read_text
 from macsmith.hw.liberty_trim import trim
 from macsmith.hw.nldm import Table
+from macsmith.hw.recipes import _trimmed
 
 
 @pytest.mark.parametrize(
@@ -98,6 +100,26 @@ def test_flip_flops_and_special_cells(tmp_path):
         lib.cell("NOR3")
 
 
+def test_of_a_cell_in_two_files_the_first_counts_for_its_function_too(tmp_path):
+    for name, text in (("one", TINY), ("two", TINY.replace('function : "!A"', 'function : "A"'))):
+        (tmp_path / f"{name}.lib").write_text(text)
+    lib = load([tmp_path / "one.lib", tmp_path / "two.lib"])
+    assert lib.functions["INV"] == ["!A"]
+    assert lib.inverter.name == "INV"
+    assert lib.nand2.name == "NAND2"
+    first, second = _trimmed(lib)
+    assert "cell (INV)" in first
+    assert "cell (" not in second
+
+
+def test_of_a_cell_twice_in_a_file_the_first_counts(tmp_path):
+    again = TINY[TINY.index("  cell (INV)") : TINY.index("  cell (NAND2)")].replace("!A", "A")
+    (tmp_path / "x.lib").write_text(TINY.replace("  cell (DFF)", f"{again}  cell (DFF)"))
+    lib = load([tmp_path / "x.lib"])
+    assert lib.functions["INV"] == ["!A"]
+    assert lib.functions["NOR2"] == ["!(A + B)"]
+
+
 def test_gzip_is_the_same_library(tmp_path):
     (tmp_path / "tiny.lib.gz").write_bytes(gzip.compress(TINY.encode()))
     packed, plain = load([tmp_path / "tiny.lib.gz"]), tiny(tmp_path)
@@ -128,10 +150,34 @@ def test_files_that_are_no_library(tmp_path):
     with pytest.raises(ValueError, match=r"x\.lib: the Liberty file is cut off"):
         load([path])
     path.write_text(TINY.replace('"1, 3", "2, 6"', '"1, 3", "2"'))
-    with pytest.raises(ValueError, match=r"x\.lib: cell INV: a 2 x 2 table has 3 values"):
+    with pytest.raises(ValueError, match=r"x\.lib: cell INV: pin Y: a 2 x 2 table has 3 values"):
         load([path]).cell("INV")
     with pytest.raises(ValueError, match=r"^wanted at least one Liberty file, got none"):
         load([])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("area : 2;", "area : nan;", "cell INV: area: wanted a finite number, got 'nan'"),
+        ("area : 2;", "area : two;", "cell INV: area: wanted a finite number, got 'two'"),
+        ("_power : 0.003", "_power : inf", "cell INV: cell_leakage_power: wanted a finite number"),
+        ("ce : 1.1", "ce : nan", "cell INV: pin A: rise_capacitance: wanted a finite number, got"),
+        ('"1, 3", "2, 6"', '"1, -inf", "2, 6"', "cell INV: pin Y: cell_rise: wanted a finite nu"),
+        ('"1, 3", "2, 6"', '"1, abc", "2, 6"', "INV: pin Y: cell_rise: wanted a finite number, "),
+        ('index_2 ("1, 5")', 'index_2 ("1, 1e999")', "cell_rise index_2: wanted a finite number"),
+        ("nom_voltage : 2.0", "nom_voltage : nan", "nom_voltage: wanted a finite number, got 'n"),
+        ("_unit (2, ff)", "_unit (x, ff)", "capacitive_load_unit: wanted a finite number, got 'x'"),
+    ],
+)
+def test_numbers_that_are_none(tmp_path, old, new, why):
+    path = tmp_path / "x.lib"
+    assert old in TINY
+    path.write_text(TINY.replace(old, new, 1))
+    with pytest.raises(ValueError, match=f"^{re.escape(str(path))}: ") as error:
+        load([path]).cell("INV")
+    assert why in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_a_library_without_flip_flop(tmp_path):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from macsmith.experiments import libraries
 from macsmith.hw import pdk
 
 
@@ -64,6 +65,23 @@ def test_open_pdks_give_one_file(empty, monkeypatch):
     found = pdk.find("sky130_fd_sc_hd")
     assert [path.name for path in found.files] == ["sky130_fd_sc_hd__tt_025C_1v80.lib"]
     assert "sky130_fd_sc_hd__lpflow_*" in found.dont_use
+
+
+def test_a_variant_is_named_by_a_part_of_its_files_names(empty, monkeypatch):
+    lib = "platforms/gf180/lib/gf180mcu_fd_sc_mcu"
+    make(empty, *(f"{lib}{t}t5v0__tt_025C_{v}.lib" for t in (7, 9) for v in ("1v80", "5v00")))
+    monkeypatch.setenv("FLOW_HOME", str(empty))
+    found = pdk.find("gf180")
+    assert [path.name for path in found.files] == ["gf180mcu_fd_sc_mcu7t5v0__tt_025C_5v00.lib"]
+    assert len(found.others) == 3
+    other = pdk.find("gf180/mcu9t")
+    assert other.name == "gf180/mcu9t"
+    assert [path.name for path in other.files] == ["gf180mcu_fd_sc_mcu9t5v0__tt_025C_5v00.lib"]
+    with pytest.raises(ValueError, match=r"^PDK 'gf180' has no files named like '11t', but gf180m"):
+        pdk.find("gf180/11t")
+    (listed,) = libraries.examine()
+    assert listed.file_names == ("gf180mcu_fd_sc_mcu7t5v0__tt_025C_5v00.lib",)
+    assert listed.others == 3
 
 
 def test_debian_and_explicit_files(empty):

@@ -8,11 +8,8 @@ import pytest
 from opensta import edge_energies_fj
 from technology import library, netlist, tiny
 
-from macsmith.hw.boolean import parse
-from macsmith.hw.cell import Cell, Pin, PowerArc
 from macsmith.hw.mac import Mac
 from macsmith.hw.multiplier import Multiplier
-from macsmith.hw.nldm import ZERO, Table
 from macsmith.hw.power import _shares, energy
 from macsmith.hw.synth import assess, synthesize
 from macsmith.hw.timing import Boundary
@@ -185,19 +182,6 @@ def test_energy_of_a_mac(name):
                 )
                 # rise and fall tables: each edge is in one of them
                 assert counted == pytest.approx(full.activity.toggles[instance.pins[pin]].sum())
-
-
-def test_conditions_hold_after_the_event():
-    """Y follows A; its entries for A are of B high and of B low. Both inputs rise."""
-    high, low = (
-        PowerArc("A", parse(when), Table((0,), (0,), ((fj,),)), ZERO)
-        for when, fj in (("B", 1.0), ("!B", 2.0))
-    )
-    pins = [Pin(name, "input", 1, 1, False, None, (), ()) for name in "AB"]
-    pins.append(Pin("Y", "output", 0, 0, False, parse("A"), (), (low, high)))
-    cell = Cell("BUF", 1, 0, False, False, None, {pin.name: pin for pin in pins})
-    ((_, _, _, table, _),) = _shares(cell, ("A", "B"), np.array([0b0011]))
-    assert table is high.rise
 
 
 @pytest.mark.parametrize("unit", [Multiplier, Mac])

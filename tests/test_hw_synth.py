@@ -2,8 +2,10 @@
 """`hw.synth`: area and delay, the same every time, and one clear line when it cannot be."""
 
 import json
+import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from technology import TINY, library, netlist, tiny
 
@@ -12,6 +14,7 @@ from macsmith.hw.mac import Mac
 from macsmith.hw.power import energy
 from macsmith.hw.recipes import RECIPES
 from macsmith.hw.synth import assess, synthesize
+from macsmith.hw.timing import Boundary
 from macsmith.sim.spec import MacSpec
 
 SMALL = MacSpec(weights="int3", activations="int4", acc_width=10, overflow="wrap")
@@ -167,6 +170,72 @@ def test_a_library_whose_flip_flops_all_have_a_reset():
     assert found.met
 
 
+def test_without_a_nand2_only_the_equivalent_is_unknown(tmp_path):
+    path = tmp_path / "x.lib"
+    path.write_text(TINY.replace('function : "(A B)\'"', 'function : "!A"'))
+    found = synthesize(Mac(SMALL), path, clock_ps=10000)
+    assert found.area_um2 > 10 * 8
+    assert found.area_nand2 is None
+    assert found.unknown == {"area_nand2": "library x has no NAND2 with an area"}
+    assert found.met
+    json.dumps(found.as_dict())
+
+
+def test_without_areas_there_are_delays_and_energies(tmp_path):
+    path = tmp_path / "x.lib"
+    path.write_text(re.sub(r"area : \d+;", "", TINY))
+    found = synthesize(Mac(SMALL), path, clock_ps=10000)
+    assert (found.area_um2, found.area_nand2, found.sequential_um2) == (None, None, None)
+    assert found.unknown["area_um2"] == "library x gives no area of DFF, INV, NAND2, NOR2"
+    assert found.met
+    assert found.size == found.cells
+    stimulus = {name: [[1, 0]] for name in ("en", "clear", "w", "a")}
+    assert energy(found, {k: np.array(v) for k, v in stimulus.items()}).dynamic_pj > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "cells"),
+    [
+        ({'"CK"; next': '"!CK"; next', "rising": "falling"}, {"INV A=clk Y=ck"}),
+        (
+            {
+                '"D"': '"(D * E) + (IQ * E\')"',
+                "pin (D)": "pin (E) { direction : input; capacitance : 1; } pin (D)",
+            },
+            set(),
+        ),
+    ],
+)
+def test_flip_flops_of_a_falling_edge_or_with_an_enable_only(tmp_path, changes, cells):
+    """The netlist computes the same; path and energy of a flip-flop are those that its tables say,
+    which are the rising one's."""
+    text = rising = TINY.replace('"!D"', '"D"')
+    for old, new in changes.items():
+        assert old in text
+        text = re.sub(f"(?<!_pin : ){re.escape(old)}", new, text)
+    paths = tmp_path / "x.lib", tmp_path / "rising.lib"
+    for path, content in zip(paths, (text, rising), strict=True):
+        path.write_text(content)
+    found, usual = (synthesize(Mac(SMALL), path, clock_ps=10000) for path in paths)
+    assert found.flops == 10
+    assert found.boundary == usual.boundary
+    rng = np.random.default_rng(0)
+    stimulus = {"w": rng.integers(0, 8, (64, 40)), "a": rng.integers(0, 16, (64, 40))}
+    stimulus |= {"en": rng.integers(0, 2, (64, 40)), "clear": rng.integers(0, 2, (64, 40))}
+    ours, theirs = energy(found, stimulus), energy(usual, stimulus)
+    assert (ours.activity.outputs["acc"] == theirs.activity.outputs["acc"]).all()
+    boundary = Boundary(20, 10, 6)
+    clocked = netlist("clk d", "q", *cells, f"DFF CK={'ck' if cells else 'clk'} D=d E=1 QN=q")
+    plain = netlist("clk d", "q", "DFF CK=clk D=d QN=q")
+    one = assess(clocked, found.technology, boundary=boundary)
+    other = assess(plain, usual.technology, boundary=boundary)
+    assert one.delay_ps == other.delay_ps
+    d = {"d": rng.integers(0, 2, 100)}
+    inside = [energy(each, d).by_cell[f"u{i}"] for each, i in ((one, len(cells)), (other, 0))]
+    assert inside[0] == pytest.approx(inside[1])
+    assert inside[0] > 0
+
+
 def test_a_library_of_functions_only(tmp_path):
     """No units, no delays, no voltage: an area is still an area."""
     gate = "pin(A) { direction: input; } pin(B) { direction: input; }"
@@ -186,5 +255,6 @@ def test_a_library_of_functions_only(tmp_path):
     found = synthesize(Mac(SMALL), path)
     assert found.area_um2 > 10 * 18
     assert (found.delay_ps, found.met) == (None, None)
+    assert found.unknown["delay_ps"] == "library demo has no delay tables"
     with pytest.raises(ValueError, match=r"^library demo: energy needs a supply voltage, got no"):
         energy(found, {name: [0] for name in ("en", "clear", "w", "a")})

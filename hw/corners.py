@@ -1,0 +1,111 @@
+"""Which of many Liberty files belong together, by their names: one family of cells at one corner.
+
+A folder of a process kit has files of several families (7 and 9 tracks), supply voltages,
+temperatures and process corners, of which each is a library of its own. Names say what is what:
+``gf180mcu_fd_sc_mcu7t5v0__tt_025C_5v00``, ``asap7sc7p5t_SEQ_RVT_TT_nldm``,
+``sg13g2_stdcell_typ_1p20V_25C``.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Corner", "choose"]
+
+_TYPICAL = ("tt", "typ", "typical", "nom", "nominal")
+_END = r"(?=[_.-]|$)"
+_PROCESS = re.compile(rf"(?:^|[_.-])({'|'.join(_TYPICAL)}|ss|slow|ff|fast|sf|fs){_END}", re.I)
+_TEMPERATURE = re.compile(rf"(?:^|[_.-])([nm]?)(\d+)c{_END}", re.I)
+_VOLTS = re.compile(rf"(?:^|[_.-])(?:lv)?(\d+)[vp](\d+)v?{_END}", re.I)
+_TABLES = re.compile(r"nldm|ccs\w*|ecsm", re.I)  # several forms of the same tables
+#: Tracks, and often the voltage that the cells are made for: "7p5t", "mcu7t5v0".
+_TRACKS = re.compile(rf"(\d+)(?:p(\d+))?t(?:(\d+)v(\d+))?{_END}", re.I)
+_CELLS = re.compile(rf".*_sc_\w+?(?=__|{_END})")  # sky130_fd_sc_hd
+_NO_LOGIC = re.compile(r"fakeram|sram|(?:^|_)io(?=_|\.)|pad", re.I)
+_OTHER_VT = re.compile(r"_(?:S?LVT|SRAM|HVT)_", re.I)  # ASAP7: only RVT is wanted
+_ROOM = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Corner:
+    """What a file's name says of it; files that are equal in all of this belong together.
+
+    `family` is the name up to its tracks, or "" where nothing tells families apart; `tracks` and
+    `made_for` (V) are 0 where the name does not say them. `volts` may be more than one supply.
+    """
+
+    folder: str
+    family: str
+    tracks: float
+    made_for: float
+    process: str
+    celsius: int | None
+    volts: tuple[float, ...]
+    tables: str
+
+    @classmethod
+    def of(cls, file: Path) -> "Corner":
+        stem = _stem(file)
+        process, celsius = _PROCESS.search(stem), _TEMPERATURE.search(stem)
+        volts = tuple(_number(*match.groups()) for match in _VOLTS.finditer(stem))
+        starts = [m.start() for m in (process, celsius, _VOLTS.search(stem)) if m]
+        head = stem[: min(starts, default=len(stem))]
+        tracks = _TRACKS.search(head)
+        cells = _CELLS.match(head)
+        tables = _TABLES.search(f"{file.parent.name} {stem}")
+        return cls(
+            str(file.parent),
+            head[: tracks.end()] if tracks else cells.group() if cells else "",
+            _number(*tracks.group(1, 2)) if tracks else 0.0,
+            _number(*tracks.group(3, 4)) if tracks and tracks.group(3) else 0.0,
+            process.group(1).lower() if process else "",
+            int(celsius.group(2)) * (-1 if celsius.group(1) else 1) if celsius else None,
+            volts,
+            tables.group().lower() if tables else "",
+        )
+
+
+def choose(files: list[Path], variant: str = "") -> list[Path]:
+    """The files of one family at one corner, of those whose names contain `variant`.
+
+    Preferred are, in this order: a typical process, 25 C, plain tables, the family with the fewest
+    tracks, and the voltage that the family is made for: which its name says, or else that of most
+    of the typical files, or else the lowest.
+    """
+    named = [file for file in files if variant.lower() in file.name.lower()]
+    usual = [f for f in named if not _NO_LOGIC.search(f.name) and not _OTHER_VT.search(f.name)]
+    one_each = {
+        (file.parent, _stem(file)): file for file in reversed(usual or named * bool(variant))
+    }
+    corners = {file: Corner.of(file) for file in one_each.values()}
+    usage = Counter((c.family, c.volts) for c in corners.values() if c.process in _TYPICAL)
+
+    def rank(corner: Corner) -> tuple:
+        return (
+            (corner.process not in _TYPICAL) + (corner.process not in ("", *_TYPICAL)),
+            (corner.celsius != _ROOM) + (corner.celsius not in (None, _ROOM)),
+            corner.tables.startswith(("ccs", "ecsm")),
+            corner.tracks,
+            corner.family,
+            bool(corner.made_for) and corner.made_for not in corner.volts,
+            len(corner.volts),
+            -usage[corner.family, corner.volts],
+            corner.volts,
+            str(corner.celsius),
+            corner.process,
+            corner.tables,
+            corner.folder,
+        )
+
+    best = min(corners.values(), key=rank, default=None)
+    found = [file for file, corner in corners.items() if corner == best]
+    return sorted(found, key=lambda file: (len(file.name), file.name))
+
+
+def _stem(file: Path) -> str:
+    return file.name.partition(".lib")[0]
+
+
+def _number(whole: str, part: str | None) -> float:
+    return float(f"{whole}.{part or 0}")
