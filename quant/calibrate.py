@@ -23,6 +23,7 @@ from macsmith.quant.methods import METHODS
 from macsmith.quant.recipe import Recipe
 from macsmith.quant.steps import Step
 from macsmith.quant.unfinished import Unfinished
+from macsmith.quant.weights import QuantizedWeight
 
 __all__ = ["one_thread", "quantize_blocks", "scale_groups"]
 
@@ -129,13 +130,8 @@ def _apply(
         made: dict[str, QuantLinear] = {}
         for group in groups:
             inputs = block.inputs(group.layers[0]) if step.calibrated or watch else []
-            for name, layer in zip(group.names, group.layers, strict=True):
-                mine = () if found is None else (found[name],)
-                try:
-                    weight = layer.weight.detach().float()
-                    weight = method.round(inputs, weight, step, recipe, *mine)
-                except ValueError as error:
-                    raise ValueError(f"layer {name!r}: {error}") from None
+            weights = _rounded(inputs, group, step, recipe, found)
+            for name, layer, weight in zip(group.names, group.layers, weights, strict=True):
                 made[name] = quantized_layer(layer, recipe, weight)
                 if watch:
                     watch(name, layer, made[name], inputs)
@@ -151,6 +147,29 @@ def _apply(
             inputs = block.inputs(layers[0])
             for layer, made_of in zip(layers, group.layers, strict=True):
                 layer.bias = method.correct(inputs, made_of, layer, step)
+
+
+def _rounded(
+    inputs: list[torch.Tensor],
+    group: Group,
+    step,
+    recipe: Recipe,
+    found: Mapping[str, torch.Tensor] | None,
+) -> list[QuantizedWeight]:
+    """Of each of the group's layers."""
+    method = METHODS[type(step)]
+    if method.by_row:
+        rows = [layer.out_features for layer in group.layers]
+        return method.round(inputs, group.columns, step, recipe).split(rows)
+    weights = []
+    for name, layer in zip(group.names, group.layers, strict=True):
+        mine = () if found is None else (found[name],)
+        try:
+            weight = layer.weight.detach().float()
+            weights.append(method.round(inputs, weight, step, recipe, *mine))
+        except ValueError as error:
+            raise ValueError(f"layer {name!r}: {error}") from None
+    return weights
 
 
 def scale_groups(block: Block, groups: list[Group], step, recipe: Recipe) -> None:

@@ -4,6 +4,7 @@ A scale below 0 turns the format over: dINT4's levels -6..7 cover -7..6 then. Co
 accumulator know nothing of it, and it is a factor like any other behind them.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -43,6 +44,13 @@ class QuantizedWeight(NamedTuple):
         if self.offset is not None:
             u += self.offset.view(-1, 1)
         return u.view(n, -1)[:, :k]
+
+    def split(self, rows: Sequence[int]) -> list["QuantizedWeight"]:
+        """Weights of so many rows each, one above the other in this one; copies, none kept."""
+        parts = [None if x is None else [y.clone() for y in x.split(list(rows))] for x in self]
+        return [
+            QuantizedWeight(*(None if x is None else x[i] for x in parts)) for i in range(len(rows))
+        ]
 
 
 def by_group(x: torch.Tensor, group_size: int) -> torch.Tensor:
