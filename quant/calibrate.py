@@ -47,8 +47,9 @@ def quantize_blocks(
     block's float weights are free once it is done. ``ids`` is int64 [samples, length].
     ``progress(done, layers)`` is called after each layer; ``watch(name, layer, quantized, inputs)``
     when it has been rounded, with the float layer as the steps before left it and what it was
-    rounded on, float32 [tokens, K] per sample. Blocks that ``work`` has are taken from it, without
-    ``watch``; others are written there. ValueError naming the layer if an input is not finite.
+    rounded on, float32 [tokens, K] by call of its block. Blocks that ``work`` has are taken from
+    it, without ``watch``; others are written there. ValueError naming the layer if an input is not
+    finite.
 
     What is added to the model's memory is that of about two blocks and of their inputs, however
     many there are; a step with a survey ("gwq") looks at the gradients of all layers at once.
@@ -58,6 +59,7 @@ def quantize_blocks(
     if recipe.attention:
         # Before any mask is made and kept; block by block it is enabled.
         install(model, recipe.attention, recipe.attention_specs(), list(layers), enabled=False)
+    stops = [n for step in recipe.steps if (n := _samples(step))]
     try:
         with one_thread():
             found = {
@@ -65,7 +67,7 @@ def quantize_blocks(
                 for step in recipe.steps
                 if METHODS[type(step)].survey
             }
-            for index, block in enumerate(blocks_of(model, layers, ids)):
+            for index, block in enumerate(blocks_of(model, layers, ids, stops)):
                 names = list(block.layers)
                 if not (work and work.restore(index, block.name, block.module, names, recipe)):
                     for name in _quantize(model, block, recipe, found, watch):
@@ -104,7 +106,7 @@ def _quantize(
     watch: Watch | None,
 ) -> Iterator[str]:
     """All steps on one block; yields the names of its layers as they are rounded."""
-    block.check_finite()
+    block.check()
     groups = groups_of(block)
     for step in recipe.steps:
         yield from _apply(model, block, groups, step, recipe, found.get(step), watch)
@@ -130,7 +132,8 @@ def _apply(
         made: dict[str, QuantLinear] = {}
         for group in groups:
             inputs = block.inputs(group.layers[0]) if step.calibrated or watch else []
-            weights = _rounded(inputs, group, step, recipe, found)
+            mine = inputs[: block.until(_samples(step))]
+            weights = _rounded(mine, group, step, recipe, found)
             for name, layer, weight in zip(group.names, group.layers, weights, strict=True):
                 made[name] = quantized_layer(layer, recipe, weight)
                 if watch:
@@ -170,6 +173,11 @@ def _rounded(
         except ValueError as error:
             raise ValueError(f"layer {name!r}: {error}") from None
     return weights
+
+
+def _samples(step) -> int | None:
+    """Of the calibration, how many a step reads; None for all."""
+    return getattr(step, "samples", None)
 
 
 def scale_groups(block: Block, groups: list[Group], step, recipe: Recipe) -> None:

@@ -113,7 +113,7 @@ def _round(
     k = weight.shape[1]
     whole = min(size or k, k)
     full = k - k % whole
-    x = torch.cat(list(inputs[: step.samples]))
+    x = torch.cat(list(inputs))
     found = []
     for part, width in ((slice(0, full), whole), (slice(full, k), k - full)):  # the last is short
         if width:
