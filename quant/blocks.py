@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from macsmith.quant.scale import all_finite
+
 __all__ = ["TOKENS", "Block", "Call", "blocks_of", "check_calibration", "inside_blocks"]
 
 #: Of samples that run together. Enough that a small layer's work outweighs the way to it, and no
@@ -111,7 +113,7 @@ class Block:
         def check(name: str):
             def hook(layer, args):
                 ran[layer] = ran.get(layer, 0) + 1
-                if not torch.isfinite(args[0]).all():
+                if not all_finite(args[0]):
                     raise ValueError(f"layer {name!r}: its calibration inputs are not finite")
 
             return hook

@@ -61,7 +61,7 @@ def _ranged(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """x [T, K] in units of its scales, float32, a copy; scales and zero points [T]."""
     x = x.detach().float()
-    lo, hi = x.aminmax(dim=1)
+    lo, hi = scale.ends(x)
     if options.scheme == "token-asymmetric":
         s, zero = scale.asymmetric(lo, hi, fmt)
     else:
@@ -88,5 +88,5 @@ def _values(level: torch.Tensor, s: torch.Tensor, zero: torch.Tensor, fmt: Forma
 
 
 def _check_finite(x: torch.Tensor) -> None:
-    if not torch.isfinite(x).all():
+    if not scale.all_finite(x):
         raise ValueError("the input of a quantized layer is not finite")

@@ -71,7 +71,7 @@ def scales_of(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Scales float32 [N, G] and zero points int64 [N, G] (or None) of the ranges of each group."""
     n = len(weight)
-    lo, hi = (x.view(n, -1) for x in by_group(weight, options.group_size).aminmax(dim=1))
+    lo, hi = (x.view(n, -1) for x in scale.ends(by_group(weight, options.group_size)))
     if fmt.zero_pointed:
         return scale.zero_pointed(lo, hi, fmt, options.steps, options.extend_to_zero)
     s = _symmetric(lo, hi, fmt, options)
@@ -144,7 +144,7 @@ def fake_weight(weight: torch.Tensor, fmt: Format, options: Weights) -> torch.Te
 
 def _finite(weight: torch.Tensor) -> torch.Tensor:
     w = weight.detach().float()
-    if not torch.isfinite(w).all():
+    if not scale.all_finite(w):
         raise ValueError("the weight has values that are not finite")
     return w
 
