@@ -9,7 +9,7 @@ import tiny
 import torch
 
 import macsmith.quant as quant
-from macsmith.quant.methods import METHODS
+from macsmith.quant.methods import METHODS, daq
 from macsmith.quant.methods.daq import Fit, aligned
 from macsmith.quant.recipe import Recipe, Weights
 from macsmith.quant.steps import Awq, Daq
@@ -81,10 +81,11 @@ def test_every_weight_gets_the_nearest_level(weights, group):
             assert left[n, k].item() == pytest.approx(mine, abs=1e-6)
 
 
-@pytest.mark.parametrize("tokens", [50, 7])
+@pytest.mark.parametrize("tokens", [50, 20, 7])
 @pytest.mark.parametrize("weights", FORMATS)
-def test_the_error_is_that_of_the_output(weights, tokens):
-    """More tokens than channels and fewer."""
+def test_the_error_is_that_of_the_output(monkeypatch, weights, tokens):
+    """More tokens than channels, as many, and fewer; rows of the factor in three parts."""
+    monkeypatch.setattr(daq, "ROWS", 8)
     w, x = rows()
     x, fmt = x[:tokens], get_format(weights)
     s, o = aligned(w, fmt, Daq())
