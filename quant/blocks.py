@@ -1,21 +1,31 @@
 """A model block by block: every decoder layer run alone, on what it was called with.
 
-    calibration ids --> whole model, once per sample --> calls of every block, input of the first
-    input of block i --> block i, quantized by now --> input of block i + 1
+    calibration ids --> whole model, some samples a call --> calls of every block, first's inputs
+    inputs of block i --> block i, quantized by now --> inputs of block i + 1
 
 No model class is known here. A block is an item of the `nn.ModuleList` that holds most of the
 layers to be quantized. Everything that a block was called with is kept and replayed: masks,
 position embeddings, and whatever a family hands to its layers.
+
+Samples are equally long, and as many run together as have TOKENS tokens. Which ones is decided by
+their length and number alone, not by memory or cores: another grouping has other last bits.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
 from torch import nn
 
-__all__ = ["Block", "Call", "blocks_of", "check_calibration", "inside_blocks"]
+from macsmith.quant.scale import all_finite
+
+__all__ = ["TOKENS", "Block", "Call", "blocks_of", "check_calibration", "inside_blocks"]
+
+#: Of samples that run together. Enough that a small layer's work outweighs the way to it, and no
+#: more than one sample of the lengths that papers calibrate with, so memory is theirs.
+TOKENS = 1024
 
 
 @dataclass(frozen=True)
@@ -32,11 +42,11 @@ class Call:
 
 
 class _Enough(Exception):
-    """The last block has been reached: the rest of the model need not run."""
+    """What is wanted has been seen: the rest need not run."""
 
 
 class Block:
-    """One decoder layer, its chosen linear layers, and its inputs, one per calibration sample.
+    """One decoder layer, its chosen linear layers, and its inputs, call by call.
 
     Attributes
     ----------
@@ -44,8 +54,11 @@ class Block:
     module : nn.Module
     layers : dict of str to nn.Linear
         By full name, in the model's order; what has been quantized is there no more.
-    hidden : list of tensors [1, length, width]
+    hidden : list of tensors [samples, length, width]
     calls : list of Call
+
+    Where it is asked for the first ``samples`` samples, it takes the calls that have them: of the
+    last one all samples, so it is to be a number at which `blocks_of` was told to end a call.
     """
 
     def __init__(self, name: str, module: nn.Module, layers: dict[str, nn.Linear]) -> None:
@@ -55,47 +68,64 @@ class Block:
         self.hidden: list[torch.Tensor] = []
         self.calls: list[Call] = []
 
+    def until(self, samples: int | None) -> int:
+        """How many calls have the first ``samples`` samples, or all."""
+        if samples is None:
+            return len(self.calls)
+        have = accumulate((len(x) for x in self.hidden), initial=0)
+        return sum(before < samples for before, _ in pairwise(have))
+
     def run(self, samples: int | None = None) -> list[torch.Tensor]:
-        """Outputs for the first ``samples`` samples, or for all."""
-        pairs = zip(self.hidden[:samples], self.calls, strict=False)
+        """Outputs by call, of the first ``samples`` samples or of all."""
+        count = self.until(samples)
+        pairs = zip(self.hidden[:count], self.calls[:count], strict=True)
         return [call.of(self.module, x) for x, call in pairs]
 
     def inputs(self, module: nn.Module, samples: int | None = None) -> list[torch.Tensor]:
-        """What a linear layer of this block gets: float32 [tokens, K] per sample."""
+        """What a linear layer of this block gets: float32 [tokens, K] by call."""
         calls = self.calls_of(module, samples)
         return [c.args[0].reshape(-1, c.args[0].shape[-1]).float() for c in calls]
 
-    def check_finite(self) -> None:
-        """ValueError naming the first layer that gets an input which is not finite."""
+    def calls_of(self, module: nn.Module, samples: int | None = None) -> list[Call]:
+        """How the block calls one of its modules, once in each call of its own.
+
+        ValueError if it does not. Whatever runs behind the module is left out.
+        """
+        seen: list[Call] = []
+
+        def keep(_, args, kwargs):
+            seen.append(Call(args, kwargs))
+            raise _Enough
+
+        with _hooked(module.register_forward_pre_hook(keep, with_kwargs=True)):
+            for x, call in list(zip(self.hidden, self.calls, strict=True))[: self.until(samples)]:
+                try:
+                    call.of(self.module, x)
+                except _Enough:
+                    continue
+                raise ValueError(f"block {self.name!r} does not run one of its modules")
+        return seen
+
+    def check(self) -> None:
+        """ValueError naming the first layer whose inputs are not finite, or not one to a call."""
+        ran: dict[nn.Module, int] = {}
 
         def check(name: str):
-            def hook(_, args):
-                if not torch.isfinite(args[0]).all():
+            def hook(layer, args):
+                ran[layer] = ran.get(layer, 0) + 1
+                if not all_finite(args[0]):
                     raise ValueError(f"layer {name!r}: its calibration inputs are not finite")
 
             return hook
 
         with _hooked(*(m.register_forward_pre_hook(check(n)) for n, m in self.layers.items())):
             self.run()
-
-    def calls_of(self, module: nn.Module, samples: int | None = None) -> list[Call]:
-        """How the block calls one of its modules, once per sample.
-
-        ValueError if it does not, or more than once (a layer that is used in several places).
-        """
-        seen: list[Call] = []
-
-        def keep(_, args, kwargs):
-            seen.append(Call(args, kwargs))
-
-        with _hooked(module.register_forward_pre_hook(keep, with_kwargs=True)):
-            outputs = self.run(samples)
-        if len(seen) != len(outputs):
-            raise ValueError(
-                f"block {self.name!r} runs one of its layers {len(seen)} times for "
-                f"{len(outputs)} samples: wanted once for each"
-            )
-        return seen
+        for name, layer in self.layers.items():
+            if (times := ran.get(layer, 0)) != len(self.calls):
+                raise ValueError(
+                    f"layer {name!r} runs {times} times in {len(self.calls)} calls of "
+                    f"{self.name!r}: wanted once in each"
+                )
 
 
 def check_calibration(calibration: Any, model: nn.Module, what: str) -> torch.Tensor:
@@ -124,17 +154,21 @@ def check_calibration(calibration: Any, model: nn.Module, what: str) -> torch.Te
 
 
 def blocks_of(
-    model: nn.Module, layers: Mapping[str, nn.Linear], ids: torch.Tensor
+    model: nn.Module,
+    layers: Mapping[str, nn.Linear],
+    ids: torch.Tensor,
+    stops: Collection[int] = (),
 ) -> Iterator[Block]:
     """Every block that has some of ``layers``, with its inputs; each once the ones before are done.
 
-    A block's outputs, with whatever was made of its layers meanwhile, are the inputs of the next.
+    ``ids`` is int64 [samples, length]; a call ends at each number of samples in ``stops``. A
+    block's outputs, with whatever was made of its layers meanwhile, are the inputs of the next.
     ValueError if no list of modules holds any of the layers, or blocks hand more than hidden states
     to each other.
     """
     name, found = _largest_list(model, layers)
     parts = [f"{name}.{i}" for i in range(len(found))]
-    hidden, calls = _captured(model, found, ids)
+    hidden, calls = _captured(model, found, _together(ids, stops))
     for part, module, mine in zip(parts, found, calls, strict=True):
         chosen = {n: layer for n, layer in layers.items() if n.startswith(part + ".")}
         block = Block(part, module, chosen)
@@ -163,10 +197,17 @@ def _largest_list(model: nn.Module, layers: Mapping[str, nn.Linear]) -> tuple[st
     return best, model.get_submodule(best)
 
 
+def _together(ids: torch.Tensor, stops: Collection[int]) -> list[torch.Tensor]:
+    """Samples that run in one call."""
+    most = max(1, TOKENS // ids.shape[1])
+    edges = sorted({0, len(ids), *(n for n in stops if n < len(ids))})
+    return [part for a, b in pairwise(edges) for part in ids[a:b].split(most)]
+
+
 def _captured(
-    model: nn.Module, blocks: Sequence[nn.Module], ids: torch.Tensor
+    model: nn.Module, blocks: Sequence[nn.Module], ids: Sequence[torch.Tensor]
 ) -> tuple[list[torch.Tensor], list[list[Call]]]:
-    """Input of the first block by sample, and calls by block and sample."""
+    """Inputs of the first block by call, and calls by block, of each of ``ids``."""
     first: list[torch.Tensor] = []
     calls: list[list[Call]] = [[] for _ in blocks]
 
@@ -185,9 +226,9 @@ def _captured(
     hooks = [m.register_forward_pre_hook(keep(k), with_kwargs=True) for k, m in enumerate(blocks)]
     device = next(model.parameters()).device
     with _hooked(*hooks):
-        for row in ids:
+        for rows in ids:
             try:
-                model(input_ids=row[None].to(device), use_cache=False)
+                model(input_ids=rows.to(device), use_cache=False)
             except _Enough:
                 continue
             raise ValueError("the model did not run its decoder layers: it cannot be calibrated")

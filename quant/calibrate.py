@@ -23,6 +23,7 @@ from macsmith.quant.methods import METHODS
 from macsmith.quant.recipe import Recipe
 from macsmith.quant.steps import Step
 from macsmith.quant.unfinished import Unfinished
+from macsmith.quant.weights import QuantizedWeight
 
 __all__ = ["one_thread", "quantize_blocks", "scale_groups"]
 
@@ -46,8 +47,9 @@ def quantize_blocks(
     block's float weights are free once it is done. ``ids`` is int64 [samples, length].
     ``progress(done, layers)`` is called after each layer; ``watch(name, layer, quantized, inputs)``
     when it has been rounded, with the float layer as the steps before left it and what it was
-    rounded on, float32 [tokens, K] per sample. Blocks that ``work`` has are taken from it, without
-    ``watch``; others are written there. ValueError naming the layer if an input is not finite.
+    rounded on, float32 [tokens, K] by call of its block. Blocks that ``work`` has are taken from
+    it, without ``watch``; others are written there. ValueError naming the layer if an input is not
+    finite.
 
     What is added to the model's memory is that of about two blocks and of their inputs, however
     many there are; a step with a survey ("gwq") looks at the gradients of all layers at once.
@@ -57,6 +59,7 @@ def quantize_blocks(
     if recipe.attention:
         # Before any mask is made and kept; block by block it is enabled.
         install(model, recipe.attention, recipe.attention_specs(), list(layers), enabled=False)
+    stops = [n for step in recipe.steps if (n := _samples(step))]
     try:
         with one_thread():
             found = {
@@ -64,7 +67,7 @@ def quantize_blocks(
                 for step in recipe.steps
                 if METHODS[type(step)].survey
             }
-            for index, block in enumerate(blocks_of(model, layers, ids)):
+            for index, block in enumerate(blocks_of(model, layers, ids, stops)):
                 names = list(block.layers)
                 if not (work and work.restore(index, block.name, block.module, names, recipe)):
                     for name in _quantize(model, block, recipe, found, watch):
@@ -103,7 +106,7 @@ def _quantize(
     watch: Watch | None,
 ) -> Iterator[str]:
     """All steps on one block; yields the names of its layers as they are rounded."""
-    block.check_finite()
+    block.check()
     groups = groups_of(block)
     for step in recipe.steps:
         yield from _apply(model, block, groups, step, recipe, found.get(step), watch)
@@ -129,13 +132,9 @@ def _apply(
         made: dict[str, QuantLinear] = {}
         for group in groups:
             inputs = block.inputs(group.layers[0]) if step.calibrated or watch else []
-            for name, layer in zip(group.names, group.layers, strict=True):
-                mine = () if found is None else (found[name],)
-                try:
-                    weight = layer.weight.detach().float()
-                    weight = method.round(inputs, weight, step, recipe, *mine)
-                except ValueError as error:
-                    raise ValueError(f"layer {name!r}: {error}") from None
+            mine = inputs[: block.until(_samples(step))]
+            weights = _rounded(mine, group, step, recipe, found)
+            for name, layer, weight in zip(group.names, group.layers, weights, strict=True):
                 made[name] = quantized_layer(layer, recipe, weight)
                 if watch:
                     watch(name, layer, made[name], inputs)
@@ -151,6 +150,34 @@ def _apply(
             inputs = block.inputs(layers[0])
             for layer, made_of in zip(layers, group.layers, strict=True):
                 layer.bias = method.correct(inputs, made_of, layer, step)
+
+
+def _rounded(
+    inputs: list[torch.Tensor],
+    group: Group,
+    step,
+    recipe: Recipe,
+    found: Mapping[str, torch.Tensor] | None,
+) -> list[QuantizedWeight]:
+    """Of each of the group's layers."""
+    method = METHODS[type(step)]
+    if method.by_row:
+        rows = [layer.out_features for layer in group.layers]
+        return method.round(inputs, group.columns, step, recipe).split(rows)
+    weights = []
+    for name, layer in zip(group.names, group.layers, strict=True):
+        mine = () if found is None else (found[name],)
+        try:
+            weight = layer.weight.detach().float()
+            weights.append(method.round(inputs, weight, step, recipe, *mine))
+        except ValueError as error:
+            raise ValueError(f"layer {name!r}: {error}") from None
+    return weights
+
+
+def _samples(step) -> int | None:
+    """Of the calibration, how many a step reads; None for all."""
+    return getattr(step, "samples", None)
 
 
 def scale_groups(block: Block, groups: list[Group], step, recipe: Recipe) -> None:

@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from macsmith.quant.nearest import nearest_codes
 from macsmith.sim import codec
 from macsmith.sim.formats import Format
 
@@ -25,20 +26,14 @@ def encode(values: torch.Tensor, fmt: Format) -> torch.Tensor:
     Same shape, `code_dtype(fmt)`; out of range saturates. For formats without a zero point. NaN
     must have been refused before: it would get the last code.
     """
-    edges, codes = _thresholds(fmt, (0,), values.device)
-    return codes[0][torch.bucketize(values.contiguous(), edges[0])].to(code_dtype(fmt))
+    return nearest_codes(values, fmt).to(code_dtype(fmt))
 
 
 def encode_rows(
     values: torch.Tensor, fmt: Format, zero_point: torch.Tensor | None = None
 ) -> torch.Tensor:
     """`encode` for float32 [R, K], each row at its own zero point (integer [R])."""
-    if zero_point is None:
-        return encode(values, fmt)
-    used, z = zero_point.long().unique(return_inverse=True)
-    edges, codes = _thresholds(fmt, tuple(used.tolist()), values.device)
-    below = torch.searchsorted(edges[z], values.contiguous())  # (R, K): thresholds below each
-    return codes[z].gather(1, below).to(code_dtype(fmt))
+    return nearest_codes(values, fmt, zero_point).to(code_dtype(fmt))
 
 
 def levels(
@@ -49,9 +44,10 @@ def levels(
     ValueError if float32 does not hold one of the format's levels.
     """
     table = _level_table(fmt, codes.device)
-    if zero_point is None:
-        return table[0][codes.int()]
-    return table[zero_point.long()[:, None], codes.int()]
+    index = codes.int()
+    if zero_point is not None:
+        index = index + (zero_point.int()[:, None] << fmt.width)
+    return table.index_select(0, index.reshape(-1)).view(codes.shape)
 
 
 def packed_bits(fmt: Format) -> int:
@@ -93,27 +89,9 @@ def unpack(packed: torch.Tensor, fmt: Format, shape: tuple[int, ...]) -> torch.T
 
 @lru_cache(maxsize=64)
 def _level_table(fmt: Format, device: torch.device) -> torch.Tensor:
-    """Levels float32 [zero points, 2**width]; ValueError if float32 does not hold one of them."""
+    """Levels float32 [zero points * 2**width]; ValueError if float32 does not hold one of them."""
     exact = codec.level_table(fmt)
     table = exact.astype(np.float32)
     if (table.astype(np.int64) != exact).any():
         raise ValueError(f"{fmt.name} has levels that float32 does not hold: float needs them to")
-    return torch.from_numpy(table).to(device)
-
-
-@lru_cache(maxsize=256)
-def _thresholds(
-    fmt: Format, zero_points: tuple[int, ...], device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Thresholds float32 [Z, E] and their codes int64 [Z, E + 1], one row per zero point.
-
-    A row with fewer distinct levels than the longest ends in +inf, which nothing exceeds.
-    """
-    rows = [codec.thresholds(fmt, z, "float32") for z in zero_points]
-    longest = max(len(edges) for edges, _ in rows)
-    edges = np.full((len(rows), longest), np.inf, np.float32)
-    codes = np.zeros((len(rows), longest + 1), np.int64)
-    for row, (row_edges, row_codes) in enumerate(rows):
-        edges[row, : len(row_edges)] = row_edges
-        codes[row, : len(row_codes)] = row_codes
-    return torch.from_numpy(edges).to(device), torch.from_numpy(codes).to(device)
+    return torch.from_numpy(table.reshape(-1)).to(device)

@@ -16,6 +16,7 @@ from macsmith.quant.counterfactual import quantized_layer
 from macsmith.quant.kept import Kept
 from macsmith.quant.linear import EXECUTIONS, QuantLinear
 from macsmith.quant.recipe import Recipe
+from macsmith.quant.scale import all_finite
 from macsmith.quant.unfinished import key_of, unfinished
 from macsmith.sim.spec import MacSpec
 
@@ -207,7 +208,7 @@ def _check(name: str, layer: nn.Linear, recipe: Recipe) -> None:
     """ValueError if the layer cannot be quantized: on one of its rows, which is as deep as all."""
     if layer.weight.is_meta:
         raise ValueError(f"layer {name!r}: its weight is on no device: load without offloading")
-    if not torch.isfinite(layer.weight).all():
+    if not all_finite(layer.weight):
         raise ValueError(f"layer {name!r}: the weight has values that are not finite")
     row = nn.Linear(layer.in_features, 1, bias=False, device="meta")
     row.weight = nn.Parameter(layer.weight[:1].detach(), requires_grad=False)

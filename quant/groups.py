@@ -9,7 +9,7 @@ of the block and of the group's layers must stay the same. So it works through w
 between them and is homogeneous: ReLU, a gate, the attention's mean of values.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -76,11 +76,11 @@ def groups_of(block: Block) -> list[Group]:
         if _scalable(m)
     ]
     try:
-        block.run(1)
+        wanted = _outputs(block, list(block.layers.values()))
     finally:
         for handle in handles:
             handle.remove()
-    return [_group(block, names, order) for _, names in together]
+    return [_group(block, names, order, wanted) for _, names in together]
 
 
 def fold(group: Group, s: torch.Tensor) -> None:
@@ -92,7 +92,12 @@ def fold(group: Group, s: torch.Tensor) -> None:
         layer.weight.data = (layer.weight.data.float() * s).to(layer.weight.dtype)
 
 
-def _group(block: Block, names: list[str], order: Sequence[nn.Module]) -> Group:
+def _group(
+    block: Block,
+    names: list[str],
+    order: Sequence[nn.Module],
+    wanted: Mapping[nn.Module, torch.Tensor],
+) -> Group:
     layers = tuple(block.layers[name] for name in names)
     parent = layers[0]
     if len(layers) > 1:
@@ -103,7 +108,7 @@ def _group(block: Block, names: list[str], order: Sequence[nn.Module]) -> Group:
         parent = block.module.get_submodule(name) if name else None
     before = order[: order.index(layers[0])] if layers[0] in order else []
     group = Group(tuple(names), layers, parent, None)
-    producer = next((m for m in reversed(before) if _folds(block, group, m)), None)
+    producer = next((m for m in reversed(before) if _folds(block, group, m, wanted)), None)
     return Group(tuple(names), layers, parent, producer)
 
 
@@ -112,35 +117,40 @@ def _scalable(module: nn.Module) -> bool:
     return isinstance(weight, nn.Parameter) and weight.dim() in (1, 2)
 
 
-def _folds(block: Block, group: Group, module: nn.Module) -> bool:
+def _folds(
+    block: Block, group: Group, module: nn.Module, wanted: Mapping[nn.Module, torch.Tensor]
+) -> bool:
     """Whether scaling ``module``'s outputs and the group's columns leaves all outputs."""
     if module.weight.shape[0] != group.width or module in group.layers:
         return False
-    wanted = _outputs(block, group)
     kept = [p.data for m in (module, *group.layers) for p in m.parameters(recurse=False)]
     # Powers of two round nothing; drawn, so that no symmetry of channels goes unnoticed.
     draw = torch.Generator().manual_seed(0)
     s = 2.0 ** torch.randint(-1, 2, (group.width,), generator=draw).to(module.weight.device)
     try:
         fold(Group(group.names, group.layers, None, module), s)
-        found = _outputs(block, group)
+        found = _outputs(block, group.layers)
     finally:
         parameters = [p for m in (module, *group.layers) for p in m.parameters(recurse=False)]
         for parameter, data in zip(parameters, kept, strict=True):
             parameter.data = data
-    return all(_same(a, b) for a, b in zip(found, wanted, strict=True))
+    return all(_same(y, wanted[m]) for m, y in found.items())
 
 
-def _outputs(block: Block, group: Group) -> list[torch.Tensor]:
-    """Of the group's layers and of the block, for its first sample."""
-    seen: list[torch.Tensor] = []
-    hooks = [m.register_forward_hook(lambda _, args, y: seen.append(y)) for m in group.layers]
+def _outputs(block: Block, layers: Sequence[nn.Module]) -> dict[nn.Module, torch.Tensor]:
+    """Of some layers and of the block, in its first call: float32 [tokens, N]."""
+    seen: dict[nn.Module, torch.Tensor] = {}
+
+    def keep(module, _, y):
+        seen[module] = y
+
+    hooks = [m.register_forward_hook(keep) for m in layers]
     try:
-        seen += block.run(1)
+        (seen[block.module],) = block.run(1)
     finally:
         for hook in hooks:
             hook.remove()
-    return [y.float().reshape(-1, y.shape[-1]) for y in seen]
+    return {m: y.float().reshape(-1, y.shape[-1]) for m, y in seen.items()}
 
 
 def _same(found: torch.Tensor, wanted: torch.Tensor) -> bool:

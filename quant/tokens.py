@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 
 from macsmith.quant import codes, scale
+from macsmith.quant.nearest import nearest
 from macsmith.quant.recipe import Activations
 from macsmith.sim.formats import Format
 
@@ -20,10 +21,7 @@ class Operands(NamedTuple):
 
     def dequantized(self, fmt: Format) -> torch.Tensor:
         """The activations that the codes stand for: float32 [T, K]."""
-        level = codes.levels(self.codes, fmt)
-        level -= self.zero[:, None]
-        level *= (self.scale * 2.0**-fmt.frac_bits)[:, None]
-        return level
+        return _values(codes.levels(self.codes, fmt), self.scale, self.zero, fmt)
 
 
 def quantize_tokens(x: torch.Tensor, fmt: Format, options: Activations) -> Operands:
@@ -33,24 +31,15 @@ def quantize_tokens(x: torch.Tensor, fmt: Format, options: Activations) -> Opera
     """
     if not options.quantized:
         raise ValueError("activations that stay in float have no codes")
-    x = x.detach().float()
-    lo, hi = x.aminmax(dim=1)
-    if options.scheme == "token-asymmetric":
-        s, zero = scale.asymmetric(lo, hi, fmt)
-    else:
-        s = scale.symmetric(torch.maximum(-lo, hi), fmt, options.divisor)
-        zero = torch.zeros_like(s)
-    _check_finite(s)
-    x = x / s[:, None]
+    x, s, zero = _ranged(x, fmt, options)
     if not fmt.is_twos_complement:
         return Operands(codes.encode(x, fmt), s, zero)
-    # Rounding half to even and clamping is what this format's thresholds say, only faster.
-    half = 2 ** (fmt.width - 1)
-    level = x.round_().add_(zero[:, None]).clamp_(-half, half - 1)
+    level = _clamped(x, zero, fmt)
+    last = 2**fmt.width - 1
     if fmt.width <= 8:
-        code = level.to(torch.int8).view(torch.uint8) & (2 * half - 1)
+        code = level.to(torch.int8).view(torch.uint8) & last
     else:
-        code = (level.to(torch.int32) & (2 * half - 1)).to(torch.uint16)
+        code = (level.to(torch.int32) & last).to(torch.uint16)
     return Operands(code, s, zero)
 
 
@@ -62,10 +51,42 @@ def fake_tokens(x: torch.Tensor, fmt: Format, options: Activations) -> torch.Ten
     if not options.quantized:
         _check_finite(x)
         return x.detach().float()
-    rows = x.reshape(-1, x.shape[-1])
-    return quantize_tokens(rows, fmt, options).dequantized(fmt).view(x.shape)
+    rows, s, zero = _ranged(x.reshape(-1, x.shape[-1]), fmt, options)
+    level = _clamped(rows, zero, fmt) if fmt.is_twos_complement else nearest(rows, fmt)
+    return _values(level, s, zero, fmt).view(x.shape)
+
+
+def _ranged(
+    x: torch.Tensor, fmt: Format, options: Activations
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """x [T, K] in units of its scales, float32, a copy; scales and zero points [T]."""
+    x = x.detach().float()
+    lo, hi = scale.ends(x)
+    if options.scheme == "token-asymmetric":
+        s, zero = scale.asymmetric(lo, hi, fmt)
+    else:
+        s = scale.symmetric(torch.maximum(-lo, hi), fmt, options.divisor)
+        zero = torch.zeros_like(s)
+    _check_finite(s)
+    return x / s[:, None], s, zero
+
+
+def _clamped(x: torch.Tensor, zero: torch.Tensor, fmt: Format) -> torch.Tensor:
+    """Levels of two's complement nearest to ``x`` [T, K] behind the zero points, in its place.
+
+    Rounding half to even and clamping is what the format's thresholds say.
+    """
+    half = 2 ** (fmt.width - 1)
+    return x.round_().add_(zero[:, None]).clamp_(-half, half - 1)
+
+
+def _values(level: torch.Tensor, s: torch.Tensor, zero: torch.Tensor, fmt: Format) -> torch.Tensor:
+    """(level - zero) s 2**-frac_bits by token, in the levels' place."""
+    level -= zero[:, None]
+    level *= (s * 2.0**-fmt.frac_bits)[:, None]
+    return level
 
 
 def _check_finite(x: torch.Tensor) -> None:
-    if not torch.isfinite(x).all():
+    if not scale.all_finite(x):
         raise ValueError("the input of a quantized layer is not finite")

@@ -4,6 +4,7 @@ A scale below 0 turns the format over: dINT4's levels -6..7 cover -7..6 then. Co
 accumulator know nothing of it, and it is a factor like any other behind them.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 
 from macsmith.quant import codes, scale
 from macsmith.quant.kept import Kept
+from macsmith.quant.nearest import nearest
 from macsmith.quant.recipe import Weights
 from macsmith.sim.formats import Format
 
@@ -38,11 +40,17 @@ class QuantizedWeight(NamedTuple):
         n, k = self.codes.shape
         q = by_group(self.codes, group_size)
         z = None if self.zero_point is None else self.zero_point.reshape(-1)
-        u = codes.levels(q, fmt, z)  # (N * G, size)
-        u *= self.scale.view(-1, 1) * 2.0**-fmt.frac_bits
+        u = _scaled(codes.levels(q, fmt, z), self.scale, fmt)  # (N * G, size)
         if self.offset is not None:
             u += self.offset.view(-1, 1)
         return u.view(n, -1)[:, :k]
+
+    def split(self, rows: Sequence[int]) -> list["QuantizedWeight"]:
+        """Weights of so many rows each, one above the other in this one; copies, none kept."""
+        parts = [None if x is None else [y.clone() for y in x.split(list(rows))] for x in self]
+        return [
+            QuantizedWeight(*(None if x is None else x[i] for x in parts)) for i in range(len(rows))
+        ]
 
 
 def by_group(x: torch.Tensor, group_size: int) -> torch.Tensor:
@@ -63,7 +71,7 @@ def scales_of(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Scales float32 [N, G] and zero points int64 [N, G] (or None) of the ranges of each group."""
     n = len(weight)
-    lo, hi = (x.view(n, -1) for x in by_group(weight, options.group_size).aminmax(dim=1))
+    lo, hi = (x.view(n, -1) for x in scale.ends(by_group(weight, options.group_size)))
     if fmt.zero_pointed:
         return scale.zero_pointed(lo, hi, fmt, options.steps, options.extend_to_zero)
     s = _symmetric(lo, hi, fmt, options)
@@ -119,14 +127,28 @@ def quantize_weight(weight: torch.Tensor, fmt: Format, options: Weights) -> Quan
 
     ValueError if it is not finite.
     """
-    w = weight.detach().float()
-    if not torch.isfinite(w).all():
-        raise ValueError("the weight has values that are not finite")
+    w = _finite(weight)
     s, z = scales_of(w, fmt, options)
     q = encode_scaled(w, s, z, fmt, options.group_size)
     return QuantizedWeight(q, s, None if z is None else z.to(codes.code_dtype(fmt)))
 
 
 def fake_weight(weight: torch.Tensor, fmt: Format, options: Weights) -> torch.Tensor:
-    """What is left of a weight after `quantize_weight`: float32 [N, K]."""
-    return quantize_weight(weight, fmt, options).dequantized(fmt, options.group_size)
+    """What is left of a weight after `quantize_weight`: float32 [N, K], without the codes."""
+    w = _finite(weight)
+    s, z = scales_of(w, fmt, options)
+    rows = by_group(w, options.group_size) / s.reshape(-1, 1)
+    u = _scaled(nearest(rows, fmt, None if z is None else z.reshape(-1)), s, fmt)
+    return u.view(len(w), -1)[:, : w.shape[1]]
+
+
+def _finite(weight: torch.Tensor) -> torch.Tensor:
+    w = weight.detach().float()
+    if not scale.all_finite(w):
+        raise ValueError("the weight has values that are not finite")
+    return w
+
+
+def _scaled(level: torch.Tensor, scales: torch.Tensor, fmt: Format) -> torch.Tensor:
+    """Values of levels [N * G, size] at scales [N, G], in the levels' place."""
+    return level.mul_(scales.reshape(-1, 1) * 2.0**-fmt.frac_bits)

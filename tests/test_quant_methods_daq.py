@@ -9,7 +9,7 @@ import tiny
 import torch
 
 import macsmith.quant as quant
-from macsmith.quant.methods import METHODS
+from macsmith.quant.methods import METHODS, daq
 from macsmith.quant.methods.daq import Fit, aligned
 from macsmith.quant.recipe import Recipe, Weights
 from macsmith.quant.steps import Awq, Daq
@@ -81,10 +81,11 @@ def test_every_weight_gets_the_nearest_level(weights, group):
             assert left[n, k].item() == pytest.approx(mine, abs=1e-6)
 
 
-@pytest.mark.parametrize("tokens", [50, 7])
+@pytest.mark.parametrize("tokens", [50, 20, 7])
 @pytest.mark.parametrize("weights", FORMATS)
-def test_the_error_is_that_of_the_output(weights, tokens):
-    """More tokens than channels and fewer."""
+def test_the_error_is_that_of_the_output(monkeypatch, weights, tokens):
+    """More tokens than channels, as many, and fewer; rows of the factor in three parts."""
+    monkeypatch.setattr(daq, "ROWS", 8)
     w, x = rows()
     x, fmt = x[:tokens], get_format(weights)
     s, o = aligned(w, fmt, Daq())
@@ -170,11 +171,14 @@ def test_groups_do_not_know_of_each_other(weights):
 
 
 def test_only_its_samples_are_looked_at():
-    w, x = rows()
-    step = Daq(epochs=1, samples=2)
-    found = METHODS[Daq].round([x[:20], x[20:40], 9 * x], w, step, recipe(step))
-    same = METHODS[Daq].round([x[:40]], w, step, recipe(step))
-    assert all(torch.equal(a, b) for a, b in zip(found, same, strict=True) if a is not None)
+    step, codes = Daq(epochs=1, samples=2), []
+    for ids in (tiny.ids(), tiny.ids()[:2], tiny.ids()[:3]):
+        model = tiny.llama()
+        reads = step if len(ids) != 3 else step.model_copy(update={"samples": 3})
+        quant.quantize_(model, recipe(reads), ids)
+        codes.append(torch.cat([m.qweight.flatten() for _, m in quant.quantized_layers(model)]))
+    assert torch.equal(codes[0], codes[1])
+    assert not torch.equal(codes[0], codes[2])
 
 
 @pytest.mark.parametrize("start", ["center", "zero"])

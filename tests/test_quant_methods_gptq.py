@@ -86,13 +86,14 @@ def test_every_column_is_the_least_squares_solution(monkeypatch, weights, group,
     fmt, size = recipe.spec().weights, group or K
     q, s, z, turns = by_least_squares(weight, inputs, step, recipe)
     seen = []
-    encode = gptq.codes.encode_rows
+    nearest = gptq.nearest
 
     def spy(values, *args):
         seen.append(values[:, 0].clone())
-        return encode(values, *args)
+        return nearest(values, *args)
 
-    monkeypatch.setattr(gptq.codes, "encode_rows", spy)
+    monkeypatch.setattr(gptq, "nearest", spy)
+    monkeypatch.setattr(gptq, "COLUMNS", 3)  # blocks that end inside of groups, and of the row
     found = gptq.METHOD.round(inputs, weight, step, recipe)
     power = torch.cat(inputs).square().sum(dim=0)
     taken = power.argsort(descending=True).tolist() if order == "activation" else range(K)
@@ -184,3 +185,19 @@ def test_whole_models_err_less_than_rounded_to_nearest(make):
         gap = model(input_ids=tiny.ids()).logits - wanted
         errors[step.method] = gap.square().mean().item()
     assert errors["gptq"] < errors["rtn"]
+
+
+@pytest.mark.parametrize("group", [0, 5])
+def test_layers_of_one_input_are_rounded_as_each_alone(group):
+    """Queries, keys and values go through the columns together; what each becomes is its own."""
+    given = {}
+    recipe = Recipe(weights=Weights(format="dint4z", group_size=group), steps=(Gptq(),))
+    watch = lambda name, *rest: given.update({name: rest})  # noqa: E731
+    quant.quantize_(tiny.llama_gqa(), recipe, tiny.ids(), watch=watch)
+    assert len(given) == 14
+    for name, (layer, made, inputs) in given.items():
+        alone = gptq.METHOD.round(inputs, layer.weight.detach().float(), Gptq(), recipe)
+        assert torch.equal(made.qweight, alone.codes), name
+        assert torch.equal(made.scale, alone.scale), name
+        assert torch.equal(made.zero_point, alone.zero_point), name
+        assert made.scale.untyped_storage().nbytes() == 4 * alone.scale.numel(), name

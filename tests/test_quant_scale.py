@@ -90,3 +90,24 @@ def test_unknown_conventions_are_refused():
         scale.symmetric(one, FORMATS["int8"], "half")
     with pytest.raises(ValueError, match="steps must be one of steps, levels, not 'p'"):
         scale.zero_pointed(-one, one, FORMATS["int4z"], "p")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
+def test_what_is_not_finite_is_seen_wherever_it_is(value, dtype):
+    for shape in ((1,), (3, 7), (2, 50, 33)):
+        x = torch.randn(shape).to(dtype)
+        assert scale.all_finite(x)
+        for where in {0, x.numel() // 2, x.numel() - 1}:
+            y = x.flatten()
+            y[where] = value
+            assert not scale.all_finite(y.view(shape))
+    assert scale.all_finite(torch.zeros(0, 4, dtype=dtype))
+
+
+def test_ends_of_rows():
+    lo, hi = scale.ends(torch.tensor([[3.0, -1.0, 2.0], [5.0, 5.0, 5.0], [0.0, float("nan"), 1.0]]))
+    assert lo[:2].tolist() == [-1, 5]
+    assert hi[:2].tolist() == [3, 5]
+    assert lo[2].isnan()
+    assert hi[2].isnan()

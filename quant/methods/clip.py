@@ -18,10 +18,13 @@ SHRINKS = tuple(k / 20 for k in range(10))
 
 def clip_group(block: Block, group: Group, step, recipe: Recipe, *, inputs_too: bool) -> None:
     """Limit the weights of the group's layers in place, but those that ``step`` names."""
-    for name, layer in zip(group.names, group.layers, strict=True):
-        if name.rpartition(".")[2] in step.clip_skip:
-            continue
-        x = block.inputs(layer, step.samples)
+    chosen = [
+        layer
+        for name, layer in zip(group.names, group.layers, strict=True)
+        if name.rpartition(".")[2] not in step.clip_skip
+    ]
+    x = block.inputs(chosen[0], step.samples) if chosen else []  # no limit changes what they share
+    for layer in chosen:
         weight = clipped(layer.weight.detach().float(), x, recipe, inputs_too=inputs_too)
         layer.weight.data = weight.to(layer.weight.dtype)
 
@@ -43,14 +46,15 @@ def clipped(
     most = rows.abs().amax(dim=1, keepdim=True).view(n, -1)  # (N, G)
     best = torch.full_like(most, torch.inf)
     limit = most.clone()
+    parts = [slice(first, first + size) for first in range(0, k, size)]
+    wanted = [x[:, here] @ weight[:, here].T for here in parts]
     for shrink in SHRINKS:
         tried = most * (1 - shrink)
         spread = tried.repeat_interleave(size, dim=1)[:, :k]
         rounded = fake_weight(weight.clamp(-spread, spread), spec.weights, options)
-        for g, part in enumerate(range(0, k, size)):
-            here = slice(part, part + size)
-            gap = seen[:, here] @ rounded[:, here].T - x[:, here] @ weight[:, here].T
-            error = gap.double().square().mean(dim=0).float()
+        for g, here in enumerate(parts):
+            gap = (seen[:, here] @ rounded[:, here].T).sub_(wanted[g])
+            error = gap.square_().mean(dim=0, dtype=torch.float64).float()
             better = error < best[:, g]
             best[:, g] = torch.where(better, error, best[:, g])
             limit[:, g] = torch.where(better, tried[:, g], limit[:, g])

@@ -15,6 +15,8 @@ from macsmith.sim.formats import Format
 
 __all__ = ["METHOD", "Fit", "aligned"]
 
+ROWS = 256  # of a triangular factor: products that are still quick, and few zeros among the rest
+
 
 def aligned(w: torch.Tensor, fmt: Format, step: Daq) -> tuple[torch.Tensor, torch.Tensor]:
     """Scales and offsets [...] of rows ``w`` [..., size] before any adjustment, float32.
@@ -47,15 +49,21 @@ class Fit:
     def __init__(self, w: torch.Tensor, x: torch.Tensor, fmt: Format) -> None:
         self.w, self.fmt = w, fmt
         x = x.double() / math.sqrt(x.shape[1])
-        # Of many tokens, the triangular factor: as many rows as columns, and the same norms.
-        self._x = torch.linalg.qr(x, mode="r").R if x.shape[1] > x.shape[2] else x
+        self._parts = [(0, x.mT)]  # the first column of a part, and the part from there on
+        if x.shape[1] >= x.shape[2]:
+            # The triangular factor: as many rows as columns, and the same norms.
+            r = torch.linalg.qr(x, mode="r").R
+            starts = range(0, r.shape[2], ROWS)
+            self._parts = [(first, r[:, first : first + ROWS, first:].mT) for first in starts]
 
     def error(self, s: torch.Tensor, o: torch.Tensor) -> torch.Tensor:
         """Mean over tokens of (x Q(w) - x w)^2 by row: float64 [G, N]."""
         s, o = s[..., None], o[..., None]
         level = nearest((self.w - o).div_(s), self.fmt)
         gap = level.mul_(s * 2.0**-self.fmt.frac_bits).add_(o).sub_(self.w)
-        return (gap.double() @ self._x.mT).square().sum(dim=-1)
+        gap = gap.double()
+        parts = ((gap[..., first:] @ x).square().sum(dim=-1) for first, x in self._parts)
+        return sum(parts)
 
     def adjusted(
         self,
@@ -113,7 +121,7 @@ def _round(
     k = weight.shape[1]
     whole = min(size or k, k)
     full = k - k % whole
-    x = torch.cat(list(inputs[: step.samples]))
+    x = torch.cat(list(inputs))
     found = []
     for part, width in ((slice(0, full), whole), (slice(full, k), k - full)):  # the last is short
         if width:

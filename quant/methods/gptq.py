@@ -1,22 +1,34 @@
 """GPTQ (OPTQ): each column's error is spread over the columns that are not rounded yet."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
 from macsmith.quant import codes
 from macsmith.quant.methods.kinds import Method
+from macsmith.quant.nearest import nearest
 from macsmith.quant.recipe import Recipe
 from macsmith.quant.steps import Gptq
-from macsmith.quant.weights import QuantizedWeight, scales_of
+from macsmith.quant.weights import QuantizedWeight, encode_scaled, scales_of
+from macsmith.sim.formats import Format
 
 __all__ = ["METHOD", "hessian", "inverse_factor", "update_ratio"]
+
+#: Columns that go together: the released code's block size.
+COLUMNS = 128
 
 
 def hessian(inputs: Sequence[torch.Tensor]) -> torch.Tensor:
     """2 X X^T over all tokens of inputs [tokens, K]: float64 [K, K]."""
-    total = sum(x.double().T @ x.double() for x in inputs)
-    return 2 * total
+    k = inputs[0].shape[1]
+    total = inputs[0].new_zeros(k, k, dtype=torch.float64)
+    for x in inputs:
+        x = x.double()
+        for first in range(0, k, COLUMNS):  # from the diagonal on: the rest is the same
+            rows = slice(first, first + COLUMNS)
+            total[rows, first:] += x[:, rows].T @ x[:, first:]
+    total = total.triu()
+    return 2 * (total + total.triu(1).T)
 
 
 def inverse_factor(h: torch.Tensor, damping: float) -> torch.Tensor:
@@ -42,7 +54,7 @@ def _round(
     inputs: Sequence[torch.Tensor], weight: torch.Tensor, step: Gptq, recipe: Recipe
 ) -> QuantizedWeight:
     fmt, options = recipe.spec().weights, recipe.weights
-    n, k = weight.shape
+    k = weight.shape[1]
     size = min(options.group_size or k, k)
     h = hessian(inputs)
     w = weight.double()
@@ -51,22 +63,50 @@ def _round(
     if step.order == "activation":
         order = h.diagonal().argsort(descending=True, stable=True)
     u = inverse_factor(h[order][:, order], step.damping)
-    w = w[:, order]
+    w = w.T[order]  # [K, N]: a column's weights lie together
     fixed = step.group_scales == "fixed" or step.order == "activation"
     s, z = scales_of(weight.float(), fmt, options)
-    q = torch.empty(n, k, dtype=codes.code_dtype(fmt), device=w.device)
-    for i in range(k):
-        channel = int(order[i])
-        g = channel // size
-        if not fixed and channel % size == 0:
-            _refresh(s, z, g, w[:, i : i + size], recipe)
-        mine = None if z is None else z[:, g]
-        code = codes.encode_rows((w[:, i].float() / s[:, g])[:, None], fmt, mine)
-        level = codes.levels(code, fmt, mine)[:, 0].double()
-        q[:, channel] = code[:, 0]
-        error = (w[:, i] - level * s[:, g].double() * 2.0**-fmt.frac_bits) / u[i, i]
-        w[:, i + 1 :] -= error[:, None] * u[i, i + 1 :]
+    level = torch.empty_like(w, dtype=torch.float32)
+    for block in _lazy(k, k if fixed else size):
+        if not fixed and block.start % size == 0:
+            _refresh(s, z, block.start // size, w[block.start : block.start + size].T, recipe)
+        groups = order[block] // size
+        mine = None if z is None else z[:, groups].T
+        level[block], error = _in_turn(w[block], u[block, block], s[:, groups].T, mine, fmt)
+        w[block.stop :] -= u[block, block.stop :].T @ error
+    rounded = torch.empty_like(level)
+    rounded[order] = level * 2.0**-fmt.frac_bits
+    unit = torch.ones_like(s)  # every level is nearest to itself
+    q = encode_scaled(rounded.T, unit, z, fmt, options.group_size)
     return QuantizedWeight(q, s, None if z is None else z.to(codes.code_dtype(fmt)))
+
+
+def _lazy(k: int, size: int) -> Iterator[slice]:
+    """Columns whose errors reach those behind them together: none of them is in two groups."""
+    for first in range(0, k, size):
+        last = min(first + size, k)
+        for start in range(first, last, COLUMNS):
+            yield slice(start, min(start + COLUMNS, last))
+
+
+def _in_turn(
+    w: torch.Tensor, u: torch.Tensor, s: torch.Tensor, z: torch.Tensor | None, fmt: Format
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Round columns ``w`` float64 [B, N] one by one, in place, at scales and zero points [B, N].
+
+    ``u`` [B, B] is their part of the factor. Levels float32, and errors over the factor's diagonal,
+    float64: [B, N].
+    """
+    level = torch.empty_like(w, dtype=torch.float32)
+    error = torch.empty_like(w)
+    value = s.double() * 2.0**-fmt.frac_bits  # of a level of 1
+    diagonal = u.diagonal().tolist()
+    for i, column in enumerate(w):
+        units = (column.float() / s[i])[:, None]
+        level[i] = nearest(units, fmt, None if z is None else z[i])[:, 0]
+        torch.div(column - level[i] * value[i], diagonal[i], out=error[i])
+        w[i + 1 :].addr_(u[i, i + 1 :], error[i], alpha=-1)
+    return level, error
 
 
 def _refresh(
@@ -80,4 +120,4 @@ def _refresh(
         z[:, g] = new_z[:, 0]
 
 
-METHOD = Method(round=_round)
+METHOD = Method(round=_round, by_row=True)

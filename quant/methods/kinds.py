@@ -23,6 +23,9 @@ class Method:
         (block, group, step, recipe): limits the weights of the group's layers, in place.
     round : callable or None
         (inputs, weight, step, recipe) -> `QuantizedWeight` of ``weight`` float32 [N, K].
+    by_row : bool
+        Whether it rounds every row by itself: layers with one input are then rounded as one, and
+        what is made of the input is made once.
     correct : callable or None
         (inputs, layer, quantized, step) -> bias [N] of ``quantized``, made of the float ``layer``.
     backwards : bool
@@ -33,5 +36,6 @@ class Method:
     scale: Callable | None = None
     clip: Callable | None = None
     round: Callable | None = None
+    by_row: bool = False
     correct: Callable | None = None
     backwards: bool = False

@@ -47,19 +47,19 @@ class Objective:
         self.spec = recipe.spec()
         watched = (group.parent,) if whole and group.parent is not None else group.layers
         self._calls = [(m, call) for m in watched for call in block.calls_of(m, samples)]
+        self._columns = group.columns
         self._wanted = [call.of(m).float() for m, call in self._calls]
 
     def error(self, s: torch.Tensor) -> float:
         """Of scales ``s`` float32 [K]; 1 everywhere is plain rounding."""
         fmt, options = self.spec.weights, self.recipe.weights
-        weights = [
-            fake_weight(layer.weight.float() * s, fmt, options) / s for layer in self.group.layers
-        ]
+        rounded = fake_weight(self._columns * s, fmt, options).div_(s)
+        weights = rounded.split([layer.out_features for layer in self.group.layers])
         total, count = 0.0, 0
         with _replaced(self.group.layers, weights), self._quantized_inputs(s):
             for (module, call), wanted in zip(self._calls, self._wanted, strict=True):
                 gap = call.of(module).float() - wanted
-                total += gap.double().square().sum().item()
+                total += gap.square_().sum(dtype=torch.float64).item()
                 count += gap.numel()
         return total / count
 
@@ -75,10 +75,15 @@ class Objective:
             yield
             return
 
+        seen: tuple[torch.Tensor, torch.Tensor] | None = None
+
         def quantize(_, args):
+            nonlocal seen
             x = args[0]
-            found = fake_tokens(x.float() / s, self.spec.activations, self.recipe.activations) * s
-            return (found.to(x.dtype), *args[1:])
+            if seen is None or seen[0] is not x:  # layers of one input come one after the other
+                found = fake_tokens(x.float() / s, self.spec.activations, self.recipe.activations)
+                seen = x, found.mul_(s).to(x.dtype)
+            return (seen[1], *args[1:])
 
         hooks = [layer.register_forward_pre_hook(quantize) for layer in self.group.layers]
         try:
