@@ -18,6 +18,7 @@ from macsmith.experiments.cli_app import (
     UnitOptions,
     WeightsOption,
     app,
+    refuse,
     refuse_with_all,
     require_with,
     unit_options,
@@ -136,6 +137,8 @@ def verify(
 
     require_with(ctx, "netlist", "pdk", "liberty", "adders")
     require_with(ctx, "everything", "quick")
+    if netlist:
+        refuse(ctx, ["quick"], "is for a simulator's bench, and does not go with --netlist")
     if unit is None and not everything:
         raise ValueError("give a unit, or --all")
     if everything:
@@ -143,7 +146,7 @@ def verify(
     names = list(FORMATS) if "all" in (weights or ()) else weights or ["dint4"]
     mapped = {"pdk": pdk, "liberty": liberty, "adders": adders, "simulator": simulator}
     if everything and netlist:
-        result = _verify_each_netlist(unit, names, mapped)
+        result = _verify_each_netlist(unit, None if "all" in (weights or ()) else names, mapped)
     elif everything:
         result = _verify_all(unit, simulator or "both", quick)
     else:
@@ -197,7 +200,7 @@ def _verify_netlists(unit: str, specs: list[MacSpec], own: dict, mapped: dict) -
         return verify_netlists(unit, cases, **mapped, progress=progress)
 
 
-def _verify_each_netlist(unit: str | None, weights: list[str], mapped: dict) -> Any:
+def _verify_each_netlist(unit: str | None, weights: list[str] | None, mapped: dict) -> Any:
     from macsmith.experiments.verify.netlists import each_style, verify_netlists
 
     cases = each_style(unit, weights)

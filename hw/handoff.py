@@ -1,5 +1,7 @@
 """What goes with a unit's Verilog to those who build with it: FuseSoC core file and SDC."""
 
+import json
+import re
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -10,6 +12,10 @@ from amaranth.lib import wiring
 from macsmith.hw.timing import Boundary
 
 __all__ = ["Constraints", "core_file", "sdc"]
+
+_CELL = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
+#: What YAML reads as one word, wherever it stands.
+_WORD = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./+-]*")
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,11 @@ class Constraints:
             value = getattr(self, name)
             if not 0 <= value < self.clock_ps:
                 raise ValueError(f"{name} must be 0 up to the period, not {value!r}")
+        if self.driving_cell is not None and not _CELL.fullmatch(self.driving_cell):
+            raise ValueError(
+                f"driving_cell must be a cell's name (letters, digits, _ and $), "
+                f"not {self.driving_cell!r}"
+            )
         for name in ("load_ff", "input_slew_ps", "clock_slew_ps"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < float("inf"):
@@ -133,7 +144,7 @@ def core_file(
     if testbench:
         _, file, vectors = testbench
         # The testbench opens its vectors by their bare name, in the folder where it runs.
-        copied = f"{{file_type: user, copyto: {PurePath(vectors).name}}}"
+        copied = f"{{file_type: user, copyto: {_yaml(PurePath(vectors).name)}}}"
         lines += _fileset("tb", [(file, ""), (vectors, copied)], "verilogSource")
     lines += ["targets:", *_target("default", ["rtl"], module, "")]
     lines += _target("lint", ["rtl"], module, "verilator", "mode: lint-only")
@@ -145,8 +156,15 @@ def core_file(
 
 
 def _fileset(name: str, files: list[tuple[str, str]], kind: str) -> list[str]:
-    rows = [f"      - {file}" + (f": {options}" if options else "") for file, options in files]
+    rows = [
+        f"      - {_yaml(file)}" + (f": {options}" if options else "") for file, options in files
+    ]
     return [f"  {name}:", "    files:", *rows, f"    file_type: {kind}"]
+
+
+def _yaml(text: str) -> str:
+    """A scalar: as it is, or quoted (a JSON string is one of YAML too)."""
+    return text if _WORD.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 
 def _target(name: str, sets: list[str], top: str, tool: str, option: str = "") -> list[str]:

@@ -159,6 +159,8 @@ def test_bad_input_is_one_line_and_status_2(bad_format, tmp_path):
         ("verilog mac -o x.v --load-ff 1", "--load-ff goes with --sdc"),
         ("verify mac --adders gates", "--adders goes with --netlist"),
         ("verify mac --quick", "--quick goes with --all"),
+        ("verify --all --netlist --quick", "--quick is for a simulator's bench"),
+        ("verify decoder --all --netlist --weights int4 --weights nope", "unknown format 'nope'"),
         ("verilog xyzzy -o x.v", "unknown unit 'xyzzy'; there are decoder, multiplier, mac, dot, "),
         ("xyzzy", "unknown command 'xyzzy'; there are formats, verilog, datasheet, verify, prove"),
     ],

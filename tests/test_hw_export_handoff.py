@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from opensta import run_sta
 from technology import library
 from tools import needs
@@ -273,3 +274,22 @@ def test_core_file_names_its_files_and_targets():
     text = core_file("m", "m.v", testbench=("m_tb", "tb/m_tb.v", "tb/m.hex"), sdc=None)
     assert "      - tb/m.hex: {file_type: user, copyto: m.hex}" in text.splitlines()
     assert "  sim:" not in core_file("m", "m.v", testbench=None, sdc=None)
+
+
+@pytest.mark.parametrize("folder", ["plain/", "a #b/", "x: y, {z}/", "- dash/", 'it\'s "it"/'])
+def test_a_core_file_is_yaml_whatever_files_are_called(folder):
+    files = [f"{folder}{name}" for name in ("m, 1.v", "m_tb.v", "m_tb, 2.hex", "m.sdc")]
+    verilog, bench, vectors, constraints = files
+    sets = yaml.safe_load(
+        core_file("m", verilog, testbench=("m_tb", bench, vectors), sdc=constraints)
+    )["filesets"]
+    assert sets["rtl"]["files"] == [verilog]
+    assert sets["constraints"]["files"] == [constraints]
+    copied = {"file_type": "user", "copyto": "m_tb, 2.hex"}
+    assert sets["tb"]["files"] == [bench, {vectors: copied}]
+
+
+@pytest.mark.parametrize("cell", ["x y; exit", "", "a]b", "INV\n"])
+def test_a_driving_cell_is_a_name(cell):
+    with pytest.raises(ValueError, match=r"^driving_cell must be a cell's name"):
+        Constraints(driving_cell=cell)

@@ -232,8 +232,22 @@ def test_each_style_once():
     kinds = [(c.unit, c.style, dict(c.options).get("dataflow")) for c in cases]
     assert len(cases) == len(set(kinds))
     assert {flow for unit, _, flow in kinds if unit == "array"} == {"output", "weight"}
-    with pytest.raises(ValueError, match=r"^`verify --all` has no case of nf5$"):
-        netlists.each_style("mac", ["nf5"])
+
+
+def test_formats_of_each_style_are_known_and_served(tmp_path):
+    own = tmp_path / "own.toml"
+    own.write_text('name = "own"\nwidth = 1\nfrac_bits = 0\nlevels = [1, 3]\n')
+    for bad, message in (
+        ("nf5", r"^unknown format 'nf5'"),
+        ("fp4_e1m2", r"^`verify --all` has no case of fp4_e1m2; it has int8, int4, dint4"),
+        (str(own), r"^`verify --all` has no case of own; it has int8, int4, dint4"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            netlists.each_style("mac", ["int4", bad])
+    with pytest.raises(ValueError, match=r"^unknown format 'nope'"):
+        netlists.each_style("requantizer", ["nope"])
+    every = netlists.each_style("decoder", None)
+    assert {case.spec.weights.name for case in every} > {"int8", "int4", "dint4", "nf4"}
 
 
 def test_bad_requests():

@@ -20,25 +20,33 @@ from macsmith.hw.cell_models import cell_models
 from macsmith.hw.netlist import to_verilog
 from macsmith.hw.pdk import Pdk
 from macsmith.hw.synth import Synthesis, synthesize
+from macsmith.sim.catalog import get_format
 
 __all__ = ["each_style", "verify_netlists"]
 
 CELLS = "macsmith_cells"  # the file of the cells' models
 
 
-def each_style(unit: str | None, weights: Sequence[str]) -> list[Case]:
-    """Of what `verify --all` runs, one case for each style, dataflow and each of these formats.
+def each_style(unit: str | None, weights: Sequence[str] | None) -> list[Case]:
+    """Of what `verify --all` runs, one case for each style, dataflow and each of these formats (or
+    of all that it has).
 
-    ValueError if there is none.
+    ValueError for a format that there is not, or that it does not have.
     """
-    found: dict[tuple[str, str, str, str], Case] = {}
-    for case in all_cases([unit] if unit else ()):
-        name = case.spec.weights.name if get_unit(case.unit).weighs else ""
-        if name in ("", *weights):
+    cases, has = all_cases([unit] if unit else ()), {}
+    for case in cases:
+        has[case.spec.weights if get_unit(case.unit).weighs else None] = None
+    chosen = list(has) if weights is None else [None, *map(get_format, weights)]
+    for fmt in chosen:
+        if fmt is not None and fmt not in has and set(has) != {None}:
+            names = ", ".join(one.name for one in has if one)
+            raise ValueError(f"`verify --all` has no case of {fmt.name}; it has {names}")
+    found: dict[tuple, Case] = {}
+    for case in cases:
+        fmt = case.spec.weights if get_unit(case.unit).weighs else None
+        if fmt in chosen:
             flow = dict(case.options).get("dataflow", "")
-            found.setdefault((case.unit, case.style, name, flow), case)
-    if not found:
-        raise ValueError(f"`verify --all` has no case of {', '.join(weights)}")
+            found.setdefault((case.unit, case.style, fmt, flow), case)
     return list(found.values())
 
 
