@@ -89,7 +89,8 @@ def wires_called(design: libyosys.Design, names: list[str]) -> list[libyosys.Wir
 def partly_used(netlist: dict) -> list[str]:
     """Wires of which some bits are read under this name and others not: linters complain.
 
-    Of bits that are one and the same, one is read.
+    Of bits that are one and the same, one is read; a constant one is not, as what reads it has the
+    constant instead.
     """
     (module,) = netlist["modules"].values()
     read = {bit for port in module["ports"].values() for bit in port["bits"]}
@@ -98,6 +99,7 @@ def partly_used(netlist: dict) -> list[str]:
             if cell["port_directions"][pin] == "input":
                 read.update(bits)
     names = Counter(bit for net in module["netnames"].values() for bit in set(net["bits"]))
+    read.difference_update("01xz")
     return [
         name
         for name, net in module["netnames"].items()

@@ -24,7 +24,7 @@ from macsmith.hw.export import (
 from macsmith.hw.mac import Mac
 from macsmith.hw.multiplier import MULTIPLIERS, Multiplier
 from macsmith.sim.catalog import FORMATS
-from macsmith.sim.formats import dint_format
+from macsmith.sim.formats import Format, dint_format
 from macsmith.sim.spec import MacSpec
 
 DINT4Z = MacSpec("dint4z", "int8", 24, "saturate", lanes=3)
@@ -180,12 +180,15 @@ def test_tools_have_nothing_to_say(exported, tmp_path, tool):
 
 
 def test_linters_have_nothing_to_say_of_any_style(tmp_path):
-    """Rows of partial products are made of long chains of gates, of which some bits are unused."""
+    """Rows of partial products are made of long chains of gates, of which some bits are unused;
+    levels of one sign have bits that are constant."""
     needs("verilator")
+    of_one_sign = [Format("pos", 2, (1, 2, 3, 9)), Format("neg", 2, (-1, -2, -3, -9))]
     components = {
-        f"{style}_{weights}": Multiplier(MacSpec(weights, "int8", 24), style)
-        for weights in ("int8", "dint4", "dint4z", "dint4_sm", "nf4")
-        for style in MULTIPLIERS.names(MacSpec(weights, "int8", 24))
+        f"{style}_{spec.weights.name}": Multiplier(spec, style)
+        for weights in ("int8", "dint4", "dint4z", "dint4_sm", "nf4", *of_one_sign)
+        for spec in [MacSpec(weights, "int8", 24)]
+        for style in MULTIPLIERS.names(spec)
     }
     paths = []
     for name, text in to_verilog_many(components).items():
