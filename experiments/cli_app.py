@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from macsmith.experiments.widths import width_of
 from macsmith.sim.names import suggestion
 
 __all__ = [
@@ -103,7 +104,14 @@ Unit = Annotated[
 ]
 WeightsOption = Annotated[str, typer.Option("--weights", help="format: a name or a .toml file")]
 ActivationsOption = Annotated[str, typer.Option("--activations", help="the same, of activations")]
-AccWidth = Annotated[int, typer.Option(help="bits of the accumulator")]
+AccWidth = Annotated[
+    int,
+    typer.Option(
+        parser=width_of,
+        metavar="BITS",
+        help="bits of the accumulator; depth:N is as many as N products need",
+    ),
+]
 Overflow = Annotated[str, typer.Option(help="exact, wrap or saturate")]
 Lanes = Annotated[
     int | None,

@@ -7,6 +7,7 @@ from typing import Any
 from macsmith.experiments.measure import adders_of, choose_library, clock_of
 from macsmith.experiments.store import provenance
 from macsmith.experiments.units import get_unit
+from macsmith.experiments.widths import Depth, bits_of
 from macsmith.experiments.workers import worker_pool
 from macsmith.hw.recipes import ADDERS
 from macsmith.sim.spec import MacSpec
@@ -84,7 +85,10 @@ class StyleTable:
         if "activations" in known.named_after:
             found.append(f"activations {self.activations}")
         if "sum" in known.named_after:
-            found.append(f"{self.acc_width} bits{f' {self.overflow}' if known.weighs else ''}")
+            width = (
+                f"{self.acc_width} {'products' if isinstance(self.acc_width, Depth) else 'bits'}"
+            )
+            found.append(f"{width}{f' {self.overflow}' if known.weighs else ''}")
         if unit == "dot":
             found.append(f"{self.lanes} lanes")
         found += [f"{name} {self.options[name]}" for name in known.options if name in self.options]
@@ -133,7 +137,8 @@ def price(
         unit = get_unit(name)
         own = {k: v for k, v in options.items() if k in unit.options}
         for fmt in weights if unit.weighs else weights[:1]:
-            spec = MacSpec(fmt, activations, acc_width, overflow, lanes if name == "dot" else 1)
+            width = bits_of(acc_width, fmt, activations)
+            spec = MacSpec(fmt, activations, width, overflow, lanes if name == "dot" else 1)
             served = unit.style_names(spec, **own)
             for style in unit.registry:
                 if style.name in served and (not styles or style.name in set(styles)):

@@ -15,6 +15,7 @@ from typing import Any
 from macsmith.experiments.gates import CODES, FACTORS, GROUPS, OUTPUTS, SUMS, Gates
 from macsmith.experiments.gates_arrays import ARRAYS
 from macsmith.experiments.gates_gemm import GEMMS
+from macsmith.experiments.widths import Depth, bits_of
 from macsmith.sim.names import suggestion
 from macsmith.sim.spec import MAX_SUM_BITS, MacSpec
 
@@ -268,16 +269,22 @@ def spec_for(
     """The spec that a command line describes; without lanes, with the unit's usual ones.
 
     A unit without an accumulator takes formats whose product is wider than ``acc_width``, and one
-    without weights takes accumulators that are narrower than their product.
+    without weights takes accumulators that are narrower than their product, and no `widths.Depth`.
     """
     known = get_unit(unit)
     if known.accumulates and not known.weighs:
+        if isinstance(acc_width, Depth):
+            raise ValueError(f"a {unit} has no formats from which its width could be told")
         weights = activations = "int2"
         if not 4 <= acc_width <= MAX_SUM_BITS - 1:
             raise ValueError(f"a {unit} takes 4 to {MAX_SUM_BITS - 1} bits, not {acc_width}")
     if known.accumulates:
         return MacSpec(
-            weights, activations, acc_width, overflow, known.lanes if lanes is None else lanes
+            weights,
+            activations,
+            bits_of(acc_width, weights, activations),
+            overflow,
+            known.lanes if lanes is None else lanes,
         )
     product = MacSpec(weights, activations, MAX_SUM_BITS, "exact").product_width
     return MacSpec(weights, activations, product, "wrap")
