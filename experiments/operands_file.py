@@ -66,13 +66,7 @@ def _read(path: Path) -> dict[str, NDArray]:
             with np.load(path, allow_pickle=False) as file:
                 found = {name: file[name] for name in file.files}
         else:
-            with path.open(newline="") as file:
-                head, *rows = [row for row in csv.reader(file) if row]
-            columns = zip(*rows, strict=True)
-            found = {
-                name.strip(): np.array([int(x, 0) for x in column])
-                for name, column in zip(head, columns, strict=True)
-            }
+            found = _columns(path)
     except OSError as error:
         raise ValueError(f"{path}: cannot read operands: {error.strerror or error}") from None
     except Exception as error:  # whatever numpy and csv have against it
@@ -82,6 +76,28 @@ def _read(path: Path) -> dict[str, NDArray]:
         if array.dtype.kind not in "iub":
             raise ValueError(f"{path}: {name} must be integers, not {array.dtype}")
     return found
+
+
+def _columns(path: Path) -> dict[str, NDArray]:
+    """Columns of a table by name; ValueError says which line is no row of it, and why."""
+    with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets begin with a mark
+        reader = csv.reader(file)
+        rows = [(reader.line_num, row) for row in reader if row]
+    head = [name.strip() for name in rows[0][1]] if rows else []
+    if len(rows) < 2:
+        raise ValueError(f"wanted a line of names and lines of codes, got {len(rows)} line(s)")
+    if len(set(head)) < len(head):
+        raise ValueError(f"wanted columns of different names, got {', '.join(head)}")
+    found: dict[str, list[int]] = {name: [] for name in head}
+    for line, row in rows[1:]:
+        if len(row) != len(head):
+            raise ValueError(f"line {line}: wanted {', '.join(head)}, got {len(row)} value(s)")
+        for name, text in zip(head, row, strict=True):
+            try:
+                found[name].append(int(text, 0))
+            except ValueError:
+                raise ValueError(f"line {line}: {name}: wanted an integer, got {text!r}") from None
+    return {name: np.array(codes) for name, codes in found.items()}
 
 
 def _codes(path: Path, name: str, array: NDArray, fmt: Format) -> NDArray[np.unsignedinteger]:

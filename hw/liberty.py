@@ -29,22 +29,24 @@ _UNUSABLE = ("test_cell", "bus", "bundle")  # scan cells, and cells whose pins a
 class Library:
     """The cells of some Liberty files that belong together (ASAP7 has five).
 
-    `sha256` maps each file's name to the hash of its content; `voltage` is the nominal supply, None
-    where no file says it; `home` is which of `texts` each cell is of, the first that has it;
-    `dont_use` are glob patterns of cells that synthesis must not pick.
+    `sha256` maps each file's name, with as many folders as tell it from the others', to the hash of
+    its content; `voltage` is the nominal supply, None where no file says it; `home` is which of
+    `texts` each cell is of, the first that has it; `dont_use` are glob patterns of cells that
+    synthesis must not pick.
     """
 
     def __init__(self, texts: list[LibertyText], name: str, dont_use: tuple[str, ...] = ()) -> None:
         self.name = name
         self.texts = texts
         self.dont_use = dont_use
-        self.sha256 = {text.path.name: text.sha256 for text in texts}
+        labels = [_label(text.path, [other.path for other in texts]) for text in texts]
+        self.sha256 = {label: text.sha256 for label, text in zip(labels, texts, strict=True)}
         self.units: list[Units] = []  # of each file
         volts: dict[str, float | None] = {}
-        for text in texts:
+        for label, text in zip(labels, texts, strict=True):
             try:
                 self.units.append(units(text.header))
-                volts[text.path.name] = nominal_voltage(text.header)
+                volts[label] = nominal_voltage(text.header)
             except ValueError as error:
                 raise ValueError(f"{text.path}: {error}") from None
         known = {volt for volt in volts.values() if volt is not None}
@@ -206,6 +208,15 @@ def load(files: Iterable[str | Path], name: str = "", dont_use: Iterable[str] = 
 @lru_cache(maxsize=4)  # ASAP7 takes a second and 50 MB
 def _load(paths: tuple[Path, ...], stamps, name: str, dont_use: tuple[str, ...]) -> Library:
     return Library([read(path) for path in paths], name, dont_use)
+
+
+def _label(path: Path, paths: list[Path]) -> str:
+    """The end of `path` that no other of `paths` has."""
+    for count in range(1, len(path.parts) + 1):
+        label = path.parts[-count:]
+        if all(other == path or other.parts[-count:] != label for other in paths):
+            break
+    return "/".join(label)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -28,6 +28,12 @@ def test_a_table_and_an_archive_are_the_same(tmp_path):
         assert found.source == f"{path.name}, 3 products"
 
 
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_bytes("\ufeffw,a\r\n1,3\r\n".encode())
+    assert operands.get(str(table), INT4).a.tolist() == [[3]]
+
+
 def test_a_unit_is_measured_on_them(tmp_path):
     rng = np.random.default_rng(0)
     archive = tmp_path / "codes.npz"
@@ -74,14 +80,21 @@ def test_bad_arrays_are_said(tmp_path, spec, arrays, why):
     assert "\n" not in str(error.value)
 
 
+NONE = "no table of integer codes: "
+
+
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
         ("gone.csv", None, "cannot read operands: No such file or directory"),
         ("codes.txt", "w,a\n1,1\n", "operands are read from .npz or .csv files"),
-        ("empty.csv", "", "no table of integer codes: "),
-        ("words.csv", "w,a\n1,one\n", "no table of integer codes: "),
-        ("short.csv", "w,a\n1\n", "no table of integer codes: "),
+        ("empty.csv", "", f"{NONE}wanted a line of names and lines of codes, got 0 line(s)"),
+        ("head.csv", "w,a\n\n", f"{NONE}wanted a line of names and lines of codes, got 1 line(s)"),
+        ("words.csv", "w,a\n1,one\n", f"{NONE}line 2: a: wanted an integer, got 'one'"),
+        ("blank.csv", "w,a\n1,1\n\n,\n", f"{NONE}line 4: w: wanted an integer, got ''"),
+        ("short.csv", "w,a\n1,1\n1\n", f"{NONE}line 3: wanted w, a, got 1 value(s)"),
+        ("long.csv", "w,a\n1,1,1\n", f"{NONE}line 2: wanted w, a, got 3 value(s)"),
+        ("twice.csv", "w,a, w\n1,1,1\n", f"{NONE}wanted columns of different names, got w, a, w"),
         ("not.npz", "w,a\n1,1\n", "no table of integer codes: "),
     ],
 )

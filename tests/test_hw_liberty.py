@@ -120,6 +120,22 @@ def test_of_a_cell_twice_in_a_file_the_first_counts(tmp_path):
     assert lib.functions["NOR2"] == ["!(A + B)"]
 
 
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    for folder, volts in (("one", "2.0"), ("two", "2.0"), ("three", "1.8")):
+        (tmp_path / folder).mkdir()
+        text = TINY.replace("nom_voltage : 2.0", f"nom_voltage : {volts}")
+        (tmp_path / folder / "x.lib").write_text(f"{text}/* {folder} */")
+    files = {folder: tmp_path / folder / "x.lib" for folder in ("one", "two", "three")}
+    lib = load([files["one"], files["two"]])
+    assert list(lib.sha256) == ["one/x.lib", "two/x.lib"]
+    assert len(set(lib.sha256.values())) == 2
+    assert list(load([files["one"]]).sha256) == ["x.lib"]
+    with pytest.raises(
+        ValueError, match=r"differ in voltage: \{'one/x.lib': 2.0, 'three/x.lib': 1"
+    ):
+        load([files["one"], files["three"]])
+
+
 def test_gzip_is_the_same_library(tmp_path):
     (tmp_path / "tiny.lib.gz").write_bytes(gzip.compress(TINY.encode()))
     packed, plain = load([tmp_path / "tiny.lib.gz"]), tiny(tmp_path)
