@@ -1,8 +1,10 @@
+# amaranth: UnusedElaboratable=no
 """The GEMM bench's reference against the engine."""
 
 import pytest
 
-from macsmith.experiments.verify import gemm
+from macsmith.experiments.verify import gemm_layers
+from macsmith.hw.gemm import Gemm
 from macsmith.sim.requantize import RequantizeSpec
 from macsmith.sim.spec import MacSpec
 
@@ -11,10 +13,23 @@ from macsmith.sim.spec import MacSpec
 def test_a_real_layer_has_the_sums_of_the_engine(weights, monkeypatch):
     spec = MacSpec(weights, "int8", 24, "saturate", lanes=3)
     numbers = RequantizeSpec(acc_width=24, correction_width=32)
-    schedule = gemm.layer_schedule(spec, 2, 2, numbers)
-    gemm.require_engine(schedule, numbers)
+    schedule = gemm_layers.layer_schedule(spec, 2, 2, numbers)
+    gemm_layers.require_engine(schedule, numbers)
 
-    right = gemm.results
-    monkeypatch.setattr(gemm, "results", lambda *given: [(s + 1, y) for s, y in right(*given)])
+    right = gemm_layers.results
+    monkeypatch.setattr(
+        gemm_layers, "results", lambda *given: [(s + 1, y) for s, y in right(*given)]
+    )
     with pytest.raises(AssertionError, match=r"^the real layer's sums are not the engine's$"):
-        gemm.require_engine(schedule, numbers)
+        gemm_layers.require_engine(schedule, numbers)
+
+
+def test_a_tile_that_no_real_layer_fits_says_why():
+    for spec, more, why in (
+        (MacSpec("dint4", "fp8_e4m3", 48), {"zero_points": False}, "its activations are in two's"),
+        (MacSpec("dint4", "int8", 32, "exact"), {}, "its sums may not be exact"),
+        (MacSpec("dint4", "int8", 32), {"depth": 255}, "it needs a depth of 256"),
+    ):
+        schedule, what = gemm_layers.real_layer(Gemm(spec, 2, 2, **more))
+        assert schedule is None
+        assert what.startswith(f"no real layer ({why}")

@@ -7,7 +7,7 @@ import pytest
 from macsmith.experiments.verify.bench import Instance, Port
 from macsmith.experiments.verify.coverage import Cover
 from macsmith.experiments.verify.handshake import Run, StreamAgent
-from macsmith.experiments.verify.paces import Pace, paces, places
+from macsmith.experiments.verify.paces import LONG, Pace, long_holds, paces, places
 from macsmith.sim.spec import MacSpec
 
 PORTS = ("i", "o")
@@ -31,6 +31,7 @@ class Queue:
 
     def __init__(self, fault=""):
         self.fault, self.beats, self.taken, self.age = fault, [], 0, 0
+        self.waited = 0  # cycles that a beat has
         self.since = 0  # cycles since a reset, once there was one
 
     def cycle(self, word):
@@ -43,11 +44,16 @@ class Queue:
         valid = bool(self.beats)
         if self.fault == "valid waits for ready":
             valid = valid and driven["o__ready"]
+        self.waited = self.waited + 1 if valid and not driven["o__ready"] else 0
+        if self.fault == "valid drops late":
+            valid = valid and self.waited != 20
         elif self.fault == "valid drops":
             valid = valid and self.age % 7 != 0
         elif self.fault == "stuck" and self.taken > 5:
             ready = valid = False
         payload = f"{self.beats[0] if self.beats else random.getrandbits(8):08b}"
+        if self.fault == "payload changes late" and self.waited == 30:
+            payload = f"{(self.beats[0] ^ 4):08b}"
         if self.fault == "payload changes" and valid and self.age % 5 == 0:
             payload = f"{(self.beats[0] ^ 4):08b}"
         if self.fault == "undefined bit" and self.taken == 7:
@@ -78,7 +84,7 @@ class Queue:
 def runs():
     rng = random.Random(1)
     made = []
-    for pace in [*paces(rng, PORTS, 6), *places(PORTS, 8)]:
+    for pace in [*paces(rng, PORTS, 6), *long_holds(PORTS), *places(PORTS, 8)]:
         beats = [rng.getrandbits(8) for _ in range(30)]
         made.append(Run({"i": beats}, {"o": [b + 1 & 255 for b in beats]}, pace))
     made.insert(2, Run({"i": [1] * 9}, {"o": [2] * 9}, Pace({"o": 0.2}), reset_after=6))
@@ -102,7 +108,7 @@ def test_a_right_unit_passes_and_every_bin_is_hit():
         "i waits", "i pauses", "o waits", "o is awaited", "reset under way",
         "i is ready after a reset", "place 3: o is held up",
     } <= agent.cover.bins.keys()  # fmt: skip
-    assert 30 * 25 <= agent.results < 30 * 27
+    assert 30 * 27 <= agent.results < 30 * 29
 
 
 @pytest.mark.parametrize(
@@ -113,6 +119,8 @@ def test_a_right_unit_passes_and_every_bin_is_hit():
         ("swaps", " beat "),
         ("overwrites", " beat "),
         ("payload changes", " beat "),
+        ("payload changes late", " beat "),
+        ("valid drops late", "o.valid went away before beat"),
         ("undefined bit", "0x000000"),
         ("undefined valid", "o.valid is x"),
         ("undefined ready", "i.ready is z"),
@@ -136,6 +144,20 @@ def test_valid_that_waits_for_ready_is_stuck_before_a_patient_sink():
     assert "o waits" in agent.cover.missing
     assert "o is ready only for what is there" in agent.cover.missing
     assert "stuck for 400 cycles" in agent.first
+
+
+def test_the_first_beat_waits_for_long_and_the_others_do_not():
+    run = Run({"i": [5] * 6}, {"o": [6] * 6}, Pace(patient={"o": LONG}, name="patient"))
+    agent, unit = StreamAgent(INSTANCE, [run], Cover(), READY), Queue()
+    seen = []
+    while not agent.done:
+        word = agent.stim()
+        bits = unit.cycle(word)
+        seen.append((bits[0] == "1", INSTANCE.unpack(word)["o__ready"]))
+        agent.see(bits)
+    begin = seen.index((True, 0))
+    assert seen[begin : begin + LONG + 3] == [(True, 0)] * LONG + [(True, 1), (True, 0), (True, 1)]
+    assert agent.cover.bins["patient"] == 1
 
 
 def test_a_port_is_held_up_where_it_is_said():

@@ -212,15 +212,26 @@ def test_every_kind_of_unit(unit, options):
     assert result.bins[0] == result.bins[1] > 100
 
 
-def test_gemm_runs_a_real_layer():
+def test_gemm_runs_a_part_of_a_real_layer():
     needs("icarus")
     spec = MacSpec("dint4z", "int8", 24)
     brief = Effort(random=100, runs=2)
     shape = {"rows": 2, "cols": 2, "exits": 2, "sums": True, "rounding": "half-even"}
     result = runner.run("gemm", [spec], "icarus", effort=brief, **shape)
     assert result.ok, result.lines()
-    assert result.cover["a real layer"] == len(result.modules) == 2
+    what = "4 tokens x 3 channels of model.decoder.layers.3.fc1 in opt-mini"
+    assert result.cover[what] == len(result.modules) == 2
+    assert what in result.lines()[1]
     assert result.results > 500
+
+
+def test_gemm_says_where_it_runs_no_real_layer():
+    needs("icarus")
+    brief = Effort(random=100, runs=2)
+    spec, shape = MacSpec("int4", "int4", 24), {"rows": 1, "cols": 1, "depth": 64}
+    result = runner.run("gemm", [spec], "icarus", effort=brief, **shape)
+    assert result.ok, result.lines()
+    assert "no real layer (it needs a depth of 256)" in result.lines()[1]
 
 
 @pytest.mark.parametrize("dataflow", ["output", "weight"])

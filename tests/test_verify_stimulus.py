@@ -113,7 +113,7 @@ def test_wide_formats_are_sampled():
     assert pairs(MacSpec(int_format(14), "int8", 40)) == 2**16
     spec = MacSpec(int_format(12, zero_pointed=True), "int8", 40)
     assert pairs(spec) == 2**16
-    stream = make_stream(mac_unit(spec, effort=Effort(random=10, sample=100)))
+    stream = make_stream(mac_unit(spec, effort=Effort(random=10, sample=100, long=0)))
     assert stream.cover.missing == []
     assert len(stream) < 2000
 
@@ -180,3 +180,26 @@ def test_top_has_two_buses_of_whole_bytes_and_shares_a_part():
     shared = top_verilog([units[0], *units], ["a", "a", "b"])
     assert "input [31:0] stim" in shared
     assert "output reg [47:0] seen" in shared
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.weights.name}-{spec.overflow}")
+def test_a_sum_is_longer_than_a_counter_and_stalls_have_every_length(spec):
+    unit = mac_unit(spec)
+    stream = make_stream(unit)
+    longest = so_far = stalled = 0
+    stalls = set()
+    for word in stream.stim:
+        driven = unit.unpack(word)
+        if driven["rst"]:
+            so_far = stalled = 0
+        elif driven["en"]:
+            so_far = 1 if driven["clear"] else so_far + 1
+            longest = max(longest, so_far)
+            stalls.add(stalled)
+            stalled = 0
+        else:
+            stalled += 1
+    assert longest > 2**12
+    assert {*range(21), 100} <= stalls
+    assert stream.cover.bins["a long sum"] > 0
+    assert "a long sum" not in make_stream(mac_unit(spec, effort=FULL.briefly())).cover.bins

@@ -8,7 +8,7 @@ from macsmith.experiments.verify.array_weights import WeightModel
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.coverage import Cover
 from macsmith.experiments.verify.handshake import StreamAgent
-from macsmith.experiments.verify.paces import Pace, paces, places
+from macsmith.experiments.verify.paces import Pace, long_holds, paces, places
 
 __all__ = ["drive_array"]
 
@@ -17,7 +17,7 @@ MODELS = {"output": OutputModel, "weight": WeightModel}
 
 def drive_array(instance: Instance) -> StreamAgent:
     """Sums after a reset, corners of every element, extremes in all directions, random tiles at
-    many paces, resets under way, stalls at every place."""
+    many paces, resets under way, stalls at every place and long ones."""
     rng = random.Random(f"{instance.unit} {instance.spec} {instance.inputs}")
     kind = MODELS[instance.options["dataflow"]]
     model, runs = kind(instance, rng), []
@@ -31,7 +31,11 @@ def drive_array(instance: Instance) -> StreamAgent:
         runs.append(replace(model.take(), pace=pace, reset_after=after))
         model.start()
         model.after_reset()
-        run(Pace())
+
+    def sent_through(pace: Pace) -> None:
+        model.tile(2)
+        model.tile(model.rows)
+        run(pace)
 
     model.after_reset()
     run(Pace())
@@ -47,20 +51,23 @@ def drive_array(instance: Instance) -> StreamAgent:
         for j in range(4):
             model.random(j)
         reset_run(Pace(dict.fromkeys(ports, 0.8)), 3 + 5 * k + rng.randrange(5))
+        run(Pace())
     cycles = 2 * (model.rows + model.cols) + 8
     for after in range(1, cycles):
         model.tile(2)
         model.tile(model.rows)
         reset_run(Pace(name=f"reset after {after} cycles"), after)
+        run(Pace())
     for k in range(2):  # one of them finds each element within a group
         model.tile(cycles + 2)
         reset_run(Pace(name=f"reset within a tile, {k}"), cycles + k)
+        run(Pace())
         model.from_reset()
         run(Pace())
-    for pace in places(ports, cycles):
-        model.tile(2)
-        model.tile(model.rows)
-        run(pace)
+    model.tile(cycles)
+    reset_run(Pace(), cycles // 2)
+    for pace in (*long_holds(ports), *places(ports, cycles)):
+        sent_through(pace)
     cover = Cover(model.bins())
     model.cover(cover)
     # The weights of a single row are one beat, and the next waits until they are in use.

@@ -38,7 +38,8 @@ class Port:
 
 @dataclass(frozen=True)
 class Effort:
-    """How long a unit is driven; what must be covered is the same for every effort.
+    """How long a unit is driven; what must be covered is the same for every effort, but for what
+    takes long itself: all pairs, and a long sum.
 
     Attributes
     ----------
@@ -50,17 +51,23 @@ class Effort:
         Random combinations, where going through all is too much.
     runs : int
         Runs to overflow, upwards and downwards each; of a stream, runs at random speed.
+    long : int
+        Cycles with products of one sum, at least; 0 is no such sum.
+    stalls : int
+        Cycles of the longest stall.
     """
 
     random: int = 2000
     exhaustive: int = 2**20
     sample: int = 2**16
     runs: int = 8
+    long: int = 2**12 + 2**6
+    stalls: int = 100
 
     def briefly(self) -> "Effort":
         """The same without long sweeps, for a unit whose formats have had theirs in another."""
         few = min(self.exhaustive, FEW)
-        return replace(self, exhaustive=few, sample=min(self.sample, FEW))
+        return replace(self, exhaustive=few, sample=min(self.sample, FEW), long=0, stalls=3)
 
 
 FULL = Effort()

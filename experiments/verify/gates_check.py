@@ -18,7 +18,7 @@ from macsmith.experiments.verify.placed_sums import place_sums
 from macsmith.experiments.verify.requantizing import drive_requantizer, many_requantized
 from macsmith.experiments.verify.results import Checked, together
 from macsmith.experiments.verify.stimulus import Stream
-from macsmith.experiments.verify.sums import drive_sums
+from macsmith.experiments.verify.sums_cases import drive_sums
 from macsmith.hw.gatesim import run as simulate
 from macsmith.hw.liberty import Library
 from macsmith.hw.netlist import Netlist
@@ -27,7 +27,7 @@ __all__ = ["EFFORT", "check", "check_placed"]
 
 #: Streams of the bench, each drawn with a seed of its own.
 STREAMS = 8
-EFFORT = Effort(random=300, exhaustive=2**10, sample=2**9, runs=2)
+EFFORT = Effort(random=300, exhaustive=2**10, sample=2**9, runs=2, long=0, stalls=20)
 CUT = 2**10  # cycles of a part of a stream
 #: By what drives a unit, what draws many operands of it at once.
 MANY = {

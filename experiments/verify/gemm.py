@@ -1,80 +1,33 @@
-"""Bench of the GEMM tile: whole layers in, requantized results out, a real layer among them."""
+"""Bench of the GEMM tile: layers in, requantized results out, a part of a real layer among them."""
 
+import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
-import numpy as np
 from amaranth import Value
 
-from macsmith.experiments.operands import layer_codes
 from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.corners import drawn_zero_points
 from macsmith.experiments.verify.coverage import Cover
+from macsmith.experiments.verify.gemm_layers import real_layer, results
 from macsmith.experiments.verify.handshake import Run, StreamAgent
-from macsmith.experiments.verify.paces import Pace, paces, places
-from macsmith.experiments.verify.sums import SIGNS, MacModel, extreme
-from macsmith.sim import engine
-from macsmith.sim.codec import code_dtype
+from macsmith.experiments.verify.paces import Pace, long_holds, paces, places
+from macsmith.experiments.verify.sums import SIGNS, extreme
 from macsmith.sim.formats import signed_width
 from macsmith.sim.gemm_schedule import Channel, Schedule
-from macsmith.sim.requantize import RequantizeSpec, fixed_point, requantize
-from macsmith.sim.spec import MacSpec
+from macsmith.sim.requantize import fixed_point
 
-__all__ = [
-    "beats_out", "deepest", "drive_gemm", "layer_schedule", "packed_beat", "require_engine",
-    "results",
-]  # fmt: skip
+__all__ = ["beats_out", "deepest", "drive_gemm", "packed_beat"]
 
 #: No tile is taken before its first sums are there.
 READY = {"i": (True, True), "tile": (False, False)}
 OUTCOMES = ("clamped above", "clamped below", "in between")
 SHAPES = ("one product", "fewer products than rows", "more products than rows",
           "tokens end within a tile", "channels end within a tile")  # fmt: skip
-LAYER = "a real layer"
-#: Of the real layer: this many tiles each way, and every product.
-TILES = 2
-
-
-def results(schedule: Schedule, numbers: RequantizeSpec) -> Iterator[tuple[int, int]]:
-    """(corrected sum, requantized) of every result, in the order in which they leave the tile."""
-    beats = schedule.beats()
-    for tile in schedule.tiles():
-        sums = [[MacModel(schedule.spec) for _ in range(schedule.cols)]
-                for _ in range(schedule.rows)]  # fmt: skip
-        for _ in range(schedule.depth):
-            beat = next(beats)
-            for r, c in ((r, c) for r in range(schedule.rows) for c in range(schedule.cols)):
-                sums[r][c].product(beat["w"][c], beat["a"][r], beat["z"][c] if "z" in beat else 0)
-        for r, c in ((r, c) for r in range(schedule.rows) for c in range(schedule.cols)):
-            acc, correction = sums[r][c].acc, 0
-            if "za" in tile:
-                correction = tile["za"][r] * tile["weight_sum"][c]
-            y = requantize(
-                acc, tile["multiplier"][c], tile["shift"][c], tile["zero_point"][c], numbers,
-                correction=correction,
-            )  # fmt: skip
-            yield acc - correction, y
-
-
-def layer_schedule(spec: MacSpec, rows: int, cols: int, numbers: RequantizeSpec) -> Schedule:
-    """A few tiles of the embedded model's layer, with every product, and its real scales.
-
-    A tile's scale belongs to the channel: of the tokens' scales it takes the mean.
-    """
-    layer, _, found = layer_codes(spec)
-    tokens, channels = TILES * rows, TILES * cols - 1
-    a_scale = float(found.scale[:tokens].mean()) * 2.0**-spec.frac_bits
-    spread = 127 / max(1.0, float(layer.scale.max()) * a_scale * 2 ** (numbers.acc_width - 1))
-    loud = min(max(spread, 8.0), 64.0)  # results fill INT8 and some leave it
-    made = []
-    for n in range(channels):
-        multiplier, shift = fixed_point(float(layer.scale[n, 0]) * a_scale * loud, numbers)
-        zero = None if layer.zero_point is None else int(layer.zero_point[n, 0])
-        made.append(Channel(layer.qweight[n].tolist(), multiplier, shift, 3, zero))
-    zeros = [int(z) for z in found.zero[:tokens]] if numbers.correction_width else None
-    return Schedule(spec, found.codes[:tokens].tolist(), made, rows, cols, zeros)
+ENDS = ("least", "greatest")  # corrections
 
 
 def deepest(instance: Instance) -> int:
@@ -106,6 +59,23 @@ def beats_out(component: Any, found: Sequence[tuple[int, int]]) -> list[int]:
     return beats
 
 
+class _Corrected(Schedule):
+    """A layer whose sums of weights are given instead of being those of its codes.
+
+    They enter a tile beside its products. So a correction has all the bits of the deepest layer
+    that the tile is made for, without the thousands of products that such a layer has.
+    """
+
+    def __init__(self, *layer: Any, weight_sums: Sequence[int]) -> None:
+        super().__init__(*layer)
+        self.weight_sums = weight_sums
+
+    def tiles(self) -> Iterator[dict]:
+        for tile, (_, n) in zip(super().tiles(), self.places, strict=True):
+            sums = self.weight_sums[n : n + self.cols]
+            yield tile | {"weight_sum": [*sums, *[0] * (self.cols - len(sums))]}
+
+
 class _Bench:
     """Layers as runs, and what they cover."""
 
@@ -116,6 +86,14 @@ class _Bench:
         self.rows, self.cols, self.exits = (options[name] for name in ("rows", "cols", "exits"))
         self.corrects = bool(self.numbers.correction_width)
         self.deepest = deepest(instance)
+        #: Sums of weights of the deepest layer, and corrections: least and greatest.
+        self.weight_sums = [
+            f(0, options["depth"] * level)
+            for f, level in zip((min, max), self.spec.weights.level_range, strict=True)
+        ]
+        products = itertools.product(self.spec.activations.level_range, self.weight_sums)
+        corrections = [za * total for za, total in products]
+        self.corrections = min(corrections), max(corrections)
         self.events: set[str] = set()
         self.runs: list[Run] = []
 
@@ -178,6 +156,24 @@ class _Bench:
         zeros = [0] * len(tokens) if self.corrects else None
         return Schedule(spec, tokens, made, self.rows, self.cols, zeros)
 
+    def corrected(self) -> Schedule:
+        """Sums of weights at both ends in every column, and each power of two; zero points at both
+        ends and next to 0. A channel's scale brings all of its results into range."""
+        rng, spec, numbers = self.rng, self.spec, self.numbers
+        (least, most), (low, high) = spec.activations.level_range, self.weight_sums
+        powers = [sign << k for k in range(high.bit_length() + 1) for sign in SIGNS]
+        sums = [low] * self.cols + [high] * self.cols + [n for n in powers if low <= n <= high]
+        zeros = [za for za in (least, most, 1, -1) if least <= za <= most]
+        made = []
+        for total in sums:
+            furthest = abs(total) * max(-least, most) + abs(self._level(*self.loud))
+            scale = Fraction(3 * numbers.out_range[1], 4 * furthest)
+            w, z = (rng.getrandbits(spec.weights.width), rng.choice(spec.weights.zero_points))
+            zero = z if spec.weights.zero_pointed else None
+            made.append(Channel([w], *fixed_point(scale, numbers), rng.choice((-2, 1)), zero))
+        tokens = [[rng.getrandbits(spec.activations.width)] for _ in zeros]
+        return _Corrected(spec, tokens, made, self.rows, self.cols, zeros, weight_sums=sums)
+
     def run(self, schedule: Schedule, pace: Pace, reset_after: int | None = None) -> None:
         found = list(results(schedule, self.numbers))
         sources = {
@@ -197,12 +193,25 @@ class _Bench:
             for channel, y in zip(schedule.channels, row, strict=True):
                 if low < y < high and 2 * abs(y - channel.zero) > high:
                     self.events.add(_in_range(channel.shift))
+        if self.corrects:
+            self.events |= set(self._ends_in_range(schedule, found))
         depth, rows = schedule.depth, self.rows
         self.events |= {SHAPES[0]} if depth == 1 else set()
         self.events |= {SHAPES[1]} if depth < rows else set()
         self.events |= {SHAPES[2]} if depth > rows else set()
         self.events |= {SHAPES[3]} if len(schedule.tokens) % rows else set()
         self.events |= {SHAPES[4]} if len(schedule.channels) % self.cols else set()
+
+    def _ends_in_range(self, schedule: Schedule, found: Sequence[tuple[int, int]]) -> Iterator[str]:
+        """Bins of `corrections`, by exit, that results show and do not only clamp."""
+        low, high = self.numbers.out_range
+        left = iter(found)
+        for tile in schedule.tiles():
+            for za, (c, total) in itertools.product(tile["za"], enumerate(tile["weight_sum"])):
+                _, y = next(left)
+                for end, correction in zip(ENDS, self.corrections, strict=True):
+                    if za * total == correction and low < y < high:
+                        yield _at_end(c % self.exits, end)
 
     def bins(self) -> list[str]:
         """What this shape allows."""
@@ -214,7 +223,10 @@ class _Bench:
             (SHAPES[4], self.cols > 1),
         ]
         shifts = (s for s in range(self.numbers.max_shift + 1) if self.scale(s))
-        return [*OUTCOMES, *(name for name, can in possible if can), *map(_in_range, shifts)]
+        exits = range(self.exits if self.corrects else 0)
+        ends = itertools.starmap(_at_end, itertools.product(exits, ENDS))
+        names = (name for name, can in possible if can)
+        return [*OUTCOMES, *names, *map(_in_range, shifts), *ends]
 
 
 def _in_range(shift: int) -> str:
@@ -222,9 +234,14 @@ def _in_range(shift: int) -> str:
     return f"shift {shift} into the range"
 
 
+def _at_end(k: int, end: str) -> str:
+    """A bin: the correction of an exit, at an end of its range."""
+    return f"exit {k}: the {end} correction"
+
+
 def drive_gemm(instance: Instance) -> StreamAgent:
-    """Layers of many sizes at many paces, every shift, stalls at every place, resets, and a real
-    layer."""
+    """Layers of many sizes at many paces, every shift, corrections at their ends, resets, stalls at
+    every place and long ones, and as much of a real layer as `gemm_layers.TILES` says."""
     rng = random.Random(f"{instance.unit} {instance.spec} {instance.inputs}")
     bench = _Bench(instance, rng)
     rows, cols, deepest = bench.rows, bench.cols, bench.deepest
@@ -236,49 +253,24 @@ def drive_gemm(instance: Instance) -> StreamAgent:
             bench.run(bench.layer(*size, depth), pace)
     for _ in range(2):
         bench.run(bench.shifts(), Pace())
+    if bench.corrects:
+        bench.run(bench.corrected(), Pace())
     cycles = 2 * (rows + cols) + rows * cols // bench.exits
     for k in range(1, 2 * cycles):  # what is under way, wherever it is, must be dropped
         layer = bench.layer(2 * rows, cols, min(3, deepest))
         pace = Pace() if k % 2 else Pace(dict.fromkeys(ports, 0.8))
         bench.run(layer, pace, reset_after=k)
+    for pace in long_holds(ports):
+        bench.run(bench.layer(2 * rows, cols, min(3, deepest)), pace)
     for pace in places(ports, cycles):
         bench.run(bench.layer(2 * rows, cols, min(2, deepest)), pace)
     cover = Cover(bench.bins())
     cover.mark(bench.events)
-    schedule = _real_layer(bench)
-    if schedule is not None:
-        bench.run(schedule, Pace(name=LAYER))
+    schedule, what = real_layer(bench.component)
+    if schedule is None:
+        cover.hit(what)
+    else:
+        bench.run(schedule, Pace(name=what))
     # A tile's results take more than a cycle to leave, and only then is the next one taken.
     never = ["tile beats in a row"]
     return StreamAgent(instance, bench.runs, cover, READY, per_beat=bench.exits, never=never)
-
-
-def _real_layer(bench: _Bench) -> Schedule | None:
-    """None for a format that the model is not quantized to, or a tile that is not that deep."""
-    depth = bench.component.depth
-    if not bench.spec.activations.is_twos_complement or bench.spec.overflow == "exact":
-        return None
-    schedule = layer_schedule(bench.spec, bench.rows, bench.cols, bench.numbers)
-    if schedule.depth > depth:
-        return None
-    require_engine(schedule, bench.numbers)
-    return schedule
-
-
-def require_engine(schedule: Schedule, numbers: RequantizeSpec) -> None:
-    """AssertionError if the sums that the tile is compared with are not those of `sim.engine`, with
-    whose integers the quantized model computes."""
-    spec, channels = schedule.spec, schedule.channels
-    zero = None
-    if spec.weights.zero_pointed:
-        zero = np.array([channel.weight_zero for channel in channels])
-    w = np.array([channel.codes for channel in channels], code_dtype(spec.weights))
-    a = np.array(schedule.tokens, code_dtype(spec.activations))
-    sums = engine.matmul(a, w, spec, zero)
-    if schedule.zero_points is not None:
-        ones = [spec.weights.levels_at(channel.weight_zero or 0) for channel in channels]
-        totals = [sum(u[code] for code in c.codes) for u, c in zip(ones, channels, strict=True)]
-        sums = sums - np.outer(schedule.zero_points, totals)
-    found = schedule.collect([total for total, _ in results(schedule, numbers)])
-    if sums.tolist() != found:
-        raise AssertionError("the real layer's sums are not the engine's")

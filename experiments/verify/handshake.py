@@ -119,7 +119,7 @@ class StreamAgent:
         self._sent = dict.fromkeys((*self.sources, *self.sinks), 0)
         self._offered = dict.fromkeys(self.sources, False)
         self._ready = dict.fromkeys(self.sinks, False)
-        self._waiting = dict.fromkeys(self.sinks, False)
+        self._waited = dict.fromkeys(self.sinks, 0)  # cycles of the beat that is there
         self._moved = dict.fromkeys((*self.sources, *self.sinks), False)
         self._payload = dict.fromkeys(self.sources, 0)
         self._fresh = self._reset  # nothing has entered since then
@@ -149,7 +149,8 @@ class StreamAgent:
                 queue[at] if self._offered[port] else rng.getrandbits(widths[f"{port}__payload"])
             )
         for port in self.sinks:
-            patient = port in run.pace.patient and not self._waiting[port]
+            least = run.pace.patient.get(port, 0)
+            patient = self._waited[port] < (min(1, least) if self._sent[port] else least)
             self._ready[port] = not (patient or self._held(run, port))
             values[f"{port}__ready"] = int(self._ready[port])
         return self.instance.pack(**values)
@@ -226,11 +227,11 @@ class StreamAgent:
         if valid != "1":
             if valid != "0":
                 self._fail(f"{port}.valid is {valid}")
-            elif self._waiting[port]:
+            elif self._waited[port]:
                 self._fail(f"{port}.valid went away before beat {at} was taken")
             elif self._ready[port] and 0 < at < len(due):
                 hit(f"{port} is awaited")
-            self._waiting[port] = self._moved[port] = False
+            self._waited[port], self._moved[port] = 0, False
             return False
         if at >= len(due):
             self._fail(f"{port} has a beat more than the {len(due)} that are due: {payload}")
@@ -246,7 +247,7 @@ class StreamAgent:
                 hit(f"{port} beats in a row")
         else:
             hit(f"{port} waits")
-        self._waiting[port], self._moved[port] = not moved, moved
+        self._waited[port], self._moved[port] = 0 if moved else self._waited[port] + 1, moved
         return moved
 
     def _fail(self, what: str) -> None:

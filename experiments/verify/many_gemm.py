@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from macsmith.experiments.payloads import packed
 from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.bench import Instance
-from macsmith.experiments.verify.gemm import READY, beats_out, deepest, packed_beat, results
+from macsmith.experiments.verify.gemm import READY, beats_out, deepest, packed_beat
+from macsmith.experiments.verify.gemm_layers import results
 from macsmith.experiments.verify.many import MOST
 from macsmith.experiments.verify.many_arrays import (
     beat_fields,
@@ -32,7 +33,7 @@ __all__ = ["many_gemm"]
 
 @dataclass(frozen=True)
 class _Tile:
-    """A tile as `gemm.results` wants a layer: beats and what belongs to them, as they are sent."""
+    """A tile as `gemm_layers.results` wants a layer: beats and what belongs to them, as sent."""
 
     spec: MacSpec
     rows: int

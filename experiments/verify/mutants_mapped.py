@@ -18,7 +18,7 @@ from macsmith.experiments.verify.mutants_subjects import Mutant, Subject, swappe
 from macsmith.experiments.verify.mutants_verdict import Verdict, judge
 from macsmith.experiments.verify.proof_problem import INNER
 from macsmith.experiments.verify.stimulus import Stream, make_stream
-from macsmith.experiments.verify.sums import drive_sums
+from macsmith.experiments.verify.sums_cases import drive_sums
 from macsmith.hw import gatesim
 from macsmith.hw.aig_netlist import to_aig
 from macsmith.hw.aig_yosys import to_aigs

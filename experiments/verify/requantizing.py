@@ -19,6 +19,10 @@ __all__ = ["any_size", "drive_requantizer", "many_requantized", "scales_of"]
 OUTCOMES = ("clamped above", "clamped below", "greatest", "least", "0", "in between")
 RESETS = 61  # operands from one reset to the next
 REMAINDERS = ("exact", "tie of a positive number", "tie of a negative number", "below", "above")
+#: Odd multiples of 2**(shift - 1), nearest to 0 for what each is a tie of: its sign, and whether
+#: the integer below it is even, which is all that a rounding asks of a tie.
+TIES = {1: "positive, above even", 3: "positive, above odd",
+        -1: "negative, above odd", -3: "negative, above even"}  # fmt: skip
 
 
 def drive_requantizer(stream: Stream, rng: random.Random) -> None:
@@ -31,7 +35,7 @@ def drive_requantizer(stream: Stream, rng: random.Random) -> None:
         *OUTCOMES,
         *(f"remainder {name}" for name in REMAINDERS),
         *(f"shift {shift}" for shift in shifts),
-        *(f"tie at shift {shift}" for shift in shifts if _can_tie(numbers, shift)),
+        *(_tie_at(shift, odd) for shift in shifts for odd in TIES if _factors(numbers, shift, odd)),
         *(f"{name} {end}" for name in _ends(numbers) for end in ("least", "greatest")),
         *(["reset"] if one.latency else []),
     ])
@@ -52,10 +56,27 @@ def _ends(numbers: RequantizeSpec) -> dict[str, tuple[int, int]]:
     return ends | {name: (0, 2**w - 1) for name, w in unsigned.items()}
 
 
-def _can_tie(numbers: RequantizeSpec, shift: int) -> bool:
-    """Whether a product is an odd multiple of 2**(shift - 1): one of an odd difference and a
-    power of two, or the other way round."""
-    return 1 <= shift <= numbers.multiplier_width
+def _tie_at(shift: int, odd: int) -> str:
+    """A bin: a product of ``odd`` halves, exactly."""
+    return f"tie at shift {shift}, {TIES[(odd % 4) if odd > 0 else -(-odd % 4)]}"
+
+
+def _factors(numbers: RequantizeSpec, shift: int, odd: int) -> list[tuple[int, int]]:
+    """Every (difference, multiplier) whose product is ``odd * 2**(shift - 1)``, with all of the odd
+    factor in one of them; none where the widths do not allow it, and at shift 0, which has no tie.
+
+    The powers of two may be spread over both: so ties reach beyond a multiplier's width.
+    """
+    ends = _ends(numbers)
+    (low, high), (least, most) = ends["acc"], ends.get("correction", (0, 0))
+    sign = 1 if odd > 0 else -1
+    return [
+        (difference << k, multiplier << shift - 1 - k)
+        for difference, multiplier in {(odd, 1), (sign, abs(odd))}
+        for k in range(shift)
+        if low - most <= difference << k <= high - least
+        and multiplier << shift - 1 - k <= ends["multiplier"][1]
+    ]
 
 
 def _cases(numbers: RequantizeSpec, rng: random.Random, count: int):
@@ -70,8 +91,9 @@ def _cases(numbers: RequantizeSpec, rng: random.Random, count: int):
         yield dict(zip(some, values, strict=True))
     for shift in range(numbers.max_shift + 1):
         yield _random(numbers, rng) | {"shift": shift}
-        for _ in range(16 if _can_tie(numbers, shift) else 0):
-            yield from _ties(numbers, rng, shift)
+        half = numbers.out_range[1] + 1
+        for odd in (*TIES, *(2 * rng.randrange(-half, half) + 1 for _ in range(8))):
+            yield from _ties(numbers, rng, shift, odd)
     for bit in range(numbers.acc_width + numbers.multiplier_width - 1):
         yield from _single_bit(numbers, rng, bit)
     for _ in range(4 * count):
@@ -97,23 +119,24 @@ def _single_bit(numbers: RequantizeSpec, rng: random.Random, bit: int):
         }
 
 
-def _ties(numbers: RequantizeSpec, rng: random.Random, shift: int):
-    """A tie near 0, and its neighbours; of two roundings each, where there are two."""
-    ends = _ends(numbers)
-    low, high = ends["acc"]
-    half = (min(255, high) + 1) // 2
-    odd = 2 * rng.randrange(-half, half) + 1
-    most = min(100, ends["correction"][1]) if "correction" in ends else 0
-    correction = rng.randrange(-most, most + 1)
-    near = min(20, numbers.out_range[1])
+def _ties(numbers: RequantizeSpec, rng: random.Random, shift: int, odd: int):
+    """A tie that no clamp hides, if there is one, and the differences beside it."""
+    found = _factors(numbers, shift, odd)
+    if not found:
+        return
+    difference, multiplier = rng.choice(found)
+    ends, (low, high), below = _ends(numbers), numbers.out_range, odd >> 1
     for off in (-1, 0, 1):
-        acc = max(low, min(odd + off + correction, high))
+        (least, most), (lower, upper) = ends["acc"], ends.get("correction", (0, 0))
+        beside = max(least - upper, min(difference + off, most - lower))
+        correction = rng.randint(max(lower, least - beside), min(upper, most - beside))
         yield {
-            "acc": acc,
+            "acc": beside + correction,
             "correction": correction,
-            "multiplier": 2 ** (shift - 1),
+            "multiplier": multiplier,
             "shift": shift,
-            "zero_point": rng.randrange(-near, near + 1),
+            # Both of the integers beside the tie are in range.
+            "zero_point": rng.randint(max(low, low - below), min(high, high - below - 1)),
         }
 
 
@@ -226,7 +249,8 @@ def _cover(cover: Cover, numbers: RequantizeSpec, v: dict[str, int], y: int) -> 
         cover.hit("remainder exact")
     elif below == half:
         sign = "negative" if product < 0 else "positive"
-        cover.mark([f"remainder tie of a {sign} number", f"tie at shift {v['shift']}"])
+        odd = product >> v["shift"] - 1
+        cover.mark([f"remainder tie of a {sign} number", _tie_at(v["shift"], odd)])
     else:
         cover.hit(f"remainder {'below' if below < half else 'above'}")
     cover.mark([f"shift {v['shift']}"])

@@ -1,24 +1,20 @@
-"""Benches of the units that sum products at a fixed latency: MAC, dot product, shared multiples.
+"""Units that sum products at a fixed latency, as a bench drives them: MAC, dot product, shared
+multiples. `sums_cases` says with what.
 
 The ports tell which it is: ``w`` and ``a`` hold one code or one for each lane, ``acc`` one sum or
 several. Product j of a sum takes the sum's j-th weight, and the activation and the zero point of
 the same place where there is one for each.
 """
 
-import itertools
 import random
 from functools import lru_cache
 
 from macsmith.experiments.verify.corners import (
-    CODE_BITS,
-    Corners,
-    corner_zero_points,
     drawn_zero_points,
     levels_at,
     operand_bins,
     operand_hits,
     pair_count,
-    sweep,
 )
 from macsmith.experiments.verify.coverage import Cover
 from macsmith.experiments.verify.stimulus import Stream
@@ -26,12 +22,13 @@ from macsmith.sim import golden
 from macsmith.sim.spec import MacSpec
 
 __all__ = [
-    "MacModel", "can_overflow", "drive_sums", "extreme", "join", "operand_bins", "operand_hits",
+    "Driver", "MacModel", "can_overflow", "extreme", "join", "operand_bins", "operand_hits",
 ]  # fmt: skip
 
 #: Cycles that a directed run to overflow may take; a wider accumulator is not driven to it.
 OVERFLOW_CYCLES = 600
 STROBES = ("reset", "reset with en", "stall", "clear", "clear without en", "clear twice in a row")
+LONG_SUM = "a long sum"
 SIGNS = {+1: "overflow", -1: "negative overflow"}
 
 
@@ -91,7 +88,7 @@ def extreme(spec: MacSpec, sign: int) -> tuple[int, int, int]:
     return best[1:]
 
 
-class _Driver:
+class Driver:
     """Appends cycles to a stream, with golden's accumulators after each."""
 
     def __init__(self, stream: Stream, rng: random.Random):
@@ -106,6 +103,7 @@ class _Driver:
         self.zero_points = drawn_zero_points(spec.weights)
         self.entered: list[set] = [set() for _ in range(self.w_lanes)]
         self.cleared = False
+        self.in_a_row = 0  # cycles with products of this sum
         self.serial = spec.lanes > self.per_sum  # the products of a group enter one by one
         stream.cover = Cover([] if one.given else self.bins())
 
@@ -113,6 +111,8 @@ class _Driver:
         bins = list(STROBES)
         if pair_count(self.spec, self.stream.instance.effort.exhaustive, 0):
             bins.append("all pairs")
+        if self.stream.instance.effort.long:
+            bins.append(LONG_SUM)
         if self.serial:
             bins += [f"{what} within a group" for what in ("reset", "stall", "clear")]
         for k in range(self.sums):
@@ -129,6 +129,12 @@ class _Driver:
 
     def overflows(self) -> dict[int, bool]:
         return can_overflow(self.spec, self.per_sum)
+
+    @property
+    def clamped(self) -> bool:
+        """Whether a sum is at an end of its range and stays there."""
+        ends = self.spec.acc_range if self.spec.overflow == "saturate" else ()
+        return any(model.acc in ends for model in self.models)
 
     def operands(self) -> tuple[list[int], list[int], list[int]]:
         """Random ones; of every eighth cycle, extremes at random places."""
@@ -153,7 +159,7 @@ class _Driver:
         spec, hit = self.spec, self.stream.cover.hit
         within = self.serial and self.models[0].place > 0
         if rst:
-            happened = "reset"
+            happened, self.in_a_row = "reset", 0
             if en:
                 hit("reset with en")
         elif en:
@@ -161,6 +167,9 @@ class _Driver:
             if clear and self.cleared:
                 hit("clear twice in a row")
             self.cleared = bool(clear)
+            self.in_a_row = 1 if clear else self.in_a_row + 1
+            if self.in_a_row == self.stream.instance.effort.long:
+                hit(LONG_SUM)
         else:
             happened = "stall"
             if clear:
@@ -207,83 +216,3 @@ def join(codes: list[int], width: int) -> int:
     for k, code in enumerate(codes):
         word |= (code & (2**width - 1)) << (k * width)
     return word
-
-
-def drive_sums(stream: Stream, rng: random.Random) -> None:
-    """Reset, then the given products; or corners, all pairs, random ones, and runs to overflow."""
-    drive = _Driver(stream, rng)
-    for _ in range(2):
-        drive.cycle(*drive.operands(), en=1, clear=rng.randrange(2), rst=1)
-    for w, a, z, clear in stream.instance.given:
-        drive.cycle([w], [a], [z], clear=clear)
-    if not stream.instance.given:
-        _cases(drive)
-    for _ in range(stream.instance.latency + 4):  # until the last product shows, in every style
-        drive.cycle(*drive.all_lanes(0, 0, 0), en=0)
-    drive.finish()
-
-
-def _cases(drive: _Driver) -> None:
-    effort, rng = drive.stream.instance.effort, drive.rng
-    _corners(drive)
-    _strobes(drive)
-    lanes = {"w": drive.w_lanes, "a": drive.a_lanes, "z": drive.z_lanes}
-    cases = sweep(drive.spec, effort.exhaustive, effort.sample, rng, **lanes)
-    for k, operands in enumerate(cases):
-        drive.cycle(*operands, clear=k % 1000 == 0)
-    drive.stream.cover.hit("all pairs")
-    for _ in range(effort.random):
-        en, clear, rst = (int(rng.random() < p) for p in (0.75, 0.08, 0.01))
-        drive.cycle(*drive.operands(), en=en, clear=clear, rst=rst)
-    for sign, possible in drive.overflows().items():
-        for turn in range(effort.runs if possible else 0):
-            _overflow_run(drive, sign, turn)
-
-
-def _corners(drive: _Driver) -> None:
-    """Every class of weights with every class of activations, and every code, in each lane."""
-    spec = drive.spec
-    a_codes = Corners(spec.activations).codes()
-    for z in corner_zero_points(spec.weights):
-        w_codes = Corners(spec.weights).codes(z)
-        for j, i in itertools.product(range(len(a_codes)), range(len(w_codes))):
-            ws = [w_codes[(i + k) % len(w_codes)] for k in range(drive.w_lanes)]
-            as_ = [a_codes[(j + k) % len(a_codes)] for k in range(drive.a_lanes)]
-            drive.cycle(ws, as_, [z] * drive.z_lanes, clear=(i + j) % 7 == 0)
-        if spec.weights.width <= CODE_BITS:
-            for code in range(2**spec.weights.width):
-                ws = [(code + k) % 2**spec.weights.width for k in range(drive.w_lanes)]
-                drive.cycle(ws, drive.operands()[1], [z] * drive.z_lanes)
-
-
-def _strobes(drive: _Driver) -> None:
-    """Every combination of strobes, twice in a row, at the first and last places of a group."""
-    places = {0, 1, drive.spec.lanes - 1} if drive.serial else {1}
-    for place, en, clear, rst in itertools.product(sorted(places), (0, 1), (0, 1), (0, 1)):
-        drive.cycle(*drive.operands(), clear=1)
-        while drive.serial and drive.models[0].place != place:
-            drive.cycle(*drive.operands())
-        for _ in range(2):
-            drive.cycle(*drive.operands(), en=en, clear=clear, rst=rst)
-        for _ in range(2):
-            drive.cycle(*drive.operands())
-
-
-def _overflow_run(drive: _Driver, sign: int, turn: int) -> None:
-    """A new sum, extreme products until it has overflowed and a little beyond, then random ones.
-
-    The sum starts with a reset or with `clear`, at any place in a group; what comes after the
-    overflow shows whether the groups since then are where they should be.
-    """
-    rng, forth, back = drive.rng, *(drive.all_lanes(*extreme(drive.spec, s)) for s in (sign, -sign))
-    for _ in range(rng.randrange(1 + drive.spec.lanes)):
-        drive.cycle(*drive.operands())
-    drive.cycle(*forth, clear=turn % 2, rst=1 - turn % 2)
-    after = 0
-    while after < 3 + turn + drive.spec.lanes:
-        drive.cycle(*forth)
-        after += after > 0 or drive.models[0].overflowed == sign
-        if rng.random() < 0.1:
-            drive.cycle(*drive.operands(), en=0, clear=rng.randrange(2))
-    for _ in range(20):
-        drive.cycle(*rng.choice([forth, back, drive.operands()]))
