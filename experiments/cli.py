@@ -26,6 +26,8 @@ from macsmith.experiments.cli_app import Json, app
 
 __all__ = ["app", "main"]
 
+INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt, as shells do
+
 
 @app.command()
 def formats(
@@ -91,6 +93,8 @@ def main() -> None:
     console.prepare_process()
     try:
         status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        if status == INTERRUPTED:
+            console.complain("interrupted")
     except TyperException as error:  # usage
         status = _refuse(error.format_message() if hasattr(error, "format_message") else error)
     except (ValueError, OSError) as error:
@@ -103,8 +107,6 @@ def main() -> None:
         if not isinstance(error, (BenchError, SimulatorMissing, YosysKilled, BrokenExecutor)):
             raise
         status = _refuse(error, 2 if isinstance(error, SimulatorMissing) else 1)
-    except KeyboardInterrupt:
-        status = _refuse("interrupted", 130)
     sys.exit(status or 0)
 
 

@@ -5,7 +5,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from macsmith.experiments import inference
-from macsmith.experiments.cli import app
+from macsmith.experiments.cli import app, main
 from macsmith.experiments.cli_app import ORDER
 from macsmith.experiments.models.calibration import Calibration
 
@@ -67,3 +67,15 @@ def test_a_part_of_the_errors_is_neither_run_exactly_nor_saved(errors, tmp_path)
         with pytest.raises(ValueError, match=rf"^recipe '.*r\.toml' is {errors}: .*{words}$"):
             run()
     assert [file.name for file in tmp_path.iterdir()] == ["r.toml"]
+
+
+def test_an_interrupt_is_said(monkeypatch, capsys):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("macsmith.experiments.doctor.examine", interrupted)
+    monkeypatch.setattr("sys.argv", ["macsmith", "doctor"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err == "macsmith: interrupted\n"
