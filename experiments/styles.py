@@ -85,10 +85,8 @@ class StyleTable:
         if "activations" in known.named_after:
             found.append(f"activations {self.activations}")
         if "sum" in known.named_after:
-            width = (
-                f"{self.acc_width} {'products' if isinstance(self.acc_width, Depth) else 'bits'}"
-            )
-            found.append(f"{width}{f' {self.overflow}' if known.weighs else ''}")
+            of = "products" if isinstance(self.acc_width, Depth) else "bits"
+            found.append(f"{self.acc_width} {of}{f' {self.overflow}' if known.weighs else ''}")
         if unit == "dot":
             found.append(f"{self.lanes} lanes")
         found += [f"{name} {self.options[name]}" for name in known.options if name in self.options]

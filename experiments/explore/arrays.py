@@ -71,9 +71,9 @@ def measure_array(
     dynamic = extrapolated(cycles, rows, cols)[0] / (rows * cols)
     largest = _LARGE, _LARGE
     # As busy as the largest of them: waits at both ends are of streams, and not of a size.
-    per_cycle = spent[largest].per_cycle / _LARGE**2 * rows * cols
-    leakage_nw = spent[largest].leakage_nw * area / found[largest].area_um2
-    leakage = leakage_nw * clock_ps * 1e-9 / per_cycle  # nW x ps = 1e-21 J
+    larger, grown = rows * cols / _LARGE**2, area / found[largest].area_um2
+    per_cycle = spent[largest].per_cycle * larger
+    leakage = spent[largest].leakage_pj * grown / larger
     return {
         **{name: value for name, value in slowest.as_dict().items() if name in _SHARED},
         "acc_width": spec.acc_width,
@@ -83,7 +83,7 @@ def measure_array(
         "recipe": ", ".join(sorted({one.recipe for one in found.values()})),
         "dynamic_pj": dynamic,
         "leakage_pj": leakage,
-        "leakage_nw": leakage_nw,
+        "leakage_nw": spent[largest].leakage_nw * grown,
         "per_cycle": per_cycle,
         "power_mw": (dynamic + leakage) * per_cycle / clock_ps * 1e3,  # pJ/ps = W
         "operands": operands.source,
