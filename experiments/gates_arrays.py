@@ -5,6 +5,7 @@ with what is known beforehand, as the other units are. Stream s is a tile of the
 from s on: row or beat i has the activations of stream s + i, column c the weights of stream s + c.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,10 @@ from macsmith.experiments.operands import Operands
 from macsmith.experiments.payloads import numbers_of, packed
 from macsmith.sim import golden
 
-__all__ = ["ARRAYS", "SAMPLE", "bounds", "output_beats", "sums_of", "tiled"]
+__all__ = [
+    "ARRAYS", "SAMPLE", "bounds", "output_beats", "sums_of", "tiled", "weight_passes",
+    "weight_stimulus",
+]  # fmt: skip
 
 SAMPLE = 3  # sums of a matrix that golden computes too
 
@@ -87,6 +91,65 @@ def output_beats(operands: Operands, array: Any) -> NDArray[np.uint8]:
     return packed(array.i.payload.shape(), fields)
 
 
+def weight_passes(operands: Operands, array: Any) -> list[tuple[int, int, int]]:
+    """Of every group of products whose weights a weight-stationary array can keep: where its sum
+    starts, its first product, and how many groups of this sum come after it.
+
+    ValueError if there is none, or too few streams for an array not to wait for its weights.
+    """
+    tokens, least = len(operands.w), 2 * array.rows + array.cols - 1
+    if tokens < least:
+        raise ValueError(
+            f"an array of {array.rows} x {array.cols} needs operands in {least} streams, not "
+            f"{tokens}, so as not to wait for its weights"
+        )
+    found = [
+        (start, first, (end - first) // array.rows - 1)
+        for start, end in bounds(operands)
+        for first in range(start, end - array.rows + 1, array.rows)
+    ]
+    if not found:
+        raise ValueError(f"no sum has {array.rows} products for as many rows")
+    return found
+
+
+def weight_stimulus(
+    operands: Operands, array: Any, places: Sequence[tuple[int, int]]
+) -> dict[str, NDArray]:
+    """A beat of each stream for each place: where its sum starts, and the first of its products.
+
+    Weights are loaded in the cycles before they are used; ``last`` is low.
+    """
+    rows, cols, tokens = array.rows, array.cols, len(operands.w)
+    cycles = rows + len(places) * tokens
+    weights = operands.w.shape[0], cycles, cols
+    w, z = np.zeros(weights, np.int64), np.zeros(weights, np.int64)
+    a, acc = np.zeros((tokens, cycles, rows), np.int64), np.zeros(weights, np.int64)
+    first, loads = np.zeros((1, cycles, 1), np.uint8), np.zeros((1, cycles), np.uint8)
+    for k, (start, place) in enumerate(places):
+        at = rows + k * tokens
+        taken, beats = slice(at - rows, at), slice(at, at + tokens)
+        first[:, at], loads[:, taken] = 1, 1
+        w[:, taken] = _after(operands.w[:, place : place + rows], cols)
+        if operands.z is not None:
+            z[:, taken] = _after(operands.z[:, place : place + rows], cols)
+        for r in range(rows):
+            a[:, beats, r] = _after(operands.a[:, place + r], tokens)
+        acc[:, beats] = tiled(_sums(operands, array, start, place), tokens, cols)
+    valid = np.ones((1, cycles), np.uint8)
+    valid[:, :rows] = 0
+    every = np.broadcast_to(first, (tokens, cycles, 1))
+    beats = {"first": every, "last": np.zeros_like(every), "a": a, "acc": acc}
+    kept = {"w": w} | ({"z": z} if operands.z is not None else {})
+    return {
+        "i__payload": packed(array.i.payload.shape(), beats),
+        "i__valid": valid,
+        "load__payload": packed(array.load.payload.shape(), kept),
+        "load__valid": loads,
+        "o__ready": np.ones((1, cycles), np.uint8),
+    }
+
+
 class _OutputStationary:
     """A beat in each cycle; after its last one a sum's rows leave."""
 
@@ -125,53 +188,13 @@ class _WeightStationary:
     @staticmethod
     def places(operands: Operands, array: Any) -> list[tuple[int, int]]:
         """Where a sum starts, and the first product whose weights are kept."""
-        tokens, least = len(operands.w), 2 * array.rows + array.cols - 1
-        if tokens < least:
-            raise ValueError(
-                f"an array of {array.rows} x {array.cols} needs operands in {least} streams, not "
-                f"{tokens}, so as not to wait for its weights"
-            )
-        every = [
-            (start, first)
-            for start, end in bounds(operands)
-            for first in range(start, end - array.rows + 1, array.rows)
-        ]
-        if not every:
-            raise ValueError(f"no sum has {array.rows} products for as many rows")
-        count = max(1, min(len(every), operands.w.shape[1] // tokens))
-        return [every[k * len(every) // count] for k in range(count)]
+        every = weight_passes(operands, array)
+        count = max(1, min(len(every), operands.w.shape[1] // len(operands.w)))
+        return [every[k * len(every) // count][:2] for k in range(count)]
 
     @classmethod
     def stimulus(cls, operands: Operands, array: Any) -> dict[str, NDArray]:
-        rows, cols, tokens = array.rows, array.cols, len(operands.w)
-        places = cls.places(operands, array)
-        cycles = rows + len(places) * tokens
-        weights = operands.w.shape[0], cycles, cols
-        w, z = np.zeros(weights, np.int64), np.zeros(weights, np.int64)
-        a, acc = np.zeros((tokens, cycles, rows), np.int64), np.zeros(weights, np.int64)
-        first, loads = np.zeros((1, cycles, 1), np.uint8), np.zeros((1, cycles), np.uint8)
-        for k, (start, place) in enumerate(places):
-            at = rows + k * tokens
-            taken, beats = slice(at - rows, at), slice(at, at + tokens)
-            first[:, at], loads[:, taken] = 1, 1
-            w[:, taken] = _after(operands.w[:, place : place + rows], cols)
-            if operands.z is not None:
-                z[:, taken] = _after(operands.z[:, place : place + rows], cols)
-            for r in range(rows):
-                a[:, beats, r] = _after(operands.a[:, place + r], tokens)
-            acc[:, beats] = tiled(_sums(operands, array, start, place), tokens, cols)
-        valid = np.ones((1, cycles), np.uint8)
-        valid[:, :rows] = 0
-        every = np.broadcast_to(first, (tokens, cycles, 1))
-        beats = {"first": every, "last": np.zeros_like(every), "a": a, "acc": acc}
-        kept = {"w": w} | ({"z": z} if operands.z is not None else {})
-        return {
-            "i__payload": packed(array.i.payload.shape(), beats),
-            "i__valid": valid,
-            "load__payload": packed(array.load.payload.shape(), kept),
-            "load__valid": loads,
-            "o__ready": np.ones((1, cycles), np.uint8),
-        }
+        return weight_stimulus(operands, array, cls.places(operands, array))
 
     @classmethod
     def expected(cls, operands: Operands, array: Any) -> NDArray[np.int64]:

@@ -2,21 +2,32 @@
 
 As an array (`gates_arrays`) it is driven with what is known beforehand: beats come without a pause,
 what leaves is taken at once, and where its rows leave slower than they are done, the array stands
-still for a known time. Rows are tokens and columns channels: stream s is a tile of the activations
-of the streams from s on, and of the weights of the streams from s on.
+still for a known time. Rows ("weight": beats) are tokens and columns channels: stream s is a tile
+of the activations of the streams from s on, and of the weights of the streams from s on. Of a
+weight-stationary tile the whole sums are compared, at ``o``, and not the partial ones.
 
 Each channel is scaled as an output layer's quantizer would: its least and greatest corrected sum,
 over all tokens, become the ends of the results' range.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from macsmith.experiments.gates import ENGINE, Gates
-from macsmith.experiments.gates_arrays import SAMPLE, bounds, output_beats, sums_of, tiled
+from macsmith.experiments.gates_arrays import (
+    SAMPLE,
+    bounds,
+    output_beats,
+    sums_of,
+    tiled,
+    weight_passes,
+    weight_stimulus,
+)
 from macsmith.experiments.operands import Operands
 from macsmith.experiments.payloads import numbers_of, packed
 from macsmith.sim import ndarray
@@ -34,9 +45,9 @@ class _Timing:
     ----------
     lasts : int64 [steps of the array]
         Cycles of each: a row that leaves takes as many as there are results of an exit in it.
-    rows : int64 [sums, rows]
+    rows : int64 [tiles, rows]
         Cycle in which the first results of each row enter the exit.
-    taken : int64 [sums]
+    taken : int64 [tiles]
         Cycle in which what belongs to a tile is taken, with its last row.
     cycles : int
         Up to the last results.
@@ -48,15 +59,19 @@ class _Timing:
     cycles: int
 
     @classmethod
-    def of(cls, operands: Operands, tile: Any) -> "_Timing":
+    def of(cls, steps: NDArray[np.int64], beats: int, tile: Any) -> "_Timing":
+        """From the step [sums, rows] in which each row is in front of the exit."""
         slow = tile.cols // tile.exits
-        ends = np.array([end for _, end in bounds(operands)])
-        steps = ends[:, None] - 1 + tile.array.latency + np.arange(tile.rows)
-        lasts = np.ones(steps.max() + 1, np.int64)
+        lasts = np.ones(max(steps.max() + 1, beats), np.int64)
         lasts[steps] = slow
         rows = (np.cumsum(lasts) - lasts)[steps]
         taken = rows[:, -1] + slow - 1
-        return cls(lasts, rows, taken, int(taken[-1]) + tile.exit.latency + 1)
+        end = max(taken[-1] + tile.exit.latency + 1, lasts[:beats].sum())
+        return cls(lasts, rows, taken, int(end))
+
+    def steps(self) -> NDArray[np.int64]:
+        """The step that each cycle belongs to."""
+        return np.searchsorted(np.cumsum(self.lasts), np.arange(self.cycles), side="right")
 
 
 def _scales(operands: Operands, tile: Any, start: int, end: int) -> tuple[dict, NDArray, NDArray]:
@@ -111,40 +126,132 @@ def _results(operands: Operands, tile: Any, start: int, end: int) -> NDArray[np.
     return found
 
 
-def _stimulus(operands: Operands, tile: Any) -> dict[str, NDArray]:
-    beats = output_beats(operands, tile)
-    streams, count = beats.shape[:2]
-    timing = _Timing.of(operands, tile)
-    cycle = np.arange(timing.cycles)
-    # The beat of the step that a cycle belongs to; after the last one its payload stays.
-    step = np.searchsorted(np.cumsum(timing.lasts), cycle, side="right")
-    place = np.searchsorted(timing.taken, cycle, side="left")
-    scales = [_scales(operands, tile, *ends)[0] for ends in bounds(operands)]
-    fields = {}
-    for name in scales[0]:
-        parts = tile.rows if name == "za" else tile.cols
-        of_stream = np.arange(streams)[:, None] + np.arange(parts)
-        fields[name] = np.stack([one[name][of_stream % streams] for one in scales], axis=1)
-    tiles = packed(tile.tile.payload.shape(), fields)
+def _tiles(
+    operands: Operands, tile: Any, timing: _Timing, sums: Sequence[tuple[int, int]], tokens: int
+) -> dict[str, NDArray]:
+    """What belongs to each tile, of ``tokens`` of a sum, at ``tile``."""
+    fields: dict[str, list[NDArray]] = {}
+    stream = np.arange(len(operands.w))[:, None]
+    for start, end in sums:
+        for name, one in _scales(operands, tile, start, end)[0].items():
+            parts = (stream + np.arange(tokens if name == "za" else tile.cols)) % len(stream)
+            of_sum = one[parts]
+            if name == "za":
+                shape = len(stream), tokens // tile.exit.rows, tile.exit.rows
+                of_sum = of_sum.reshape(shape)
+            else:
+                of_sum = np.repeat(of_sum[:, None], tokens // tile.exit.rows, axis=1)
+            fields.setdefault(name, []).append(of_sum)
+    every = {name: np.concatenate(parts, axis=1) for name, parts in fields.items()}
+    tiles = packed(tile.tile.payload.shape(), every)
+    place = np.searchsorted(timing.taken, np.arange(timing.cycles), side="left")
     return {
-        "i__payload": beats[:, np.minimum(step, count - 1)],
-        "i__valid": (step < count)[None].astype(np.uint8),
-        "tile__payload": tiles[:, np.minimum(place, len(scales) - 1)],
-        "tile__valid": (place < len(scales))[None].astype(np.uint8),
+        "tile__payload": tiles[:, np.minimum(place, tiles.shape[1] - 1)],
+        "tile__valid": (place < tiles.shape[1])[None].astype(np.uint8),
         "o__ready": np.ones((1, timing.cycles), np.uint8),
     }
 
 
-def _expected(operands: Operands, tile: Any) -> NDArray[np.int64]:
-    timing = _Timing.of(operands, tile)
+def _due(
+    operands: Operands, tile: Any, timing: _Timing, sums: Sequence[tuple[int, int]], tokens: int
+) -> NDArray[np.int64]:
+    """What ``o`` shows, from the cycle of the first operands and the tile's latency on."""
     due = np.full((len(operands.w), timing.cycles, tile.exits), -1)
     mask = 2**tile.numbers.out_width - 1
-    for rows, ends in zip(timing.rows, bounds(operands), strict=True):
-        y = tiled(_results(operands, tile, *ends) & mask, tile.rows, tile.cols)
-        for r, begin in enumerate(rows + tile.exit.latency - tile.latency):
+    rows = timing.rows.reshape(len(sums), tokens)
+    for begins, ends in zip(rows, sums, strict=True):
+        y = tiled(_results(operands, tile, *ends) & mask, tokens, tile.cols)
+        for r, begin in enumerate(begins + tile.exit.latency - tile.latency):
             for k in range(tile.cols // tile.exits):
                 due[:, begin + k] = y[:, r, k * tile.exits : (k + 1) * tile.exits]
     return due
+
+
+class _OutputStationary:
+    """A beat in each step; after its last one a sum's rows leave."""
+
+    @staticmethod
+    def _timing(operands: Operands, tile: Any) -> _Timing:
+        ends = np.array([end for _, end in bounds(operands)])
+        steps = ends[:, None] - 1 + tile.array.latency + np.arange(tile.rows)
+        return _Timing.of(steps, operands.w.shape[1], tile)
+
+    @classmethod
+    def stimulus(cls, operands: Operands, tile: Any) -> dict[str, NDArray]:
+        beats = output_beats(operands, tile)
+        timing, count = cls._timing(operands, tile), beats.shape[1]
+        step = timing.steps()  # after the last one its payload stays
+        return {
+            "i__payload": beats[:, np.minimum(step, count - 1)],
+            "i__valid": (step < count)[None].astype(np.uint8),
+            **_tiles(operands, tile, timing, bounds(operands), tile.rows),
+        }
+
+    @classmethod
+    def expected(cls, operands: Operands, tile: Any) -> NDArray[np.int64]:
+        return _due(operands, tile, cls._timing(operands, tile), bounds(operands), tile.rows)
+
+    @staticmethod
+    def products(operands: Operands, tile: Any) -> int:
+        return operands.products * tile.rows * tile.cols
+
+
+class _WeightStationary:
+    """The passes of whole sums: as many sums, evenly spaced and at least one, as make about as many
+    beats as a stream has products."""
+
+    @staticmethod
+    def _passes(operands: Operands, tile: Any) -> list[tuple[int, int, int]]:
+        every = weight_passes(operands, tile)
+        starts = [start for start, first, _ in every if start == first]
+        beats = len(operands.w) * (every[0][2] + 1)
+        count = max(1, min(len(starts), operands.w.shape[1] // beats))
+        chosen = {starts[k * len(starts) // count] for k in range(count)}
+        return [one for one in every if one[0] in chosen]
+
+    @classmethod
+    def _timing(cls, operands: Operands, tile: Any) -> tuple[_Timing, list[tuple[int, int]]]:
+        """And the products of each sum, from where it starts to where it ends."""
+        passes, tokens = cls._passes(operands, tile), len(operands.w)
+        whole = [k for k, (_, _, more) in enumerate(passes) if not more]
+        begin = tile.rows + tokens * np.array(whole)[:, None]
+        steps = (begin + np.arange(tokens) + tile.array.latency).reshape(-1, 1)
+        sums = [(passes[k][0], passes[k][1] + tile.rows) for k in whole]
+        return _Timing.of(steps, tile.rows + tokens * len(passes), tile), sums
+
+    @classmethod
+    def stimulus(cls, operands: Operands, tile: Any) -> dict[str, NDArray]:
+        timing, sums = cls._timing(operands, tile)
+        passes = cls._passes(operands, tile)
+        inner = weight_stimulus(operands, tile, [one[:2] for one in passes])
+        last = np.repeat([not more for *_, more in passes], len(operands.w))
+        inner["i__payload"][:, tile.rows :, 1] = last
+        count = inner["i__valid"].shape[1]
+        step = timing.steps()
+        here = np.minimum(step, count - 1)
+        found = {name: inner[name][:, here] for name in inner if name != "o__ready"}
+        found["i__valid"] *= step < count
+        # A row of weights is taken in any cycle, also of a step that lasts for several.
+        found["load__valid"] *= np.append(True, step[1:] != step[:-1]) & (step < count)
+        tiles = _tiles(operands, tile, timing, sums, len(operands.w))
+        return {**found, **tiles, "partial__ready": np.ones((1, timing.cycles), np.uint8)}
+
+    @classmethod
+    def expected(cls, operands: Operands, tile: Any) -> NDArray[np.int64]:
+        timing, sums = cls._timing(operands, tile)
+        return _due(operands, tile, timing, sums, len(operands.w))
+
+    @classmethod
+    def products(cls, operands: Operands, tile: Any) -> int:
+        beats = len(cls._passes(operands, tile)) * len(operands.w) ** 2
+        return beats * tile.rows * tile.cols
+
+
+_FLOWS = {"output": _OutputStationary, "weight": _WeightStationary}
+
+
+def _by_flow(what: str, operands: Operands, tile: Any) -> Any:
+    return getattr(_FLOWS[tile.dataflow], what)(operands, tile)
 
 
 def _shown(shown: NDArray[np.int64], tile: Any) -> NDArray[np.int64]:
@@ -154,11 +261,11 @@ def _shown(shown: NDArray[np.int64], tile: Any) -> NDArray[np.int64]:
 
 
 GEMMS = Gates(
-    _stimulus,
+    partial(_by_flow, "stimulus"),
     "o__payload",
-    _expected,
+    partial(_by_flow, "expected"),
     parts=lambda tile: tile.o.payload.shape().size,
-    products=lambda operands, tile: operands.products * tile.rows * tile.cols,
+    products=partial(_by_flow, "products"),
     results=_shown,
     strobe="o__valid",
     reference=ENGINE,

@@ -219,6 +219,7 @@ UNITS = {
             contract=frozenset({
                 "rows",
                 "cols",
+                "dataflow",
                 "depth",
                 "rounding",
                 "exits",

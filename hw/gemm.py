@@ -1,8 +1,9 @@
 # amaranth: UnusedElaboratable=no
-"""GEMM tile: an output-stationary array with its exit, which a whole layer is streamed through."""
+"""GEMM tile: a systolic array with its exit, which a whole layer is streamed through."""
 
-from amaranth import Module
-from amaranth.lib import wiring
+from amaranth import Module, Mux, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import Out
 
 from macsmith.hw.array import SystolicArray
 from macsmith.hw.gemm_exit import Exit
@@ -18,26 +19,39 @@ class Gemm(wiring.Component):
 
     ``acc`` is the sum of `MacSpec` for token t and channel n, the correction is made after it in a
     wider integer, and scale and zero point belong to the channel; `macsmith.sim.requantize` has
-    the rounding. A tile is ``rows`` tokens by ``cols`` channels by any number of products:
+    the rounding, and `macsmith.sim.gemm_schedule` the order in which a layer enters and leaves.
+
+    "output"
+        A tile is ``rows`` tokens by ``cols`` channels by any number of products. Tiles follow each
+        other without a gap: while the sums of one leave, the next one enters.
+    "weight"
+        ``rows`` products of ``cols`` channels are loaded, and tokens pass. A tile is the results of
+        one token. Where a sum has more products than there are rows, its tokens pass once for each
+        ``rows`` of them: without ``last`` what a row of sums has come to leaves at ``partial``, and
+        whoever drives the tile keeps it and sends it in again, at ``i.acc``, with the next weights.
 
     ::
 
-        i -----> [output-stationary array] --row--> [exit] -----> o
-        tile ---------------------------------------'
+              "output"                              "weight"
+        i ---> [array] --row--> [exit] ---> o       load --.
+        tile -------------------'                   i ---> [array] --row, last--> [exit] ---> o
+                                                               |      tile -------'
+                                                               '-----row, not last ---> partial
 
-    Tiles follow each other without a gap: while the sums of one leave, the next one enters.
-    `macsmith.sim.gemm_schedule` orders the tiles of a whole layer. The streams obey the rules that
-    `SystolicArray` quotes. ``i.ready`` depends on ``o.ready`` and on ``tile.valid`` without a
-    register between.
+    The streams obey the rules that `SystolicArray` quotes. ``i.ready`` depends on ``o.ready``, on
+    ``partial.ready`` and on ``tile.valid`` without a register between.
 
-    Throughput: a tile of K products takes ``max(K, rows)`` cycles, and
-    ``rows * (cols / exits - 1)`` more in which its rows leave and the array stands still: none with
+    Throughput: a tile of "output" with K products takes ``max(K, rows)`` cycles, and
+    ``rows * (cols / exits - 1)`` more in which its rows leave and the array stands still; a beat of
+    "weight" takes a cycle, and with ``last`` ``cols / exits``. Nothing stands still with
     ``exits = cols``.
 
     Parameters
     ----------
     spec : MacSpec
     rows, cols : int
+    dataflow : str
+        Of the `SystolicArray`.
     depth : int
         The greatest number of products of a sum: it sets the width of the sums of weights and
         of the correction, and has to be exact in the accumulator where the spec says so.
@@ -61,17 +75,22 @@ class Gemm(wiring.Component):
     -------
     clk, rst
         Of the domain ``sync``. ``rst`` is synchronous, active high, and drops what is under way.
-        Until something enters again, ``i`` is ready, ``tile`` is not, and ``o.valid`` is low.
+        Until something enters again, ``i`` and ``load`` are as those of the `SystolicArray`,
+        ``tile`` is not ready, and ``o.valid`` and ``partial.valid`` are low.
     i : In(stream)
-        A beat is one k of a tile: that of the `SystolicArray`.
+        That of the `SystolicArray`: a beat is one k of a tile ("output") or one token ("weight").
+    load : In(stream)
+        "weight" only: that of the `SystolicArray`.
     tile : In(stream)
-        What belongs to a tile, from bit 0 upwards: ``za`` (signed, for each row) and
-        ``weight_sum`` (signed, for each column), with zero points only; then ``multiplier``,
-        ``shift``, ``zero_point``, for each column. Taken when the last results of the tile are
-        on their way.
+        What belongs to a tile, from bit 0 upwards: ``za`` (signed, for each row of "output", or
+        one) and ``weight_sum`` (signed, for each column), with zero points only; then
+        ``multiplier``, ``shift``, ``zero_point``, for each column. Taken when the last results of
+        the tile are on their way.
     o : Out(stream)
         ``last`` (of the tile), ``y`` (signed, for each exit), then, with ``sums``, ``sum`` (signed,
         for each exit). Row after row, and in a row column after column.
+    partial : Out(stream)
+        "weight" only: ``acc`` (signed, for each column), the sums of a beat without ``last``.
 
     Attributes
     ----------
@@ -79,6 +98,7 @@ class Gemm(wiring.Component):
         What the exit computes, with every width.
     latency : int
         Rising edges, if nothing stalls, from the last beat of a tile to its first result.
+        A row at ``partial`` comes ``exit.latency`` edges earlier.
 
     Raises
     ------
@@ -92,6 +112,7 @@ class Gemm(wiring.Component):
         rows: int = 4,
         cols: int = 4,
         *,
+        dataflow: str = "output",
         depth: int = 4096,
         rounding: str = "half-up",
         exits: int = 1,
@@ -111,10 +132,11 @@ class Gemm(wiring.Component):
             )
         zero_width, sum_width, correction_width = _widths(spec, depth) if zero_points else (0, 0, 0)
         self.numbers = RequantizeSpec(spec.acc_width, correction_width, rounding=rounding)
-        self.array = SystolicArray(spec, rows, cols, "output", style, decode)
+        self.array = SystolicArray(spec, rows, cols, dataflow, style, decode)
+        keeps = dataflow == "output"
         self.exit = Exit(
             self.numbers,
-            rows,
+            rows if keeps else 1,
             cols,
             exits,
             zero_width=zero_width,
@@ -125,13 +147,17 @@ class Gemm(wiring.Component):
         )
         self.spec = spec
         self.rows, self.cols, self.exits = rows, cols, exits
-        self.depth = depth
+        self.dataflow, self.depth = dataflow, depth
         self.style, self.decode = style, decode
         self.latency = self.array.latency + self.exit.latency
+        array, end = self.array.signature.members, self.exit.signature.members
+        sums = data.StructLayout({"acc": data.ArrayLayout(signed(spec.acc_width), cols)})
         super().__init__({
-            "i": self.array.signature.members["i"],
-            "tile": self.exit.signature.members["tile"],
-            "o": self.exit.signature.members["o"],
+            "i": array["i"],
+            **({} if keeps else {"load": array["load"]}),
+            "tile": end["tile"],
+            "o": end["o"],
+            **({} if keeps else {"partial": Out(stream.Signature(sums))}),
         })
 
     def elaborate(self, platform):
@@ -139,9 +165,20 @@ class Gemm(wiring.Component):
         m.submodules.array = self.array
         m.submodules.exit = self.exit
         wiring.connect(m, wiring.flipped(self.i), self.array.i)
-        wiring.connect(m, self.array.o, self.exit.i)
         wiring.connect(m, wiring.flipped(self.tile), self.exit.tile)
         wiring.connect(m, self.exit.o, wiring.flipped(self.o))
+        if self.dataflow == "output":
+            wiring.connect(m, self.array.o, self.exit.i)
+            return m
+        wiring.connect(m, wiring.flipped(self.load), self.array.load)
+        row, whole = self.array.o, self.array.o.payload.last
+        m.d.comb += [
+            self.exit.i.valid.eq(row.valid & whole),
+            self.exit.i.payload.eq(row.payload),
+            self.partial.valid.eq(row.valid & ~whole),
+            self.partial.payload.acc.eq(row.payload.acc),
+            row.ready.eq(Mux(whole, self.exit.i.ready, self.partial.ready)),
+        ]
         return m
 
 

@@ -10,15 +10,16 @@ from macsmith.sim.spec import MacSpec
 
 
 @pytest.mark.parametrize("weights", ["int8", "dint4z"])
-def test_a_real_layer_has_the_sums_of_the_engine(weights, monkeypatch):
-    spec = MacSpec(weights, "int8", 24, "saturate", lanes=3)
+@pytest.mark.parametrize(("dataflow", "lanes"), [("output", 3), ("weight", 1)])
+def test_a_real_layer_has_the_sums_of_the_engine(weights, dataflow, lanes, monkeypatch):
+    spec = MacSpec(weights, "int8", 24, "saturate", lanes)
     numbers = RequantizeSpec(acc_width=24, correction_width=32)
-    schedule = gemm_layers.layer_schedule(spec, 2, 2, numbers)
+    schedule = gemm_layers.layer_schedule(spec, 3, 2, numbers, dataflow)
     gemm_layers.require_engine(schedule, numbers)
 
-    right = gemm_layers.results
+    right = gemm_layers.requantized
     monkeypatch.setattr(
-        gemm_layers, "results", lambda *given: [(s + 1, y) for s, y in right(*given)]
+        gemm_layers, "requantized", lambda *given: [(s + 1, y) for s, y in right(*given)]
     )
     with pytest.raises(AssertionError, match=r"^the real layer's sums are not the engine's$"):
         gemm_layers.require_engine(schedule, numbers)

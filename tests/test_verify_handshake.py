@@ -92,7 +92,7 @@ def runs():
 
 
 def play(unit, limit=10_000):
-    agent = StreamAgent(INSTANCE, runs(), Cover(), READY)
+    agent = StreamAgent(INSTANCE, runs(), Cover(), READY, {"o": 1})
     for _ in range(limit):
         if agent.done:
             return agent
@@ -148,7 +148,7 @@ def test_valid_that_waits_for_ready_is_stuck_before_a_patient_sink():
 
 def test_the_first_beat_waits_for_long_and_the_others_do_not():
     run = Run({"i": [5] * 6}, {"o": [6] * 6}, Pace(patient={"o": LONG}, name="patient"))
-    agent, unit = StreamAgent(INSTANCE, [run], Cover(), READY), Queue()
+    agent, unit = StreamAgent(INSTANCE, [run], Cover(), READY, {"o": 1}), Queue()
     seen = []
     while not agent.done:
         word = agent.stim()
@@ -162,7 +162,7 @@ def test_the_first_beat_waits_for_long_and_the_others_do_not():
 
 def test_a_port_is_held_up_where_it_is_said():
     run = Run({"i": [5] * 6}, {"o": [6] * 6}, Pace(holds={"i": range(2, 5)}, name="held"))
-    agent, unit = StreamAgent(INSTANCE, [run], Cover(), READY), Queue()
+    agent, unit = StreamAgent(INSTANCE, [run], Cover(), READY, {"o": 1}), Queue()
     offered = []
     for _ in range(12):
         word = agent.stim()

@@ -21,6 +21,7 @@ class WeightModel(Model):
 
     def start(self) -> None:
         self.loaded: list[list[tuple[int, int]]] = []
+        self.rows_out: list[list[int]] = []  # of every beat, the sums that leave
         super().start()
 
     def load(self, *corner: int) -> None:
@@ -57,6 +58,7 @@ class WeightModel(Model):
                     left = f"element {r},{c}: {SIGNS[1 if exact > acc else -1]}"
             out.append(acc)
             self.recent |= {left} - {""}
+        self.rows_out.append(out)
         self.sinks["o"].append(fields(([last], 1), (out, spec.acc_width)))
 
     def tile(self, beats: int) -> None:

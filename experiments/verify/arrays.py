@@ -72,4 +72,5 @@ def drive_array(instance: Instance) -> StreamAgent:
     model.cover(cover)
     # The weights of a single row are one beat, and the next waits until they are in use.
     never = ["load beats in a row"] if model.rows == 1 else []
-    return StreamAgent(instance, runs, cover, model.ready, per_beat=model.cols, never=never)
+    per_beat = {"o": model.cols}
+    return StreamAgent(instance, runs, cover, model.ready, per_beat, never)

@@ -46,7 +46,7 @@ def check_streams(
     many = _checked(one, "random products", played)
     enough = {"many: every product": int(many.events["random products"] >= most)}
     parts = [agent, replace(many, bins={**played.cover.bins, **enough})]
-    if one.options.get("dataflow") == "output":
+    if one.unit == "array" and one.options["dataflow"] == "output":
         placed, bins = place_array(one, netlist, library)
         if placed:
             placed[1].require_golden([0, len(placed[1].cut) - 1])

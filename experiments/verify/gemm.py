@@ -12,7 +12,7 @@ from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.corners import drawn_zero_points
 from macsmith.experiments.verify.coverage import Cover
-from macsmith.experiments.verify.gemm_layers import real_layer, results
+from macsmith.experiments.verify.gemm_layers import SCHEDULES, played, real_layer
 from macsmith.experiments.verify.handshake import Run, StreamAgent
 from macsmith.experiments.verify.paces import Pace, long_holds, paces, places
 from macsmith.experiments.verify.sums import SIGNS, extreme
@@ -20,10 +20,13 @@ from macsmith.sim.formats import signed_width
 from macsmith.sim.gemm_schedule import Channel, Schedule
 from macsmith.sim.requantize import fixed_point
 
-__all__ = ["beats_out", "deepest", "drive_gemm", "packed_beat"]
+__all__ = ["READY", "beats_out", "deepest", "drive_gemm", "packed_beat"]
 
-#: No tile is taken before its first sums are there.
-READY = {"i": (True, True), "tile": (False, False)}
+#: By dataflow. No tile is taken before its first sums are there.
+READY = {
+    "output": {"i": (True, True), "tile": (False, False)},
+    "weight": {"load": (True, True), "i": (True, False), "tile": (False, False)},
+}
 OUTCOMES = ("clamped above", "clamped below", "in between")
 SHAPES = ("one product", "fewer products than rows", "more products than rows",
           "tokens end within a tile", "channels end within a tile")  # fmt: skip
@@ -47,9 +50,9 @@ def packed_beat(component: Any, port: str, fields: Mapping[str, Any]) -> int:
 
 
 def beats_out(component: Any, found: Sequence[tuple[int, int]]) -> list[int]:
-    """What leaves at ``o``, of `results`."""
+    """What leaves at ``o``, of `Played.found`."""
     exits = component.exits
-    beats, per_tile = [], component.rows * component.cols // exits
+    beats, per_tile = [], component.exit.rows * component.cols // exits
     for k in range(0, len(found), exits):
         part = found[k : k + exits]
         beat = {"last": int(k // exits % per_tile == per_tile - 1), "y": [y for _, y in part]}
@@ -57,23 +60,6 @@ def beats_out(component: Any, found: Sequence[tuple[int, int]]) -> list[int]:
             beat["sum"] = [total for total, _ in part]
         beats.append(packed_beat(component, "o", beat))
     return beats
-
-
-class _Corrected(Schedule):
-    """A layer whose sums of weights are given instead of being those of its codes.
-
-    They enter a tile beside its products. So a correction has all the bits of the deepest layer
-    that the tile is made for, without the thousands of products that such a layer has.
-    """
-
-    def __init__(self, *layer: Any, weight_sums: Sequence[int]) -> None:
-        super().__init__(*layer)
-        self.weight_sums = weight_sums
-
-    def tiles(self) -> Iterator[dict]:
-        for tile, (_, n) in zip(super().tiles(), self.places, strict=True):
-            sums = self.weight_sums[n : n + self.cols]
-            yield tile | {"weight_sum": [*sums, *[0] * (self.cols - len(sums))]}
 
 
 class _Bench:
@@ -84,6 +70,7 @@ class _Bench:
         self.component = get_unit("gemm").make(instance.spec, **options)
         self.numbers = self.component.numbers
         self.rows, self.cols, self.exits = (options[name] for name in ("rows", "cols", "exits"))
+        self.schedule = SCHEDULES[options["dataflow"]]
         self.corrects = bool(self.numbers.correction_width)
         self.deepest = deepest(instance)
         #: Sums of weights of the deepest layer, and corrections: least and greatest.
@@ -120,7 +107,8 @@ class _Bench:
             [rng.getrandbits(spec.activations.width) for _ in range(depth)] for _ in range(tokens)
         ]
         zeros = [rng.choice((low, high, 0, rng.randint(low, high))) for _ in range(tokens)]
-        return Schedule(spec, codes, made, self.rows, self.cols, zeros if self.corrects else None)
+        zeros = zeros if self.corrects else None
+        return self.schedule(spec, codes, made, self.rows, self.cols, zeros)
 
     @property
     def loud(self) -> tuple[int, int, int]:
@@ -154,11 +142,16 @@ class _Bench:
         width = spec.activations.width
         tokens = [[a], *([rng.getrandbits(width)] for _ in range(max(1, self.rows - 1)))]
         zeros = [0] * len(tokens) if self.corrects else None
-        return Schedule(spec, tokens, made, self.rows, self.cols, zeros)
+        return self.schedule(spec, tokens, made, self.rows, self.cols, zeros)
 
     def corrected(self) -> Schedule:
         """Sums of weights at both ends in every column, and each power of two; zero points at both
-        ends and next to 0. A channel's scale brings all of its results into range."""
+        ends and next to 0. A channel's scale brings all of its results into range.
+
+        Sums of weights enter beside the products, and here they are not those of its codes: so a
+        correction has all the bits of the deepest layer that the tile is made for, without the
+        thousands of products that such a layer has.
+        """
         rng, spec, numbers = self.rng, self.spec, self.numbers
         (least, most), (low, high) = spec.activations.level_range, self.weight_sums
         powers = [sign << k for k in range(high.bit_length() + 1) for sign in SIGNS]
@@ -172,18 +165,22 @@ class _Bench:
             zero = z if spec.weights.zero_pointed else None
             made.append(Channel([w], *fixed_point(scale, numbers), rng.choice((-2, 1)), zero))
         tokens = [[rng.getrandbits(spec.activations.width)] for _ in zeros]
-        return _Corrected(spec, tokens, made, self.rows, self.cols, zeros, weight_sums=sums)
+        layer = self.schedule(spec, tokens, made, self.rows, self.cols, zeros)
+        layer.weight_sums = sums
+        return layer
 
     def run(self, schedule: Schedule, pace: Pace, reset_after: int | None = None) -> None:
-        found = list(results(schedule, self.numbers))
-        sources = {
-            "i": [packed_beat(self.component, "i", beat) for beat in schedule.beats()],
-            "tile": [packed_beat(self.component, "tile", tile) for tile in schedule.tiles()],
-        }
-        sinks = {"o": beats_out(self.component, found)}
+        layer = played(schedule, self.numbers)
+        sources = {port: self.packed(port, beats) for port, beats in layer.sources.items()}
+        sinks = {"o": beats_out(self.component, layer.found)}
+        if "load" in sources:
+            sinks["partial"] = self.packed("partial", layer.partial)
         self.runs.append(Run(sources, sinks, pace, reset_after))
         if reset_after is None:
-            self._cover(schedule, found)
+            self._cover(schedule, layer.found)
+
+    def packed(self, port: str, beats: Sequence[Mapping[str, Any]]) -> list[int]:
+        return [packed_beat(self.component, port, beat) for beat in beats]
 
     def _cover(self, schedule: Schedule, found: list[tuple[int, int]]) -> None:
         low, high = self.numbers.out_range
@@ -199,7 +196,7 @@ class _Bench:
         self.events |= {SHAPES[0]} if depth == 1 else set()
         self.events |= {SHAPES[1]} if depth < rows else set()
         self.events |= {SHAPES[2]} if depth > rows else set()
-        self.events |= {SHAPES[3]} if len(schedule.tokens) % rows else set()
+        self.events |= {SHAPES[3]} if len(schedule.tokens) % schedule.height else set()
         self.events |= {SHAPES[4]} if len(schedule.channels) % self.cols else set()
 
     def _ends_in_range(self, schedule: Schedule, found: Sequence[tuple[int, int]]) -> Iterator[str]:
@@ -219,7 +216,7 @@ class _Bench:
             (SHAPES[0], True),
             (SHAPES[1], self.rows > 1),
             (SHAPES[2], self.deepest > self.rows),
-            (SHAPES[3], self.rows > 1),
+            (SHAPES[3], self.component.exit.rows > 1),
             (SHAPES[4], self.cols > 1),
         ]
         shifts = (s for s in range(self.numbers.max_shift + 1) if self.scale(s))
@@ -245,7 +242,8 @@ def drive_gemm(instance: Instance) -> StreamAgent:
     rng = random.Random(f"{instance.unit} {instance.spec} {instance.inputs}")
     bench = _Bench(instance, rng)
     rows, cols, deepest = bench.rows, bench.cols, bench.deepest
-    ports = ("i", "tile", "o")
+    ready = READY[instance.options["dataflow"]]
+    ports = (*ready, "o", *(["partial"] if "load" in ready else []))
     depths = [1, max(1, rows - 1), min(deepest, rows + 1), deepest]
     for k, pace in enumerate(paces(rng, ports, instance.effort.runs)):
         for depth in (depths[k % 4], depths[(k + 1) % 4]):
@@ -271,6 +269,8 @@ def drive_gemm(instance: Instance) -> StreamAgent:
         cover.hit(what)
     else:
         bench.run(schedule, Pace(name=what))
-    # A tile's results take more than a cycle to leave, and only then is the next one taken.
-    never = ["tile beats in a row"]
-    return StreamAgent(instance, bench.runs, cover, READY, per_beat=bench.exits, never=never)
+    # A tile's results take more than a cycle to leave, and only then is the next one taken; the
+    # weights of a single row are one beat, and the next waits until they are in use.
+    never = ["tile beats in a row", *(["load beats in a row"] if rows == 1 else [])]
+    per_beat = {"o": bench.exits, "partial": cols}
+    return StreamAgent(instance, bench.runs, cover, ready, per_beat, never)

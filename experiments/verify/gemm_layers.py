@@ -1,47 +1,129 @@
 """Layers through a GEMM tile: what must come out of any, and a part of an embedded model's."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from macsmith.experiments.operands import LAYER, MODEL, layer_codes
 from macsmith.experiments.verify.sums import MacModel
-from macsmith.sim import engine
+from macsmith.sim import engine, golden
 from macsmith.sim.codec import code_dtype
-from macsmith.sim.gemm_schedule import Channel, Schedule
+from macsmith.sim.gemm_schedule import Channel, Schedule, WeightSchedule
 from macsmith.sim.requantize import RequantizeSpec, fixed_point, requantize
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["layer_schedule", "real_layer", "require_engine", "results"]
+__all__ = [
+    "SCHEDULES", "Played", "layer_schedule", "output_rows", "played", "real_layer", "requantized",
+    "require_engine",
+]  # fmt: skip
+
+#: By dataflow.
+SCHEDULES = {"output": Schedule, "weight": WeightSchedule}
 
 #: Of the real layer: this many tiles each way, and every product. All of its outputs for 64 tokens
 #: would be a million cycles of a tile of 4 by 4, some minutes under cocotb.
 TILES = 2
 
 
-def results(schedule: Schedule, numbers: RequantizeSpec) -> Iterator[tuple[int, int]]:
-    """(corrected sum, requantized) of every result, in the order in which they leave the tile."""
-    beats = schedule.beats()
-    for tile in schedule.tiles():
-        sums = [[MacModel(schedule.spec) for _ in range(schedule.cols)]
-                for _ in range(schedule.rows)]  # fmt: skip
-        for _ in range(schedule.depth):
-            beat = next(beats)
-            for r, c in ((r, c) for r in range(schedule.rows) for c in range(schedule.cols)):
-                sums[r][c].product(beat["w"][c], beat["a"][r], beat["z"][c] if "z" in beat else 0)
-        for r, c in ((r, c) for r in range(schedule.rows) for c in range(schedule.cols)):
-            acc, correction = sums[r][c].acc, 0
-            if "za" in tile:
-                correction = tile["za"][r] * tile["weight_sum"][c]
+@dataclass(frozen=True)
+class Played:
+    """What enters a tile and leaves it, as the fields of each payload.
+
+    Attributes
+    ----------
+    sources, partial : by port, and at ``partial``
+    found : list of (corrected sum, requantized)
+        Of every result, in the order in which they leave.
+    """
+
+    sources: dict[str, list[dict]]
+    found: list[tuple[int, int]]
+    partial: list[dict] = field(default_factory=list)
+
+
+def played(schedule: Schedule, numbers: RequantizeSpec) -> Played:
+    """A layer through a tile, by the golden model."""
+    tiles = list(schedule.tiles())
+    if isinstance(schedule, WeightSchedule):
+        loads = list(schedule.loads())
+        beats, rows, partial = _weight_rows(schedule, iter(loads))
+        sources = {"load": loads, "i": beats, "tile": tiles}
+        return Played(sources, requantized(tiles, rows, 1, numbers), partial)
+    beats = list(schedule.beats())
+    rows = output_rows(schedule.spec, schedule.rows, schedule.cols, beats)
+    found = requantized(tiles, rows, schedule.rows, numbers)
+    return Played({"i": beats, "tile": tiles}, found)
+
+
+def output_rows(
+    spec: MacSpec, rows: int, cols: int, beats: Iterable[Mapping[str, Any]]
+) -> list[list[int]]:
+    """Rows of sums of output-stationary tiles, each from ``first`` to ``last``."""
+    found = []
+    for beat in beats:
+        if beat["first"]:
+            sums = [[MacModel(spec) for _ in range(cols)] for _ in range(rows)]
+        for r, c in product(range(rows), range(cols)):
+            sums[r][c].product(beat["w"][c], beat["a"][r], beat["z"][c] if "z" in beat else 0)
+        if beat["last"]:
+            found += [[model.acc for model in row] for row in sums]
+    return found
+
+
+def _weight_rows(
+    schedule: WeightSchedule, loads: Iterator[dict]
+) -> tuple[list[dict], list[list[int]], list[dict]]:
+    """Beats, rows of whole sums, and those of partial ones, which enter again."""
+    spec, left = schedule.spec, deque()
+    beats, whole, partial = [], [], []
+    for beat in schedule.beats(iter(left.popleft, None)):
+        beats.append(beat)
+        if beat["first"]:
+            kept = [next(loads) for _ in range(schedule.rows)]
+            weights = [
+                [spec.weights.levels_at(z)[w] for w, z in zip(row["w"], _zeros(row), strict=True)]
+                for row in kept
+            ]
+        row = list(beat["acc"])
+        for a, levels in zip(beat["a"], weights, strict=True):
+            x = spec.activations.levels[a]
+            row = [golden.overflow(acc + x * u, spec) for acc, u in zip(row, levels, strict=True)]
+        if beat["last"]:
+            whole.append(row)
+        else:
+            left.append(row)
+            partial.append({"acc": row})
+    return beats, whole, partial
+
+
+def _zeros(row: dict) -> Sequence[int]:
+    return row.get("z") or [0] * len(row["w"])
+
+
+def requantized(
+    tiles: Sequence[dict], rows: Sequence[list[int]], height: int, numbers: RequantizeSpec
+) -> list[tuple[int, int]]:
+    """Of each tile's ``height`` rows of sums: corrected ones, and results."""
+    found = []
+    for k, row in enumerate(rows):
+        tile = tiles[k // height]
+        for c, acc in enumerate(row):
+            correction = tile["za"][k % height] * tile["weight_sum"][c] if "za" in tile else 0
             y = requantize(
                 acc, tile["multiplier"][c], tile["shift"][c], tile["zero_point"][c], numbers,
                 correction=correction,
             )  # fmt: skip
-            yield acc - correction, y
+            found.append((acc - correction, y))
+    return found
 
 
-def layer_schedule(spec: MacSpec, rows: int, cols: int, numbers: RequantizeSpec) -> Schedule:
+def layer_schedule(
+    spec: MacSpec, rows: int, cols: int, numbers: RequantizeSpec, dataflow: str = "output"
+) -> Schedule:
     """A few tiles of the embedded model's layer, with every product, and its real scales.
 
     A tile's scale belongs to the channel: of the tokens' scales it takes the mean.
@@ -57,7 +139,8 @@ def layer_schedule(spec: MacSpec, rows: int, cols: int, numbers: RequantizeSpec)
         zero = None if layer.zero_point is None else int(layer.zero_point[n, 0])
         made.append(Channel(layer.qweight[n].tolist(), multiplier, shift, 3, zero))
     zeros = [int(z) for z in found.zero[:tokens]] if numbers.correction_width else None
-    return Schedule(spec, found.codes[:tokens].tolist(), made, rows, cols, zeros)
+    codes = found.codes[:tokens].tolist()
+    return SCHEDULES[dataflow](spec, codes, made, rows, cols, zeros)
 
 
 def real_layer(component: Any) -> tuple[Schedule | None, str]:
@@ -71,7 +154,7 @@ def real_layer(component: Any) -> tuple[Schedule | None, str]:
         return None, "no real layer (its activations are in two's complement)"
     if spec.overflow == "exact":
         return None, "no real layer (its sums may not be exact)"
-    schedule = layer_schedule(spec, component.rows, component.cols, numbers)
+    schedule = layer_schedule(spec, component.rows, component.cols, numbers, component.dataflow)
     if schedule.depth > component.depth:
         return None, f"no real layer (it needs a depth of {schedule.depth})"
     require_engine(schedule, numbers)
@@ -93,6 +176,6 @@ def require_engine(schedule: Schedule, numbers: RequantizeSpec) -> None:
         ones = [spec.weights.levels_at(channel.weight_zero or 0) for channel in channels]
         totals = [sum(u[code] for code in c.codes) for u, c in zip(ones, channels, strict=True)]
         sums = sums - np.outer(schedule.zero_points, totals)
-    found = schedule.collect([total for total, _ in results(schedule, numbers)])
+    found = schedule.collect([total for total, _ in played(schedule, numbers).found])
     if sums.tolist() != found:
         raise AssertionError("the real layer's sums are not the engine's")

@@ -66,8 +66,8 @@ class StreamAgent:
         Of what is sent; the bins of the handshakes are added here.
     ready : Ready
         Of all sources.
-    per_beat : int
-        Results in a beat of a sink.
+    per_beat : mapping of str to int
+        Results in a beat, by sink.
     never : iterable of str
         Bins of the handshakes that this unit cannot hit.
     """
@@ -78,7 +78,7 @@ class StreamAgent:
         runs: Iterable[Run],
         cover: Cover,
         ready: Ready,
-        per_beat: int = 1,
+        per_beat: Mapping[str, int],
         never: Iterable[str] = (),
     ) -> None:
         self.instance, self.cover, self.per_beat = instance, cover, per_beat
@@ -242,7 +242,7 @@ class StreamAgent:
         moved = self._ready[port]
         if moved:
             self._sent[port] += 1
-            self.results += self.per_beat
+            self.results += self.per_beat[port]
             if self._moved[port]:
                 hit(f"{port} beats in a row")
         else:

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,8 @@ from macsmith.experiments.verify.placed import targets
 from macsmith.experiments.verify.traffic import Queue, Traffic
 
 __all__ = [
-    "Plan", "beat_fields", "beats_of", "element_products", "ends_of", "many_array",
-    "output_traffic", "picked", "plan", "rows_of",
+    "Plan", "WeightBeats", "beat_fields", "beats_of", "element_products", "ends_of", "many_array",
+    "output_traffic", "picked", "plan", "rows_of", "weight_beats",
 ]  # fmt: skip
 
 BEATS = 64  # of a segment, at least
@@ -182,56 +183,98 @@ def output_traffic(
     )
 
 
-def _weights(one: Instance, rng: np.random.Generator, how: Plan) -> Traffic:
+@dataclass(frozen=True)
+class WeightBeats:
+    """Beats of weight-stationary arrays, [segments, beats, ..], and what their rows come to.
+
+    first, last  bool [segments, beats]
+    a            int64 [segments, beats, rows]
+    acc, out     int64 [segments, beats, cols]; sums that enter and that leave
+    w, z         int64 [segments, switches, rows, cols]; loaded for each ``first``
+    """
+
+    first: NDArray[np.bool_]
+    last: NDArray[np.bool_]
+    a: NDArray[np.int64]
+    acc: NDArray[np.int64]
+    w: NDArray[np.int64]
+    z: NDArray[np.int64]
+    out: NDArray[np.int64]
+
+    @property
+    def loads(self) -> NDArray[np.int64]:
+        """How many beats of ``load`` each segment has."""
+        return self.first.sum(axis=1) * self.w.shape[2]
+
+    def payloads(self, component: Any) -> dict[str, NDArray[np.uint8]]:
+        """Of ``i`` and ``load``, as bits."""
+        beats = {"first": self.first[..., None], "last": self.last[..., None]}
+        beats |= {"a": self.a, "acc": self.acc}
+        flat = len(self.w), -1, self.w.shape[3]
+        loads = {"w": self.w.reshape(flat)}
+        loads |= {"z": self.z.reshape(flat)} if component.spec.weights.zero_pointed else {}
+        return {
+            "i": packed(component.i.payload.shape(), beats),
+            "load": packed(component.load.payload.shape(), loads),
+        }
+
+    def model(self, one: Instance, segment: int) -> WeightModel:
+        """The bench's model, which was given the beats of a segment."""
+        model, switch = WeightModel(one, random.Random(0)), -1
+        for begins, *rest in zip(
+            *(x[segment].tolist() for x in (self.first, self.last, self.a, self.acc)), strict=True
+        ):
+            if begins:
+                switch += 1
+                both = self.w[segment, switch].tolist(), self.z[segment, switch].tolist()
+                model.load_rows(list(zip(*both, strict=True)))
+            model.beat(begins, *rest)
+        return model
+
+
+def weight_beats(
+    one: Instance, rng: np.random.Generator, shape: tuple[int, int], often: float = 0.3
+) -> WeightBeats:
+    """Random ones; a share ``often`` of them with ``last``."""
     spec, rows, cols = one.spec, one.options["rows"], one.options["cols"]
-    first = rng.random(how.shape) < rng.choice((1 / 4, 1 / 16, 1 / (3 * rows)), (how.segments, 1))
+    first = rng.random(shape) < rng.choice((1 / 4, 1 / 16, 1 / (3 * rows)), (shape[0], 1))
     first[:, 0] = True
-    last = rng.random(how.shape) < 0.3
-    switches = first.sum(axis=1)
-    w, z = _drawn(one, rng, (how.segments, switches.max(), rows, cols))
-    a = rng.integers(0, 2**spec.activations.width, (*how.shape, rows))
+    last = rng.random(shape) < often
+    w, z = _drawn(one, rng, (shape[0], first.sum(axis=1).max(), rows, cols))
+    a = rng.integers(0, 2**spec.activations.width, (*shape, rows))
     low, high = spec.acc_range
     step = rows * max(map(abs, spec.product_range))
     accs = np.where(
-        rng.random((*how.shape, cols)) < 0.5,
-        targets(rng, spec, (*how.shape, cols), step),
-        rng.integers(low, high, (*how.shape, cols), endpoint=True),
+        rng.random((*shape, cols)) < 0.5,
+        targets(rng, spec, (*shape, cols), step),
+        rng.integers(low, high, (*shape, cols), endpoint=True),
     )
-    here = np.arange(how.segments)[:, None], np.cumsum(first, axis=1) - 1
+    here = np.arange(shape[0])[:, None], np.cumsum(first, axis=1) - 1
     u = levels(w, z, spec.weights)[here]
     x = np.array(spec.activations.levels, np.int64)[a]
     out = accs
     for r in range(rows):
         out = overflowed(out + x[..., r, None] * u[:, :, r], spec)
-    component = get_unit(one.unit).make(spec, **one.options)
-    strobes = {"first": first[..., None], "last": last[..., None]}
-    beats = packed(component.i.payload.shape(), strobes | {"a": a, "acc": accs})
-    loads = {"w": w.reshape(how.segments, -1, cols)}
-    loads |= {"z": z.reshape(how.segments, -1, cols)} if spec.weights.zero_pointed else {}
-    results = packed(component.o.payload.shape(), {"last": last[..., None], "acc": out})
-    every = np.full(how.segments, how.beats)
+    return WeightBeats(first, last, a, accs, w, z, out)
+
+
+def _weights(one: Instance, rng: np.random.Generator, how: Plan) -> Traffic:
+    made = weight_beats(one, rng, how.shape)
+    component = get_unit(one.unit).make(one.spec, **one.options)
+    bits, every = made.payloads(component), np.full(how.segments, how.beats)
+    shown = {"last": made.last[..., None], "acc": made.out}
+    results = packed(component.o.payload.shape(), shown)
 
     def golden(segment: int) -> dict[str, list[int]]:
-        model, switch = WeightModel(one, random.Random(0)), -1
-        for begins, *rest in zip(
-            *(x[segment].tolist() for x in (first, last, a, accs)), strict=True
-        ):
-            if begins:
-                switch += 1
-                both = w[segment, switch].tolist(), z[segment, switch].tolist()
-                model.load_rows(list(zip(*both, strict=True)))
-            model.beat(begins, *rest)
+        model = made.model(one, segment)
         return {**model.sources, **model.sinks}
 
     return Traffic(
-        {
-            "load": Queue(packed(component.load.payload.shape(), loads), switches * rows),
-            "i": Queue(beats, every),
-        },
+        {"load": Queue(bits["load"], made.loads), "i": Queue(bits["i"], every)},
         {"o": Queue(results, every)},
         WeightModel.ready,
-        products=every * rows * cols,
-        results=every * cols,
+        products=every * component.rows * component.cols,
+        results=every * component.cols,
         cut=how.cut,
         golden=golden,
     )

@@ -1,6 +1,6 @@
 """Traffic of a GEMM tile: random tiles of many depths in arrays, and what they come to."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,10 @@ from macsmith.experiments.payloads import packed
 from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.gemm import READY, beats_out, deepest, packed_beat
-from macsmith.experiments.verify.gemm_layers import results
+from macsmith.experiments.verify.gemm_layers import output_rows, requantized
 from macsmith.experiments.verify.many import MOST
 from macsmith.experiments.verify.many_arrays import (
+    Plan,
     beat_fields,
     beats_of,
     element_sums,
@@ -21,35 +22,32 @@ from macsmith.experiments.verify.many_arrays import (
     picked,
     plan,
     rows_of,
+    weight_beats,
 )
 from macsmith.experiments.verify.requantizing import any_size, scales_of
 from macsmith.experiments.verify.traffic import Queue, Traffic
 from macsmith.sim import ndarray
 from macsmith.sim.requantize import RequantizeSpec, requantize
-from macsmith.sim.spec import MacSpec
 
 __all__ = ["many_gemm"]
 
 
 @dataclass(frozen=True)
-class _Tile:
-    """A tile as `gemm_layers.results` wants a layer: beats and what belongs to them, as sent."""
+class _Flow:
+    """What goes through the array of a tile.
 
-    spec: MacSpec
-    rows: int
-    cols: int
-    sent: list[dict[str, Any]]
-    scales: dict[str, list[int]]
+    sources  by port, without ``tile``
+    sinks    by port, without ``o``
+    sums     int64 [segments, tiles, rows of a tile, cols]
+    tiles    int64 [segments]
+    golden   (segment) -> payloads of these ports, and rows of sums, by the golden model
+    """
 
-    @property
-    def depth(self) -> int:
-        return len(self.sent)
-
-    def beats(self) -> Iterator[dict]:
-        return iter(self.sent)
-
-    def tiles(self) -> Iterator[dict]:
-        return iter([self.scales])
+    sources: dict[str, Queue]
+    sinks: dict[str, Queue]
+    sums: NDArray[np.int64]
+    tiles: NDArray[np.int64]
+    golden: Callable[[int], tuple[dict[str, list[int]], list[list[int]]]]
 
 
 def many_gemm(one: Instance, most: int = MOST) -> tuple[int, Traffic]:
@@ -57,51 +55,89 @@ def many_gemm(one: Instance, most: int = MOST) -> tuple[int, Traffic]:
     rng = np.random.default_rng(0)
     how = plan(one, rng, most)
     component = get_unit(one.unit).make(one.spec, **one.options)
-    numbers, rows, exits = component.numbers, one.options["rows"], one.options["exits"]
-    a, w, z = beats_of(one, rng, how.shape)
-    last = ends_of(rng, how.shape, rows)
-    first = _begun(last, deepest(one))
-    sums, tiles = picked(element_sums(one, a, w, z, first), last)
-    scales, difference = _scaled(one, numbers, rng, sums)
-    y, in_arrays = _requantized(numbers, scales, sums, difference)
-    fields = beat_fields(one, first, last, a, w, z)
+    numbers, exits = component.numbers, component.exits
+    flow = {"output": _output, "weight": _weight}[component.dataflow](one, rng, how, component)
+    scales, difference = _scaled(one, numbers, rng, flow.sums)
+    y, in_arrays = _requantized(numbers, scales, flow.sums, difference)
     ends, out = rows_of(y, exits)
     shown = {"last": ends, "y": out}
     if one.options["sums"]:
         shown["sum"] = rows_of(difference, exits)[1]
-    size = sums.shape[2] * sums.shape[3]
+    height, cols = flow.sums.shape[2:]
+    beats_of_tile = height * cols // exits
 
     def golden(segment: int) -> dict[str, list[int]]:
-        sent = [
-            {name: x[segment, beat].tolist() for name, x in fields.items()}
-            for beat in range(how.beats)
+        found, rows = flow.golden(segment)
+        tiles = [
+            {name: x[segment, k].tolist() for name, x in scales.items()}
+            for k in range(flow.tiles[segment])
         ]
-        sent = [beat | {n: int(beat[n][0]) for n in ("first", "last")} for beat in sent]
-        found: dict[str, list[int]] = {"i": [], "tile": [], "o": []}
-        found["i"] = [packed_beat(component, "i", beat) for beat in sent]
-        starts = [*np.flatnonzero(first[segment]).tolist(), how.beats]
-        for k in range(tiles[segment]):
-            mine = {name: x[segment, k].tolist() for name, x in scales.items()}
-            tile = _Tile(one.spec, *sums.shape[2:], sent[starts[k] : starts[k + 1]], mine)
-            found["tile"].append(packed_beat(component, "tile", mine))
-            found["o"] += beats_out(component, list(results(tile, numbers)))
+        found["tile"] = [packed_beat(component, "tile", tile) for tile in tiles]
+        found["o"] = beats_out(component, requantized(tiles, rows, height, numbers))
         return found
 
-    layouts = {name: getattr(component, name).payload.shape() for name in ("i", "tile", "o")}
+    layouts = {name: getattr(component, name).payload.shape() for name in ("tile", "o")}
     traffic = Traffic(
-        {
-            "i": Queue(packed(layouts["i"], fields), np.full(how.segments, how.beats)),
-            "tile": Queue(packed(layouts["tile"], scales), tiles),
-        },
-        {"o": Queue(packed(layouts["o"], shown), tiles * (size // exits))},
-        READY,
-        products=np.full(how.segments, how.beats * size),
-        results=tiles * size,
+        flow.sources | {"tile": Queue(packed(layouts["tile"], scales), flow.tiles)},
+        flow.sinks | {"o": Queue(packed(layouts["o"], shown), flow.tiles * beats_of_tile)},
+        READY[component.dataflow],
+        products=np.full(how.segments, how.beats * component.rows * cols),
+        results=flow.tiles * height * cols
+        + sum((queue.count * cols for queue in flow.sinks.values()), np.zeros_like(flow.tiles)),
         cut=how.cut,
         golden=golden,
         in_arrays=in_arrays,
     )
     return how.streams, traffic
+
+
+def _output(one: Instance, rng: np.random.Generator, how: Plan, component: Any) -> _Flow:
+    a, w, z = beats_of(one, rng, how.shape)
+    last = ends_of(rng, how.shape, component.rows)
+    first = _begun(last, deepest(one))
+    sums, tiles = picked(element_sums(one, a, w, z, first), last)
+    fields = beat_fields(one, first, last, a, w, z)
+    bits = packed(component.i.payload.shape(), fields)
+
+    def golden(segment: int) -> tuple[dict[str, list[int]], list[list[int]]]:
+        sent = [
+            {name: x[segment, beat].tolist() for name, x in fields.items()}
+            for beat in range(how.beats)
+        ]
+        sent = [beat | {n: int(beat[n][0]) for n in ("first", "last")} for beat in sent]
+        rows = output_rows(one.spec, component.rows, component.cols, sent)
+        return {"i": [packed_beat(component, "i", beat) for beat in sent]}, rows
+
+    queue = Queue(bits, np.full(how.segments, how.beats))
+    return _Flow({"i": queue}, {}, sums, tiles, golden)
+
+
+def _weight(one: Instance, rng: np.random.Generator, how: Plan, component: Any) -> _Flow:
+    """Half of the beats have ``last``; sums that enter are not those that have left before."""
+    made = weight_beats(one, rng, how.shape, often=0.5)
+    made.last[:, :2] = False, True  # of both kinds there is one
+    (sums, tiles), (partial, left) = (picked(made.out, where) for where in (made.last, ~made.last))
+    bits = made.payloads(component)
+    port = component.partial.payload.shape()
+
+    def golden(segment: int) -> tuple[dict[str, list[int]], list[list[int]]]:
+        model = made.model(one, segment)
+        ends = made.last[segment]
+        rows = [row for row, last in zip(model.rows_out, ends, strict=True) if last]
+        kept = [row for row, last in zip(model.rows_out, ends, strict=True) if not last]
+        partial = [packed_beat(component, "partial", {"acc": row}) for row in kept]
+        return {**model.sources, "partial": partial}, rows
+
+    return _Flow(
+        {
+            "load": Queue(bits["load"], made.loads),
+            "i": Queue(bits["i"], np.full(how.segments, how.beats)),
+        },
+        {"partial": Queue(packed(port, {"acc": partial}), left)},
+        sums[:, :, None],
+        tiles,
+        golden,
+    )
 
 
 def _begun(last: NDArray[np.bool_], most: int) -> NDArray[np.bool_]:

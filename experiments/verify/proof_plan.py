@@ -42,7 +42,7 @@ _TILE = {"rows": 2, "cols": 2}  # of arrays: each element is proven for itself
 _OPTIONS = {
     "shared": [{"outputs": 2}],  # each is proven for itself
     "array": [{**_TILE, "dataflow": name} for name in ("output", "weight")],
-    "gemm": [_TILE],
+    "gemm": [{**_TILE, "dataflow": name} for name in ("output", "weight")],
     "requantizer": [{"rounding": name} for name in ROUNDINGS],
 }
 _STAGES = {"requantizer": (0, 1, 2, 3)}

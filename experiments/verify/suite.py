@@ -102,7 +102,8 @@ def _requantizer(unit: Unit) -> Iterator[Case]:
 
 
 def _gemm(unit: Unit) -> Iterator[Case]:
-    """Every format and every style once; rounding, exits and pipeline take turns."""
+    """Every format in both dataflows and every style once; rounding, exits, pipeline and, of the
+    styles, the dataflow take turns."""
     from macsmith.sim.requantize import ROUNDINGS
 
     def shape(k: int) -> dict:
@@ -118,10 +119,13 @@ def _gemm(unit: Unit) -> Iterator[Case]:
         }
 
     for k, name in enumerate(ALL_FORMATS):
-        spec = _wide(name) if k % 2 else _narrow(_wide(name), "saturate", 2)
-        yield Case(unit.name, spec, tuple({"style": "plain", **shape(k)}.items()))
+        for j, flow in enumerate(("output", "weight")):
+            spec = _wide(name) if k % 2 else _narrow(_wide(name), "saturate", 2 - j)
+            options = {"style": "plain", **shape(k + j), "dataflow": flow}
+            yield Case(unit.name, spec, tuple(options.items()))
     for k, style in enumerate(unit.style_names(_wide("dint4"))[1:]):
-        yield Case(unit.name, _wide("dint4"), tuple({"style": style, **shape(k)}.items()))
+        options = {"style": style, **shape(k), "dataflow": ("output", "weight")[k // 2 % 2]}
+        yield Case(unit.name, _wide("dint4"), tuple(options.items()))
 
 
 def _float_mac(unit: Unit) -> Iterator[Case]:
