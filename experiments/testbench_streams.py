@@ -38,7 +38,7 @@ class _Part:
 
 def make_stream_testbench(name: str, instance: Instance, vectors: str) -> tuple[str, str, int]:
     """(Verilog, vectors, beats that must come out); ``vectors`` is also the name of their file."""
-    agent = make_agent(replace(instance, effort=FULL))
+    agent = make_agent(replace(instance, effort=replace(FULL, whole_layer=False)))
     queues: dict[str, list[int]] = {port: [] for port in (*agent.sources, *agent.sinks)}
     parts = _parts(agent.runs, queues)
     due, start = 0, dict.fromkeys(queues, 0)

@@ -160,6 +160,22 @@ def test_the_first_beat_waits_for_long_and_the_others_do_not():
     assert agent.cover.bins["patient"] == 1
 
 
+def test_a_reset_comes_also_where_all_is_through_before():
+    run = Run({"i": [5]}, {"o": [6]}, Pace(), reset_after=80)
+    agent, unit = StreamAgent(INSTANCE, [run, run], Cover(), READY, {"o": 1}), Queue()
+    resets = []
+    for cycle in range(200):
+        word = agent.stim()
+        if INSTANCE.unpack(word)["rst"]:
+            resets.append(cycle)
+        agent.see(unit.cycle(word))
+    assert agent.done
+    assert [b - a for a, b in zip([0, *resets], resets, strict=False)] == [
+        pytest.approx(82, abs=4)
+    ] * 2
+    assert (agent.wrong, agent.results) == (0, 2)
+
+
 def test_a_port_is_held_up_where_it_is_said():
     run = Run({"i": [5] * 6}, {"o": [6] * 6}, Pace(holds={"i": range(2, 5)}, name="held"))
     agent, unit = StreamAgent(INSTANCE, [run], Cover(), READY, {"o": 1}), Queue()

@@ -225,6 +225,18 @@ def test_gemm_runs_a_part_of_a_real_layer():
     assert result.results > 500
 
 
+@pytest.mark.parametrize("dataflow", ["output", "weight"])
+def test_gemm_runs_a_whole_layer(dataflow):
+    needs("verilator")
+    spec = MacSpec("dint4", "int8", 32, "exact")
+    brief = Effort(random=100, runs=2, whole_layer=True)
+    shape = {"rows": 2, "cols": 16, "exits": 16, "dataflow": dataflow}
+    result = runner.run("gemm", [spec], "verilator", effort=brief, **shape)
+    assert result.ok, result.lines()
+    assert result.cover["2 tokens x all 1024 channels of model.decoder.layers.3.fc1 in opt-mini"]
+    assert result.results > 2 * 1024
+
+
 def test_gemm_says_where_it_runs_no_real_layer():
     needs("icarus")
     brief = Effort(random=100, runs=2)

@@ -55,6 +55,8 @@ class Effort:
         Cycles with products of one sum, at least; 0 is no such sum.
     stalls : int
         Cycles of the longest stall.
+    whole_layer : bool
+        Whether a GEMM tile gets all channels of the real layer, and not only some.
     """
 
     random: int = 2000
@@ -63,14 +65,16 @@ class Effort:
     runs: int = 8
     long: int = 2**12 + 2**6
     stalls: int = 100
+    whole_layer: bool = False
 
     def briefly(self) -> "Effort":
         """The same without long sweeps, for a unit whose formats have had theirs in another."""
         few = min(self.exhaustive, FEW)
-        return replace(self, exhaustive=few, sample=min(self.sample, FEW), long=0, stalls=3)
+        sample = min(self.sample, FEW)
+        return replace(self, exhaustive=few, sample=sample, long=0, stalls=3, whole_layer=False)
 
 
-FULL = Effort()
+FULL = Effort(whole_layer=True)
 
 
 @dataclass(frozen=True)

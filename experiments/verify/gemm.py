@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from amaranth import Value
-
 from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.corners import drawn_zero_points
@@ -15,7 +13,7 @@ from macsmith.experiments.verify.coverage import Cover
 from macsmith.experiments.verify.gemm_layers import SCHEDULES, played, real_layer
 from macsmith.experiments.verify.handshake import Run, StreamAgent
 from macsmith.experiments.verify.paces import Pace, long_holds, paces, places
-from macsmith.experiments.verify.sums import SIGNS, extreme
+from macsmith.experiments.verify.sums import SIGNS, extreme, join
 from macsmith.sim.formats import signed_width
 from macsmith.sim.gemm_schedule import Channel, Schedule
 from macsmith.sim.requantize import fixed_point
@@ -44,9 +42,12 @@ def deepest(instance: Instance) -> int:
 
 
 def packed_beat(component: Any, port: str, fields: Mapping[str, Any]) -> int:
-    """A payload's bits, as the port's own layout says."""
-    value = Value.cast(getattr(component, port).payload.shape().const(fields))
-    return value.value & (2 ** len(value) - 1)
+    """A payload's bits, as the port's own layout says; a field is an integer or a list of them."""
+    word = 0
+    for name, field in getattr(component, port).payload.shape():
+        parts = fields[name] if isinstance(fields[name], list) else [fields[name]]
+        word |= join(parts, field.width // len(parts)) << field.offset
+    return word
 
 
 def beats_out(component: Any, found: Sequence[tuple[int, int]]) -> list[int]:
@@ -238,7 +239,7 @@ def _at_end(k: int, end: str) -> str:
 
 def drive_gemm(instance: Instance) -> StreamAgent:
     """Layers of many sizes at many paces, every shift, corrections at their ends, resets, stalls at
-    every place and long ones, and as much of a real layer as `gemm_layers.TILES` says."""
+    every place and long ones, and a real layer, or some of its channels."""
     rng = random.Random(f"{instance.unit} {instance.spec} {instance.inputs}")
     bench = _Bench(instance, rng)
     rows, cols, deepest = bench.rows, bench.cols, bench.deepest
@@ -264,7 +265,7 @@ def drive_gemm(instance: Instance) -> StreamAgent:
         bench.run(bench.layer(2 * rows, cols, min(2, deepest)), pace)
     cover = Cover(bench.bins())
     cover.mark(bench.events)
-    schedule, what = real_layer(bench.component)
+    schedule, what = real_layer(bench.component, instance.effort.whole_layer)
     if schedule is None:
         cover.hit(what)
     else:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from macsmith.experiments.operands import LAYER, MODEL, layer_codes
+from macsmith.experiments.operands import LAYER, MODEL, layer_codes, layer_input
 from macsmith.experiments.verify.sums import MacModel
 from macsmith.sim import engine, golden
 from macsmith.sim.codec import code_dtype
@@ -24,8 +24,7 @@ __all__ = [
 #: By dataflow.
 SCHEDULES = {"output": Schedule, "weight": WeightSchedule}
 
-#: Of the real layer: this many tiles each way, and every product. All of its outputs for 64 tokens
-#: would be a million cycles of a tile of 4 by 4, some minutes under cocotb.
+#: Of a real layer that is not taken whole: this many tiles each way, and every product.
 TILES = 2
 
 
@@ -122,14 +121,21 @@ def requantized(
 
 
 def layer_schedule(
-    spec: MacSpec, rows: int, cols: int, numbers: RequantizeSpec, dataflow: str = "output"
+    spec: MacSpec,
+    rows: int,
+    cols: int,
+    numbers: RequantizeSpec,
+    dataflow: str = "output",
+    *,
+    whole: bool = False,
 ) -> Schedule:
-    """A few tiles of the embedded model's layer, with every product, and its real scales.
+    """The embedded model's layer with every product, and its real scales: all of its channels for
+    ``rows`` tokens, or `TILES` tiles each way.
 
     A tile's scale belongs to the channel: of the tokens' scales it takes the mean.
     """
     layer, _, found = layer_codes(spec)
-    tokens, channels = TILES * rows, TILES * cols - 1
+    tokens, channels = (rows, layer.out_features) if whole else (TILES * rows, TILES * cols - 1)
     a_scale = float(found.scale[:tokens].mean()) * 2.0**-spec.frac_bits
     spread = 127 / max(1.0, float(layer.scale.max()) * a_scale * 2 ** (numbers.acc_width - 1))
     loud = min(max(spread, 8.0), 64.0)  # results fill INT8 and some leave it
@@ -143,8 +149,8 @@ def layer_schedule(
     return SCHEDULES[dataflow](spec, codes, made, rows, cols, zeros)
 
 
-def real_layer(component: Any) -> tuple[Schedule | None, str]:
-    """What of a real layer this `macsmith.hw.gemm.Gemm` is driven with, and in words how much.
+def real_layer(component: Any, whole: bool = False) -> tuple[Schedule | None, str]:
+    """A real layer that this `macsmith.hw.gemm.Gemm` is driven with, and in words how much of it.
 
     None, and the words say why, for a format that the model is not quantized to, or a tile that is
     not that deep.
@@ -152,13 +158,15 @@ def real_layer(component: Any) -> tuple[Schedule | None, str]:
     spec, numbers = component.spec, component.numbers
     if not spec.activations.is_twos_complement:
         return None, "no real layer (its activations are in two's complement)"
-    if spec.overflow == "exact":
-        return None, "no real layer (its sums may not be exact)"
-    schedule = layer_schedule(spec, component.rows, component.cols, numbers, component.dataflow)
-    if schedule.depth > component.depth:
-        return None, f"no real layer (it needs a depth of {schedule.depth})"
+    depth = layer_input(MODEL)[0].in_features
+    if depth > component.depth:
+        return None, f"no real layer (it needs a depth of {depth})"
+    schedule = layer_schedule(
+        spec, component.rows, component.cols, numbers, component.dataflow, whole=whole
+    )
     require_engine(schedule, numbers)
-    size = f"{len(schedule.tokens)} tokens x {len(schedule.channels)} channels"
+    every = "all " if whole else ""
+    size = f"{len(schedule.tokens)} tokens x {every}{len(schedule.channels)} channels"
     return schedule, f"{size} of {LAYER[MODEL]} in {MODEL}"
 
 

@@ -179,8 +179,9 @@ class StreamAgent:
         self._quiet = 0 if any(moved) else self._quiet + 1
         through = all(self._sent[port] == len(q) for port, q in run.sources.items())
         if through and all(self._sent[port] == len(q) for port, q in run.sinks.items()):
-            self._idle += 1
-            if self._idle > (SPARE if run is self.runs[-1] else PAUSE):
+            self._idle += 1  # where a reset is to come, it comes, however late
+            spare = SPARE if run is self.runs[-1] else PAUSE
+            if self._idle > spare and run.reset_after is None:
                 if run.pace.name:
                     self.cover.hit(run.pace.name)
                 self._next_run()

@@ -17,7 +17,7 @@ from macsmith.sim.spec import MacSpec
 __all__ = ["MORE", "SUBJECTS", "Mutant", "Subject", "swapped"]
 
 #: Long enough for corners, all pairs of codes, stalls and resets; the random run is cut short.
-_EFFORT = replace(FULL, random=1000, long=0, stalls=20)
+_EFFORT = replace(FULL, random=1000, long=0, stalls=20, whole_layer=False)
 
 
 @dataclass(frozen=True)

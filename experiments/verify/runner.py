@@ -210,7 +210,9 @@ def run_operands(
 
 
 def _variants(unit: str, spec: MacSpec) -> list[MacSpec]:
-    """The spec, and where its accumulator is wide a companion with a narrow one."""
+    """The spec, and where its accumulator is wide a companion with a narrow one, which wraps where
+    the spec says that nothing overflows: it is the same hardware."""
     if not get_unit(unit).companion or all(can_overflow(spec).values()):
         return [spec]
-    return [spec, replace(spec, acc_width=spec.product_width + 1)]
+    overflow = "wrap" if spec.overflow == "exact" else spec.overflow
+    return [spec, replace(spec, acc_width=spec.product_width + 1, overflow=overflow)]
