@@ -131,7 +131,11 @@ _OF_UNITS = {
     "cols": (int, "columns of an array"),
     "dataflow": (str, "of an array: output or weight (what is stationary)"),
     "decode": (str, "of an array: element or edge (where codes are decoded)"),
+    "depth": (int, "of a gemm: most products of a sum"),
     "exits": (int, "of a gemm: results that leave in a cycle"),
+    "zero_points": (bool, "of a gemm: whether activations have them"),
+    "sums": (bool, "of a gemm: whether corrected sums come out beside the results"),
+    "requantizer": (str, "of a gemm: style of its requantizers"),
     "rounding": (str, "of a requantizer: half-up, half-even, half-away or tflite"),
     "fmt": (str, "of a floating-point MAC: fp16 or bf16"),
 }
@@ -161,7 +165,7 @@ def _several(
             name,
             kind,
             default=None,
-            annotation=Annotated[of | None, typer.Option(f"--{name}", help=text)],
+            annotation=Annotated[of | None, typer.Option(_flag(name, of), help=text)],
         )
         for name, (of, text) in options.items()
     ]
@@ -183,6 +187,11 @@ def _several(
         return wrapped
 
     return decorate
+
+
+def _flag(name: str, of: type) -> str:
+    flag = name.replace("_", "-")
+    return f"--{flag}/--no-{flag}" if of is bool else f"--{flag}"
 
 
 def _calibration(given: dict[str, Any]) -> Any:

@@ -3,7 +3,8 @@
 The beats are those of the unit's bench, in parts: a part ends with a reset that drops what is under
 way, or when all of it is through. Of some parts a beat is offered and taken in every cycle, of the
 others in cycles that a shift register picks, the same ones in every run. Whatever is in a sink is
-compared with the beat that is due, also while it waits.
+compared with the beat that is due, also while it waits. After a reset, until a beat enters, each
+source must be ready for just what it should, and nothing may come out.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from macsmith.experiments.verify.agent import make_agent
 from macsmith.experiments.verify.bench import FULL, RESET_CYCLES, Instance
-from macsmith.experiments.verify.handshake import PATIENCE, PAUSE, SPARE, Run
+from macsmith.experiments.verify.handshake import PATIENCE, PAUSE, SPARE, Ready, Run
 
 __all__ = ["ENDING", "make_stream_testbench"]
 
@@ -52,7 +53,7 @@ def make_stream_testbench(name: str, instance: Instance, vectors: str) -> tuple[
     digits = -(-width // 4)
     text = "".join(f"{word:0{digits}x}\n" for queue in queues.values() for word in queue)
     ports = agent.sources, agent.sinks
-    return _verilog(name, instance, *ports, queues, parts, due, width, vectors), text, due
+    return _verilog(name, instance, *ports, agent.ready, queues, parts, due, vectors), text, due
 
 
 def _parts(runs: Iterable[Run], queues: dict[str, list[int]]) -> list[_Part]:
@@ -76,13 +77,14 @@ def _verilog(
     instance: Instance,
     sources: Sequence[str],
     sinks: Sequence[str],
+    ready: Ready,
     queues: dict[str, list[int]],
     parts: Sequence[_Part],
     due: int,
-    width: int,
     vectors: str,
 ) -> str:
     names = [*sources, *sinks]
+    width = max(instance.widths[f"{port}__payload"] for port in names)
     first, base = {}, 0
     for port in names:
         first[port] = base
@@ -107,10 +109,15 @@ def _verilog(
                 f"      if ({port}_at < {port}_end && (fast | noise[{3 + k}] | noise[{8 + k}]))"
                 f" {port}_valid = 1;"
             )
-            checks.append(f'      if (^{port}_ready === 1\'bx) fail("{port}.ready is undefined");')
+            low, high = map(int, ready[port])
+            checks += [
+                f'      if (^{port}_ready === 1\'bx) fail("{port}.ready is undefined");',
+                f"      if (fresh && {port}_ready !== ({port}_payload[0] ? 1'b{high} : 1'b{low}))"
+                f' fail("{port}.ready after a reset");',
+            ]
             moves += [
                 f"      if ({port}_valid && {port}_ready) begin",
-                f"        {port}_at = {port}_at + 1; {port}_valid = 0; quiet = 0;",
+                f"        {port}_at = {port}_at + 1; {port}_valid = 0; quiet = 0; fresh = 0;",
                 "      end",
             ]
             continue
@@ -123,6 +130,8 @@ def _verilog(
         offers.append(f"      {port}_ready = fast | noise[{5 + k}] | noise[{11 + k}];")
         checks += [
             f'      if ({port}_valid === 1\'bx) fail("{port}.valid is undefined");',
+            f"      if (fresh && {port}_valid === 1'b1)"
+            f' fail("{port} has a beat before one entered");',
             f'      if ({port}_waits && {port}_valid !== 1\'b1) fail("{port}.valid went away");',
             f"      if ({port}_valid === 1'b1 && {port}_at >= {port}_end)"
             f' fail("{port} has a beat too many");',
@@ -156,7 +165,7 @@ def _verilog(
 // iverilog -g2001 -o sim {name}.v {instance.module}.v && vvp -n sim
 module {name};
   reg [{width - 1}:0] words [0:{base}];
-  reg clk, rst, fast;
+  reg clk, rst, fast, fresh;  // fresh: nothing has entered since a reset
   reg [15:0] noise;
   integer part, cycle, reset_after, quiet, idle, checked, before, wrong;
 {lines(declared)}
@@ -198,6 +207,7 @@ module {name};
       #5 clk = 0;
     end
     rst = 0;
+    fresh = 1;
     next_part;
     while (part < {len(parts)} && quiet < {PATIENCE} && wrong == 0) begin
       noise = {{noise[14:0], noise[15] ^ noise[13] ^ noise[12] ^ noise[10]}};
@@ -215,6 +225,7 @@ module {name};
         #5 clk = 1;
         #5 clk = 0;
         rst = 0;
+        fresh = 1;
         checked = before;
         next_part;
       end else if (reset_after == 0 && idle == (part == {len(parts) - 1} ? {SPARE} : {PAUSE}))

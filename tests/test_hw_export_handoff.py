@@ -65,6 +65,7 @@ CASES = [
     ("array", {"dataflow": "output", "rows": 2, "cols": 2}),
     ("array", {"dataflow": "weight", "rows": 2, "cols": 3}),
     ("gemm", {"rows": 2, "cols": 2, "depth": 64}),
+    ("gemm", {"rows": 2, "cols": 2, "depth": 64, "dataflow": "weight"}),
 ]
 
 
@@ -104,6 +105,11 @@ def test_a_mutated_module_fails(tmp_path, old, new):
         (r"o__payload\[0\] <= ", "o__payload[0] <= ~ ", "o has the wrong beat"),
         (r"assign advance = .*;", "assign advance = 1'b1;", "o"),
         (r"assign i__ready = ", "assign i__ready = 1'b1 | ", "o has "),
+        (
+            r"assign i__ready = ",
+            "reg up; always @(posedge clk) up <= !rst; assign i__ready = up & ",
+            "i.ready after a reset",
+        ),
     ],
 )
 def test_a_mutated_stream_fails(tmp_path, pattern, new, said):
