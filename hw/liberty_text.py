@@ -5,6 +5,7 @@ file is scanned once (comments blanked, braces matched, cells located), and only
 for become trees.
 """
 
+import codecs
 import gzip
 import hashlib
 import math
@@ -83,7 +84,8 @@ def read(path: str | Path) -> LibertyText:
     """
     path = Path(path)
     raw = _content(path)
-    text = _blank_braces(_blank_comments(raw.decode("latin-1").replace('\\"', "'")))
+    marked = raw.removeprefix(codecs.BOM_UTF8)  # editors leave it
+    text = _blank_braces(_blank_comments(marked.decode("latin-1").replace('\\"', "'")))
     head = _LIBRARY.match(text)
     if not head:
         got = raw.lstrip()[:24].decode("latin-1")

@@ -147,7 +147,10 @@ def no_energy(synthesis: Synthesis) -> str:
     if synthesis.netlist is None or library is None:
         return f"{synthesis.name}: energy needs a Liberty library, got none"
     if library.voltage is None:
-        return f"library {library.name}: energy needs a supply voltage, got no nom_voltage"
+        return (
+            f"library {library.name}: energy needs a supply voltage, got none: neither operating "
+            "conditions nor nom_voltage nor voltage_map say which"
+        )
     return ""
 
 

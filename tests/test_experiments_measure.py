@@ -91,7 +91,10 @@ def test_without_a_voltage_there_is_no_energy_and_a_reason(tmp_path):
     assert data["area_um2"] > 0
     assert data["delay_ps"] > 0
     assert data["dynamic_pj"] is None
-    why = "library x: energy needs a supply voltage, got no nom_voltage"
+    why = (
+        "library x: energy needs a supply voltage, got none: neither operating conditions nor "
+        "nom_voltage nor voltage_map say which"
+    )
     assert data["unknown"]["dynamic_pj"] == why
     assert f"energy  not known: {why}" in found.lines()
 

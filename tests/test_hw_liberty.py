@@ -1,5 +1,6 @@
 """`hw.liberty` and what it is made of: text, Boolean expressions, tables."""
 
+import codecs
 import gzip
 import re
 import time
@@ -142,6 +143,12 @@ def test_gzip_is_the_same_library(tmp_path):
     assert packed.name == plain.name == "tiny"
     assert list(packed.sha256.values()) == list(plain.sha256.values())
     assert packed.cell("INV") == plain.cell("INV")
+
+
+def test_a_byte_order_mark_is_no_part_of_it(tmp_path):
+    marked = tmp_path / "marked.lib"
+    marked.write_bytes(codecs.BOM_UTF8 + TINY.encode())
+    assert load([marked]).cell("INV") == tiny(tmp_path).cell("INV")
 
 
 def test_a_changed_file_is_read_again(tmp_path):
