@@ -33,7 +33,7 @@ def explore(
     """Units, styles, formats, accumulators, lanes, pipelines and clocks: what each costs a product.
 
     Prints the best of each format and the ladder of assumptions, from the paper's to the fairest.
-    A run that is stopped goes on where it was.
+    A run that is stopped goes on where it was. Ends with 1 where a netlist is not as golden says.
     """
     from macsmith.experiments.explore.exploration import explore as run
 
@@ -46,3 +46,5 @@ def explore(
             progress=lambda done, total, label: update(f"{done} of {total} points: {label}"),
         )  # fmt: skip
     console.report(found, json)
+    if not found.ok:
+        raise typer.Exit(1)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from macsmith.experiments import console
-from macsmith.experiments.cli_app import Json, app
+from macsmith.experiments.cli_app import Json, Liberty, app
 
 __all__ = ["published"]
 
@@ -15,6 +15,7 @@ def published(
     pdk: Annotated[
         str | None, typer.Option(help="library by name (see `macsmith pdk list`)")
     ] = None,
+    liberty: Liberty = None,
     workers: Annotated[int, typer.Option(help="processes")] = 2,
     json: Json = False,
 ) -> None:
@@ -25,5 +26,5 @@ def published(
     from macsmith.experiments.explore.published import compare
 
     with console.working("published figures"):
-        found = compare(pdk, workers=workers)
+        found = compare(pdk, liberty=liberty or (), workers=workers)
     console.report(found, json)

@@ -10,6 +10,7 @@ from macsmith.experiments.cli_app import (
     AccWidth,
     ActivationsOption,
     Json,
+    Liberty,
     Overflow,
     UnitOptions,
     app,
@@ -40,6 +41,7 @@ def styles(
         list[str] | None, typer.Option("--style", help="only this one; several allowed")
     ] = None,
     pdk: Pdk = None,
+    liberty: Liberty = None,
     clock_ps: Clock = None,
     adders: Annotated[
         list[str] | None, typer.Option("--adders", help="gates, cells, ripple; else the best")
@@ -57,8 +59,8 @@ def styles(
     with console.working(f"styles of {', '.join(names)}"):
         table = price(
             names, weights or ["int8", "int4", "dint4"], activations, acc_width, overflow, lanes,
-            styles=style or (), pdk=pdk, clock_ps=clock_ps, adders=adders or ADDERS,
-            options=options, workers=workers,
+            styles=style or (), pdk=pdk, liberty=liberty or (), clock_ps=clock_ps,
+            adders=adders or ADDERS, options=options, workers=workers,
         )  # fmt: skip
     console.report(table, json)
 

@@ -4,12 +4,15 @@ import json as jsonlib
 import math
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 __all__ = ["complain", "prepare_process", "print_json", "report", "say", "show", "working"]
+
+EACH_S = 60.0  # seconds between lines of progress where there is no terminal
 
 
 def prepare_process() -> None:
@@ -63,7 +66,7 @@ def report(result: Any, json: bool) -> None:
 
 @contextmanager
 def working(what: str) -> Iterator[Callable[[str], None]]:
-    """A spinner on a terminal's standard error while the block runs; nothing elsewhere.
+    """A spinner on a terminal's standard error while the block runs; elsewhere a line a minute.
 
     The block gets a function that changes the text.
     """
@@ -71,10 +74,23 @@ def working(what: str) -> Iterator[Callable[[str], None]]:
 
     terminal = Console(stderr=True)
     if not terminal.is_terminal:
-        yield lambda text: None
+        yield _each_minute()
         return
     with terminal.status(what) as status:
         yield status.update
+
+
+def _each_minute() -> Callable[[str], None]:
+    """Says the text that it is called with where the last one was a minute ago or more."""
+    last = time.monotonic()
+
+    def update(text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= EACH_S:
+            last = time.monotonic()
+            print(text, file=sys.stderr, flush=True)
+
+    return update
 
 
 def _finite(x: Any) -> Any:

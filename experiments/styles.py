@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from macsmith.experiments.measure import adders_of, choose_library, clock_of
@@ -9,6 +10,7 @@ from macsmith.experiments.store import provenance
 from macsmith.experiments.units import get_unit
 from macsmith.experiments.widths import Depth, bits_of
 from macsmith.experiments.workers import worker_pool
+from macsmith.hw.pdk import Pdk
 from macsmith.hw.recipes import ADDERS
 from macsmith.sim.spec import MacSpec
 
@@ -112,6 +114,8 @@ def price(
     *,
     styles: Iterable[str] = (),
     pdk: str | None = None,
+    liberty: Iterable[Path] = (),
+    technology: Pdk | None = None,
     clock_ps: float | None = None,
     adders: Sequence[str] = ADDERS,
     options: Mapping[str, Any] | None = None,
@@ -119,11 +123,12 @@ def price(
 ) -> StyleTable:
     """Synthesise ``units`` in every style (or in ``styles``) for each format of ``weights``.
 
+    The library is called ``pdk``, or consists of files, ``liberty``, or is ``technology``.
     ``lanes`` is of dot products, other units have one. Of ``adders`` each is tried and the best
     kept: the smallest that meets the clock; without a full-adder cell there are only "gates".
     ValueError on bad input, before the work.
     """
-    technology = choose_library(pdk)
+    technology = technology or choose_library(pdk, liberty)
     clock_ps = clock_of(technology, clock_ps)
     options = options or {}
     if workers < 1:

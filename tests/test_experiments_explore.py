@@ -9,7 +9,6 @@ from technology import needs_osu018
 
 from macsmith.experiments import store
 from macsmith.experiments.explore import arrays, campaign, findings, grid
-from macsmith.experiments.explore.exploration import explore
 from macsmith.experiments.explore.grid import ENOUGH, Family, Point, points
 from macsmith.experiments.measure import driven
 from macsmith.experiments.operands import uniform
@@ -24,17 +23,6 @@ FEW = (
     Family("multiplier", ("int2",), ("plain", "booth4"), (12,), adders=("gates",)),
     Family("mac", ("int2",), ("plain",), (12, ENOUGH), adders=("gates",), operands=("uniform",)),
 )
-
-
-def row(weights="int8", area=1.0, energy=1.0, **fields):
-    base = {
-        "unit": "mac", "style": "plain", "weights": weights, "acc_width": 32, "enough": False,
-        "lanes": 1, "outputs": 1, "pipeline": 0, "rows": 1, "cols": 1, "clock_ps": 1000.0,
-        "adders": "gates",
-        "booth": False, "operands": "layer", "met": True, "netlist_equal": True, "problem": "",
-        "delay_ps": 900.0, findings.AREA: area, findings.ENERGY: energy, findings.HAZARDS: None,
-    }  # fmt: skip
-    return base | fields
 
 
 @pytest.mark.parametrize("families", [grid.QUICK, grid.DEFAULT])
@@ -206,95 +194,3 @@ def test_a_point_that_cannot_be_measured_is_said(tmp_path):
     (found,) = campaign.run([point], pdk.find("osu018"), tmp_path)
     assert found["problem"].startswith("mac style 'fused-nibble' cannot serve this: ")
     assert not findings.counts(found)
-
-
-def test_the_best_counts_only_if_it_meets_its_clock():
-    rows = [
-        row(area=90, energy=3),
-        row(area=80, energy=4),
-        row(area=10, energy=1, met=False),
-        row(area=10, energy=1, netlist_equal=False),
-        row(area=10, energy=1, problem="no"),
-        row(area=10, energy=1, clock_ps=2000.0),
-        row("dint4", 40, 2),
-        row("int4", 32, 1),
-    ]
-    rungs = {rung["name"]: rung for rung in findings.ladder(rows, 1000.0)}
-    assert next(iter(rungs)) == "plain"
-    assert list(rungs)[-1] == "best"
-    found = rungs["operands"]
-    assert (found["area_ratio"], found["energy_ratio"]) == (2.0, 1.5)
-    assert (found["int4_area_ratio"], found["int4_energy_ratio"]) == (1.25, 2.0)
-    assert [one["area_per_mac_um2"] for one in found["area_of"]] == [80, 40, 32]
-    assert rungs["plain"]["area_ratio"] is None  # nothing on uniform operands
-    assert rungs["booth"]["points"] == 0
-
-
-def test_each_rung_takes_its_own_rows():
-    rows = {
-        "plain": row(operands="uniform"),
-        "operands": row(),
-        "narrow": row(enough=True),
-        "booth": row(booth=True),
-        "styles": row(style="fused-dadda", adders="cells"),
-        "accumulators": row(style="fused-dadda", adders="cells", enough=True),
-        "best": row(unit="dot", lanes=16, style="fused-dadda", adders="cells", enough=True),
-    }
-    takes = {
-        rung.name: [n for n, one in rows.items() if rung.takes(one)] for rung in findings.RUNGS
-    }
-    assert takes == {
-        "plain": ["plain"],
-        "operands": ["operands"],
-        "narrow": ["narrow"],
-        "booth": ["booth"],
-        "styles": ["operands", "styles"],
-        "accumulators": ["narrow", "accumulators"],
-        "best": ["narrow", "accumulators", "best"],
-    }
-
-
-def test_hazards_are_compared_among_rows_that_have_them():
-    rows = [
-        row(energy=3, **{findings.HAZARDS: 8.0}),
-        row(energy=2),
-        row("dint4", 1, 1, **{findings.HAZARDS: 4.0}),
-        row("dint4", 1, 2, **{findings.HAZARDS: 3.2}),
-    ]
-    found = findings.ladder(rows, 1000.0)[1]
-    assert found["name"] == "operands"
-    assert (found["energy_ratio"], found["hazard_energy_ratio"]) == (2.0, 2.5)
-    assert found["int4_hazard_energy_ratio"] is None
-    assert findings.ladder([row(), row("dint4")], 1000.0)[1]["hazard_energy_ratio"] is None
-
-
-def test_best_against_best_by_clock():
-    def at(clock, *areas):
-        return [
-            row(name, area, 1.0, clock_ps=clock, enough=True)
-            for name, area in zip(("int8", "dint4", "int4"), areas, strict=False)
-        ]
-
-    rows = [*at(1500.0, 18, 10, 9), *at(1000.0, 20, 10, 8), *at(750.0, 30, 15)]
-    found = findings.at_clocks(rows)
-    assert [one["clock_ps"] for one in found] == [1000.0, 1500.0]  # at 750 there is no INT4
-    assert [one["area_ratio"] for one in found] == [2.0, 1.8]
-
-
-def test_a_front_has_no_row_that_another_betters():
-    rows = [row(area=3, energy=1), row(area=1, energy=3), row(area=2, energy=2)]
-    rows += [row(area=2, energy=2.5), row(area=3, energy=1, style="x"), row(area=0, energy=None)]
-    rows += [row(area=0, energy=0, met=False)]
-    found = [(one[findings.AREA], one[findings.ENERGY]) for one in findings.front(rows)]
-    assert found == [(1, 3), (2, 2), (3, 1)]
-
-
-def test_bad_input_is_said(tmp_path):
-    with pytest.raises(ValueError, match=r"^the grid must be one of quick, default, full, not 'x'"):
-        explore("osu018", "x", output=tmp_path)
-    with pytest.raises(ValueError, match=r"^an exploration needs a library: see"):
-        explore("none", output=tmp_path)
-    with pytest.raises(ValueError, match=r"^nothing to explore: there is no point"):
-        campaign.run([], None, tmp_path)
-    with pytest.raises(ValueError, match=r"^jobs must be a positive number, not 0"):
-        campaign.run([1], None, tmp_path, jobs=0)

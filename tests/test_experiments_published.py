@@ -103,7 +103,7 @@ def test_each_unit_is_built_once_and_absolutes_only_in_their_node(monkeypatch):
     monkeypatch.setattr(published, "_build", lambda w: asked.append(w[0]) or build_by_width(w))
     for name, clock_ps in (("asap7", 1000.0), ("elsewhere", 10_000.0)):
         asked.clear()
-        monkeypatch.setattr(published, "choose_library", lambda _, n=name: Pdk(n, ()))
+        monkeypatch.setattr(published, "choose_library", lambda *_, n=name: Pdk(n, ()))
         found = compare(workers=1)
         assert len(asked) == len(set(asked))
         assert (found.pdk, found.clock_ps) == (name, clock_ps)
@@ -158,14 +158,14 @@ def test_bad_input_is_refused_before_the_work(monkeypatch):
         compare("none")
     with pytest.raises(ValueError, match=r"^no PDK 'asap77'"):
         compare("asap77")
-    monkeypatch.setattr(published, "choose_library", lambda _: Pdk("asap7", ()))
+    monkeypatch.setattr(published, "choose_library", lambda *_: Pdk("asap7", ()))
     with pytest.raises(ValueError, match=r"^workers must be a positive number, not 0"):
         compare(workers=0)
 
 
 def test_the_command(monkeypatch):
     monkeypatch.setattr(published, "_build", build_by_width)
-    monkeypatch.setattr(published, "choose_library", lambda _: Pdk("asap7", ()))
+    monkeypatch.setattr(published, "choose_library", lambda *_: Pdk("asap7", ()))
     shown = CliRunner().invoke(app, ["published", "--workers", "1", "--json"])
     assert shown.exit_code == 0
     assert json.loads(shown.output)["library"] == "asap7"

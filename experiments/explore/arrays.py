@@ -64,6 +64,8 @@ def measure_array(
         )
         spent[size], results, wrong = driven(unit.gates, component, found[size], operands)
         compared, different = compared + results, different + wrong
+    if any(one.area_um2 is None for one in found.values()):
+        raise ValueError("an array is put together from areas, and the library has none")
     slowest = max(found.values(), key=lambda one: one.delay_ps or 0.0)
     areas = {s: Small(one.flops, one.sequential_um2, one.area_um2) for s, one in found.items()}
     area, flops, sequential = extrapolated(areas, rows, cols)

@@ -30,7 +30,7 @@ _SOURCES = (
     "hw", "sim", "quant", "experiments/explore/arrays.py", "experiments/explore/campaign.py",
     "experiments/explore/grid.py", "experiments/gates.py", "experiments/gates_arrays.py",
     "experiments/measure.py", "experiments/models", "experiments/operands.py",
-    "experiments/payloads.py", "experiments/units.py",
+    "experiments/hardware.py", "experiments/payloads.py", "experiments/units.py",
     *(f"experiments/models/{MODEL}/{name}"
       for name in ("config.json", "model.safetensors", "tokenizer.json")),
 )  # fmt: skip
@@ -71,10 +71,9 @@ def run(
     return rows
 
 
-def kept(points: Sequence[Point], technology: Pdk, folder: Path) -> list[dict[str, Any]]:
-    """The rows of those points that ``folder`` has, in their order."""
-    rows = (row_in(folder / f"{key}.json") for key in _keys(points, technology))
-    return [row for row in rows if row is not None]
+def kept(points: Sequence[Point], technology: Pdk, folder: Path) -> list[dict[str, Any] | None]:
+    """The row of each point; None where ``folder`` does not have it."""
+    return [row_in(folder / f"{key}.json") for key in _keys(points, technology)]
 
 
 def _measure(technology: Pdk, point: Point) -> dict[str, Any]:
@@ -109,11 +108,15 @@ def _measure(technology: Pdk, point: Point) -> dict[str, Any]:
         "enough": point.acc_width != found["acc_width"],
         "operands": point.operands,
         "source": found["operands"],
-        "area_per_mac_um2": found["area_um2"] / point.macs,
+        "area_per_mac_um2": _over(found["area_um2"], point.macs),
         "energy_per_mac_pj": spent,
         "hazard_energy_per_mac_pj": busy,
         "problem": "",
     }  # fmt: skip
+
+
+def _over(area: float | None, macs: int) -> float | None:
+    return None if area is None else area / macs  # a library need not say areas
 
 
 def _keys(points: Sequence[Point], technology: Pdk) -> list[str]:

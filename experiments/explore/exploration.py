@@ -1,13 +1,15 @@
 """`macsmith explore`: the whole of it, from a library's name to rows, fronts and the ladder."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from macsmith.experiments.explore import campaign, findings, grid
 from macsmith.experiments.measure import adders_of, choose_library, clock_of
 from macsmith.experiments.store import provenance
+from macsmith.hw.liberty import load
 
 __all__ = ["GRIDS", "Exploration", "Job", "explore"]
 
@@ -37,6 +39,11 @@ class Exploration:
     ladder: list[dict[str, Any]] = field(repr=False)
 
     @property
+    def ok(self) -> bool:
+        """Whether every netlist computes what golden does."""
+        return not any(map(findings.wrong, self.rows))
+
+    @property
     def fronts(self) -> dict[str, list[dict[str, Any]]]:
         """By weight format: rows that no other one betters in area and energy per product."""
         return {n: findings.front(rows) for n, rows in self._comparable().items()}
@@ -61,6 +68,7 @@ class Exploration:
             "clock_ps": self.clock_ps,
             "measured": len(self.rows),
             "counted": sum(map(findings.counts, self.rows)),
+            "wrong": sum(map(findings.wrong, self.rows)),
             "ladder": self.ladder,
             "clocks": findings.at_clocks(self.rows),
             "structures": findings.structures(self.rows, self.clock_ps),
@@ -82,6 +90,7 @@ class Exploration:
             if findings.counts(row)
             and row["clock_ps"] == self.clock_ps
             and row["operands"] == "layer"
+            and row[findings.AREA] is not None
             and row[findings.ENERGY] is not None
         ]
         names = dict.fromkeys(row["weights"] for row in able)
@@ -94,6 +103,12 @@ class Exploration:
             f"{self.pdk}, grid {self.grid}: {len(self.rows)} points, {counted} of them meet "
             "their clock and compute what golden does",
             *(f"{row['problem']}: {row['label']}" for row in self.rows if row["problem"]),
+            *(
+                f"{row['netlist_different']:,} of {row['netlist_compared']:,} results DIFFER: "
+                f"{row['label']}"
+                for row in self.rows
+                if findings.wrong(row)
+            ),
             "",
             f"best at {self.clock_ps:g} ps, area and energy per product on operands of a layer",
         ]
@@ -135,19 +150,45 @@ def explore(
     """Measure a grid (a name of GRIDS) in a library, going on where a stopped run was.
 
     The library is a name, ``pdk``, or files, ``liberty``. ``clock_ps`` defaults to its usual one;
-    the grid's clocks are multiples of it. Rows are kept in ``output``. ValueError on bad input, and
-    where there is no library.
+    the grid's clocks are multiples of it. What a rung of the ladder chooses for its energy is
+    measured with hazards too. Rows are kept in ``output``. ValueError on bad input, and where there
+    is no library.
     """
     if which not in GRIDS:
         raise ValueError(f"the grid must be one of {', '.join(GRIDS)}, not {which!r}")
     technology = choose_library(pdk, liberty)
     if technology is None:
         raise ValueError("an exploration needs a library: see `macsmith pdk list`")
+    load(technology.files, technology.name, technology.dont_use).require_flip_flop()
     clock_ps = clock_of(technology, clock_ps)
     points = grid.points(GRIDS[which], clock_ps, adders_of(technology))
-    rows = campaign.run(points, technology, output / technology.name, jobs=jobs, progress=progress)
+    measured = partial(
+        campaign.run, technology=technology, folder=output / technology.name, jobs=jobs,
+        progress=progress,
+    )  # fmt: skip
+    rows = _with_hazards(points, measured(points), clock_ps, measured)
     ladder = findings.ladder(rows, clock_ps)
     return Exploration(technology.name, which, clock_ps, rows, ladder)
+
+
+def _with_hazards(
+    points: Sequence[grid.Point],
+    rows: list[dict[str, Any]],
+    clock_ps: float,
+    measured: Callable[[list[grid.Point]], list[dict[str, Any] | None]],
+) -> list[dict[str, Any]]:
+    """The rows, of which those that a rung chooses for their energy have hazards where they can.
+
+    An array, and a library without delays, have none.
+    """
+    lacking = [
+        k
+        for k in findings.chosen(rows, clock_ps)
+        if rows[k][findings.HAZARDS] is None and not points[k].dataflow
+    ]
+    again = measured([replace(points[k], hazards=True) for k in lacking]) if lacking else []
+    better = {k: row for k, row in zip(lacking, again, strict=True) if row and not row["problem"]}
+    return [better.get(k, row) for k, row in enumerate(rows)]
 
 
 @dataclass(frozen=True)
@@ -167,8 +208,12 @@ class Job:
             return None
         found = explore(technology.name, "quick", output=self.folder)
         points = grid.points(GRIDS["default"], found.clock_ps, adders_of(technology))
-        rows = campaign.kept(points, technology, self.folder / technology.name)
-        if len(rows) > len(found.rows):
+        kept = partial(
+            campaign.kept, technology=technology, folder=self.folder / technology.name
+        )  # fmt: skip
+        pairs = [pair for pair in zip(points, kept(points), strict=True) if pair[1] is not None]
+        if len(pairs) > len(found.rows):
+            rows = _with_hazards(*map(list, zip(*pairs, strict=True)), found.clock_ps, kept)
             ladder = findings.ladder(rows, found.clock_ps)
             found = Exploration(found.pdk, "default", found.clock_ps, rows, ladder)
         return found.summary() | {"points": len(points)}

@@ -6,13 +6,14 @@ are per product (of one MAC a cycle), so that units of several lanes and outputs
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 from macsmith.experiments.hardware import DEPTH
 
 __all__ = [
-    "AREA", "ENERGY", "HAZARDS", "MEASURES", "RUNGS", "Rung", "at_clocks", "best", "counts",
-    "front", "ladder", "structures",
+    "AREA", "ENERGY", "HAZARDS", "MEASURES", "RUNGS", "Rung", "at_clocks", "best", "chosen",
+    "counts",    "front", "ladder", "structures", "wrong",
 ]  # fmt: skip
 
 AREA, ENERGY, HAZARDS = "area_per_mac_um2", "energy_per_mac_pj", "hazard_energy_per_mac_pj"
@@ -89,9 +90,14 @@ RUNGS = (
 )
 
 
+def wrong(row: Row) -> bool:
+    """Whether a row's netlist computes what golden does not."""
+    return not row["problem"] and row["netlist_equal"] is False
+
+
 def counts(row: Row) -> bool:
     """Whether a row's figures may be compared."""
-    return not row["problem"] and row["met"] is not False and row["netlist_equal"] is not False
+    return not row["problem"] and row["met"] is not False and not wrong(row)
 
 
 def best(rows: Iterable[Row], weights: Collection[str], key: str) -> Row | None:
@@ -104,8 +110,10 @@ def ladder(rows: Iterable[Row], clock_ps: float) -> list[dict[str, Any]]:
     """Per rung INT8 over dINT4 at a clock, and which rows were chosen.
 
     A ratio is None where a format has no row that counts; `area_of`, `energy_of` and
-    `hazard_energy_of` describe the rows chosen, INT8's first. `hazard_energy_ratio` is of energy
-    with hazards, of the rows that have it. `int4_area_ratio` and so on are dINT4 over INT4.
+    `hazard_energy_of` describe the rows chosen, INT8's first: each measure chooses its own.
+    `hazard_energy_ratio` is of energy with hazards, which not every row has: a format's best is of
+    those that do, and there is none where the one with the least energy does not (`chosen`).
+    `int4_area_ratio` and so on are dINT4 over INT4.
     """
     able = [row for row in rows if counts(row) and row["clock_ps"] == clock_ps]
     found = []
@@ -113,12 +121,30 @@ def ladder(rows: Iterable[Row], clock_ps: float) -> list[dict[str, Any]]:
         mine = [row for row in able if rung.takes(row)]
         step: dict[str, Any] = {"name": rung.name, "text": rung.text, "points": len(mine)}
         for what, key in MEASURES.items():
-            wide, narrow, int4 = (best(mine, names, key) for names in (WIDE, NARROW, PLAIN4))
+            wide, narrow, int4 = (
+                None if key == HAZARDS and _lacks(best(mine, names, ENERGY)) else
+                best(mine, names, key)
+                for names in (WIDE, NARROW, PLAIN4)
+            )  # fmt: skip
             step[f"{what}_ratio"] = _ratio(wide, narrow, key)
             step[f"int4_{what}_ratio"] = _ratio(narrow, int4, key)
             step[f"{what}_of"] = [_described(row, key) for row in (wide, narrow, int4) if row]
         found.append(step)
     return found
+
+
+def chosen(rows: Sequence[Row], clock_ps: float) -> list[int]:
+    """Places of the rows that a rung chooses for their energy, of a format each."""
+    able = [row for row in rows if counts(row) and row["clock_ps"] == clock_ps]
+    found = []
+    for rung, names in product(RUNGS, (WIDE, NARROW, PLAIN4)):
+        row = best(filter(rung.takes, able), names, ENERGY)
+        found += [k for k, one in enumerate(rows) if one is row]
+    return sorted(set(found))
+
+
+def _lacks(row: Row | None) -> bool:
+    return row is None or row[HAZARDS] is None
 
 
 def at_clocks(rows: Iterable[Row]) -> list[dict[str, Any]]:

@@ -175,8 +175,8 @@ QUICK = (
            hazards=True),
     Family("dot", ("int4", "dint4_sm", "dint4_r4"), ("segment3-digits",), (ENOUGH,), lanes=(16,),
            adders=("cells",), hazards=True),
-    Family("dot", ("dint4_sr",), ("segment3-flipped",), (ENOUGH,), lanes=(16,), adders=("cells",),
-           hazards=True),
+    Family("dot", ("dint4_sr",), ("segment3-digits", "segment3-flipped"), (ENOUGH,), lanes=(16,),
+           adders=("cells",), hazards=True),
 )  # fmt: skip
 DEFAULT = (
     *QUICK,

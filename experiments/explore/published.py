@@ -4,8 +4,9 @@ Each unit is built in the smallest of its usual styles that meets the clock, its
 with golden on the operands that its energy is of. Energy is dynamic, per product, without glitches.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -125,14 +126,16 @@ class Comparison:
         ]
 
 
-def compare(pdk: str | None = None, *, workers: int = 2) -> Comparison:
-    """Measure what `FIGURES` need in the library called ``pdk``, or else in the usual one.
+def compare(
+    pdk: str | None = None, *, liberty: Iterable[Path] = (), workers: int = 2
+) -> Comparison:
+    """Measure what `FIGURES` need in the library called ``pdk``, or in files, or in the usual one.
 
     ValueError on bad input, before the work.
     """
-    technology = choose_library(pdk)
+    technology = choose_library(pdk, liberty)
     if technology is None:
-        raise ValueError("figures are compared in a library's um2 and pJ: give one by --pdk")
+        raise ValueError("figures are compared in a library's um2 and pJ: give one")
     if workers < 1:
         raise ValueError(f"workers must be a positive number, not {workers}")
     clock_ps = clock_of(technology)
@@ -154,7 +157,7 @@ def _build(work: tuple[Part, Pdk, float]) -> Built:
     clock_ps, options = usual * part.periods, dict(part.options)
     row = min(
         price(
-            [part.unit], [part.spec.weights], part.spec.activations, pdk=technology.name,
+            [part.unit], [part.spec.weights], part.spec.activations, technology=technology,
             styles=STYLES.get(part.unit, ()), clock_ps=clock_ps, options=options, workers=1,
         ).rows,
         key=lambda row: (not row.met, row.area_um2 if row.met else row.delay_ps),
