@@ -17,31 +17,6 @@ from macsmith.hw.nldm import Table
 from macsmith.hw.recipes import _trimmed
 
 
-@pytest.mark.parametrize(
-    ("text", "same"),
-    [
-        ("!A", "A'"),
-        ("A B", "A & B"),
-        ("A*B+C", "(A & B) | C"),
-        ("A^B*C", "(A ^ B) & C"),  # XOR binds tighter than AND
-        ("!(A+B)", "A' B'"),
-        ("(A B)'", "!A + !B"),
-        ("A + 1", "1"),
-        ("A & 0", "0"),
-    ],
-)
-def test_boolean_expressions(text, same):
-    for code in range(8):
-        env = {name: bool(code >> bit & 1) for bit, name in enumerate("ABC")}
-        assert parse(text).evaluate(env) == parse(same).evaluate(env), (text, env)
-
-
-@pytest.mark.parametrize("text", ["A +", "(A", "A)", "", "A & $"])
-def test_boolean_expression_that_makes_no_sense(text):
-    with pytest.raises(ValueError, match=r"^Boolean expression .*: wanted .*, got "):
-        parse(text)
-
-
 def test_table_interpolates_and_extrapolates():
     table = Table((1.0, 3.0), (2.0, 10.0), ((1.0, 3.0), (2.0, 6.0)))
     assert table.at(1, 2) == 1
