@@ -79,10 +79,7 @@ class _Parser:
             if not operand and (token in "!~(01" or _is_name(token)):
                 self.binary("and")  # a blank between operands
                 operand = True
-            if operand:
-                operand = self.operand(token, at)
-            else:
-                operand = self.operator(token, at)
+            operand = self.operand(token, at) if operand else self.operator(token, at)
         if operand:
             raise self.error("a name, a constant or '('", len(self.tokens))
         self.reduce(0)
