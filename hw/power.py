@@ -35,7 +35,7 @@ from macsmith.hw.power_entries import shares
 from macsmith.hw.synth import Synthesis
 from macsmith.hw.timing import net_loads
 
-__all__ = ["Energy", "energy", "no_energy"]
+__all__ = ["Energy", "energy", "leakage", "no_energy"]
 
 _FJ_TO_PJ = 1e-3
 _NW_PS_TO_PJ = 1e-9  # 1 nW x 1 ps = 1e-21 J
@@ -118,9 +118,8 @@ def energy(
     if glitches:
         quiet_cells, quiet_nets, _ = _drawn(synthesis, still, frozenset(tree.nets))
         glitch_pj = dynamic - float(quiet_cells.sum() + quiet_nets.sum()) * scale
-    leakage = sum(library.cell(cell).leakage * n for cell, n in netlist.cell_counts.items())
     per_cycle = products / (activity.streams * activity.cycles)
-    leakage_pj = leakage * synthesis.clock_ps * _NW_PS_TO_PJ / per_cycle
+    leakage_nw, leakage_pj = leakage(synthesis, per_cycle)
     return Energy(
         dynamic_pj=dynamic,
         leakage_pj=leakage_pj,
@@ -128,7 +127,7 @@ def energy(
         switching_pj=float(by_net.sum()),
         clock_pj=float(clock_pins.sum() + by_net[sorted(tree.nets)].sum()),
         glitch_pj=glitch_pj,
-        leakage_nw=leakage,
+        leakage_nw=leakage_nw,
         power_mw=(dynamic + leakage_pj) * per_cycle / synthesis.clock_ps * 1e3,  # pJ/ps = W
         toggles=float(activity.toggles.sum() / products),
         products=products,
@@ -139,6 +138,18 @@ def energy(
         by_net=dict(zip(netlist.net_names, by_net.tolist(), strict=True)),
         activity=activity,
     )
+
+
+def leakage(synthesis: Synthesis, per_cycle: float = 1.0) -> tuple[float, float]:
+    """Of the whole unit, nW, and per product, pJ, of which so many enter in a cycle.
+
+    It is known without a supply voltage. ValueError without a library.
+    """
+    netlist, library = synthesis.netlist, synthesis.technology
+    if netlist is None or library is None:
+        raise ValueError(f"{synthesis.name}: leakage needs a Liberty library, got none")
+    power = sum(library.cell(cell).leakage * n for cell, n in netlist.cell_counts.items())
+    return power, power * synthesis.clock_ps * _NW_PS_TO_PJ / per_cycle
 
 
 def no_energy(synthesis: Synthesis) -> str:

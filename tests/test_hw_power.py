@@ -2,6 +2,7 @@
 """`hw.power`: energies by hand, to the last digit of the tables' interpolation."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from technology import TINY, library, netlist, tiny
 from macsmith.hw.liberty import load
 from macsmith.hw.mac import Mac
 from macsmith.hw.multiplier import Multiplier
-from macsmith.hw.power import energy
+from macsmith.hw.power import energy, leakage
 from macsmith.hw.power_entries import shares
 from macsmith.hw.synth import assess, synthesize
 from macsmith.hw.timing import Boundary
@@ -65,6 +66,16 @@ def test_an_output_s_own_entry_takes_its_load_and_the_input_s_slew(tmp_path, rel
     found = assess(netlist("a", "y", "INV A=a Y=y"), load([path]), boundary=BOUNDARY)
     got = energy(found, {"a": EDGES})
     assert got.internal_pj == pytest.approx((0.8 + 0.6) / 2 / 1e3)
+
+
+def test_leakage_needs_no_voltage(tmp_path):
+    path = tmp_path / "x.lib"
+    path.write_text(TINY.replace("nom_voltage : 2.0;", ""))
+    found = assess(netlist("a", "y", "NAND2 A=a B=1 Y=y"), load([path]), boundary=BOUNDARY)
+    assert leakage(found) == pytest.approx((3.5, 3.5e-6))
+    assert leakage(found, 0.5) == pytest.approx((3.5, 7e-6))
+    with pytest.raises(ValueError, match=r"^hand: leakage needs a Liberty library, got none"):
+        leakage(replace(found, netlist=None))
 
 
 def test_an_input_that_moves_nothing(tmp_path):
