@@ -9,11 +9,13 @@ inverts its outputs (ASAP7's does), an adder fed by inverted signals gives true 
 inverters vanish where the forms of neighbours alternate; `choose` sees to that.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 
 from macsmith.hw.adders import BOX
 from macsmith.hw.liberty import Library
+from macsmith.hw.netlist import identifier
 from macsmith.hw.yosys import BINARY_PARAMETERS
 
 __all__ = ["BOX", "STUB", "Adder", "AdderCells", "Output", "boxes", "choose", "find", "forms"]
@@ -141,8 +143,9 @@ endmodule
 def forms(adders: AdderCells) -> tuple[str, str]:
     """Verilog of the library's cells as black boxes, and for techmap of every form of a box."""
     stubs = "".join(
-        f"(* blackbox *) module \\{a.cell} (input {', '.join(a.operands)}, "
-        f"output {a.carry.pin}, {a.sum.pin}); endmodule\n"
+        f"(* blackbox *) module {identifier(a.cell)} ("
+        f"input {', '.join(map(identifier, a.operands))}, "
+        f"output {identifier(a.carry.pin)}, {identifier(a.sum.pin)}); endmodule\n"
         for a in adders.cells
     )
     full, half = adders.full, adders.half
@@ -154,8 +157,7 @@ def forms(adders: AdderCells) -> tuple[str, str]:
         text += f"""
 module {HALF_ONE}(input A, B, C, output X, Y);
   wire c, s;
-  \\{half.cell} cell(.{half.operands[0]}(~A), .{half.operands[1]}(~B),
-    .{half.carry.pin}(c), .{half.sum.pin}(s));
+  {_instance(half, ("~A", "~B"))}
   assign X = {"" if half.carry.inverted else "~"}c;
   assign Y = {"" if half.sum.inverted else "~"}s;
 endmodule
@@ -170,19 +172,24 @@ endmodule
 
 
 def _form(name: str, adder: Adder, operands: str, dual: bool) -> str:
-    pins = ", ".join(
-        f".{pin}({'~' if dual else ''}{operand})"
-        for pin, operand in zip(adder.operands, operands.split(), strict=True)
-    )
+    nets = [f"{'~' if dual else ''}{operand}" for operand in operands.split()]
     carry, total = ("~" if out.inverted != dual else "" for out in (adder.carry, adder.sum))
     return f"""
 module {name}(input A, B, C, output X, Y);
   wire c, s;
-  \\{adder.cell} cell({pins}, .{adder.carry.pin}(c), .{adder.sum.pin}(s));
+  {_instance(adder, nets)}
   assign X = {carry}c;
   assign Y = {total}s;
 endmodule
 """
+
+
+def _instance(adder: Adder, operands: Iterable[str]) -> str:
+    """The cell on operands, its carry on c and its sum on s."""
+    pins = dict(zip(adder.operands, operands, strict=True))
+    pins |= {adder.carry.pin: "c", adder.sum.pin: "s"}
+    connected = ", ".join(f".{identifier(pin)}({net})" for pin, net in pins.items())
+    return f"{identifier(adder.cell)} cell({connected});"
 
 
 def choose(document: dict, top: str, adders: AdderCells) -> None:

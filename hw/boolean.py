@@ -1,7 +1,8 @@
 """Boolean expressions of a Liberty library: `function`, `when`, `next_state`, `clear`.
 
 The syntax is Liberty's: `!A` and `A'` negate; `*`, `&` and a blank between operands are AND; `^` is
-XOR; `+` and `|` are OR; 0 and 1 are constants. XOR binds tighter than AND, AND tighter than OR.
+XOR; `+` and `|` are OR; 0 and 1 are constants. XOR binds tighter than AND, AND tighter than OR. A
+backslash at the end of a line continues it.
 """
 
 import re
@@ -10,6 +11,11 @@ from dataclasses import dataclass
 __all__ = ["Expr", "parse"]
 
 _TOKEN = re.compile(r"\s*(?:([A-Za-z_][\w.]*(?:\[\d+\])?)|([01])(?!\w)|(.))")
+_CONTINUED = re.compile(r"\\[ \t\r]*\n")
+_BINARY = {"^": "xor", "*": "and", "&": "and", "+": "or", "|": "or"}
+_BINDING = {"or": 1, "and": 2, "xor": 3, "not": 4}  # the tightest last
+_MARKS = {"not": "!", "and": "*", "or": "+", "xor": "^"}
+_DEEPEST = 200  # far from what Python's recursion allows, and from what any cell needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +26,15 @@ class Expr:
     args: tuple["Expr", ...] = ()
     name: str = ""
     value: bool = False
+
+    def __str__(self) -> str:
+        """Liberty's text of it, which reads the same whatever binds tighter."""
+        if self.op == "var":
+            return self.name
+        if self.op == "const":
+            return f"{self.value:d}"
+        texts = [f"({arg})" if len(arg.args) > 1 else str(arg) for arg in self.args]
+        return f"!{texts[0]}" if self.op == "not" else _MARKS[self.op].join(texts)
 
     def variables(self) -> tuple[str, ...]:
         """Names that the expression mentions, each once, in the order of first mention."""
@@ -43,70 +58,82 @@ class Expr:
 
 
 def parse(text: str) -> Expr:
-    """Parse `text`; ValueError with the text and the place where it stops making sense."""
-    tokens = [m.group(1) or m.group(2) or m.group(3) for m in _TOKEN.finditer(text.rstrip())]
-    parser = _Parser(tokens, text)
-    expr = parser.disjunction()
-    if parser.peek():
-        raise parser.error("the end")
-    return expr
+    """Parse `text`; ValueError with the text and the place where it stops making sense, or that it
+    is nested too deep. Parentheses alone may be as deep as they like."""
+    flat = _CONTINUED.sub(" ", text).rstrip()
+    parser = _Parser([m.group(1) or m.group(2) or m.group(3) for m in _TOKEN.finditer(flat)], text)
+    return parser.expression()
 
 
 class _Parser:
+    """Operators wait on one stack for their operands on the other: no recursion."""
+
     def __init__(self, tokens: list[str], text: str) -> None:
-        self.tokens, self.text, self.at = tokens, text, 0
+        self.tokens, self.text = tokens, text
+        self.waiting: list[str] = []  # "(", "not", "and", ...
+        self.found: list[tuple[Expr, int]] = []  # each with its depth
 
-    def peek(self) -> str:
-        return self.tokens[self.at] if self.at < len(self.tokens) else ""
+    def expression(self) -> Expr:
+        operand = True  # whether one is wanted
+        for at, token in enumerate(self.tokens):
+            if not operand and (token in "!~(01" or _is_name(token)):
+                self.binary("and")  # a blank between operands
+                operand = True
+            operand = self.operand(token, at) if operand else self.operator(token, at)
+        if operand:
+            raise self.error("a name, a constant or '('", len(self.tokens))
+        self.reduce(0)
+        if self.waiting:
+            raise self.error("')'", len(self.tokens))
+        return self.found[0][0]
 
-    def take(self, *wanted: str) -> bool:
-        if self.peek() not in wanted or not self.peek():
-            return False
-        self.at += 1
-        return True
+    def operand(self, token: str, at: int) -> bool:
+        if token in "!~(":
+            self.waiting.append("(" if token == "(" else "not")
+            return True
+        if token in "01":
+            self.found.append((Expr("const", value=token == "1"), 1))
+        elif _is_name(token):
+            self.found.append((Expr("var", name=token), 1))
+        else:
+            raise self.error("a name, a constant or '('", at)
+        return False
 
-    def error(self, wanted: str) -> ValueError:
-        got = repr(self.peek()) if self.peek() else "the end"
+    def operator(self, token: str, at: int) -> bool:
+        if token in _BINARY:
+            self.binary(_BINARY[token])
+            return True
+        if token == "'":
+            self.apply("not")
+        elif token == ")":
+            self.reduce(0)
+            if not self.waiting:
+                raise self.error("the end", at)
+            self.waiting.pop()
+        else:
+            raise self.error("the end", at)
+        return False
+
+    def binary(self, op: str) -> None:
+        self.reduce(_BINDING[op])
+        self.waiting.append(op)
+
+    def reduce(self, binding: int) -> None:
+        """Apply what waits since the last parenthesis and binds at least as tightly."""
+        while self.waiting and _BINDING.get(self.waiting[-1], -1) >= binding:
+            self.apply(self.waiting.pop())
+
+    def apply(self, op: str) -> None:
+        count = 1 if op == "not" else 2
+        args, depths = zip(*self.found[-count:], strict=True)
+        if max(depths) == _DEEPEST:
+            raise ValueError(f"Boolean expression {self.text[:40]!r}...: more than {_DEEPEST} deep")
+        self.found[-count:] = [(Expr(op, args), max(depths) + 1)]
+
+    def error(self, wanted: str, at: int) -> ValueError:
+        got = repr(self.tokens[at]) if at < len(self.tokens) else "the end"
         return ValueError(f"Boolean expression {self.text!r}: wanted {wanted}, got {got}")
 
-    def disjunction(self) -> Expr:
-        expr = self.conjunction()
-        while self.take("+", "|"):
-            expr = Expr("or", (expr, self.conjunction()))
-        return expr
 
-    def conjunction(self) -> Expr:
-        expr = self.parity()
-        while self.peek() and self.peek() not in ("+", "|", ")", "'"):
-            self.take("*", "&")
-            expr = Expr("and", (expr, self.parity()))
-        return expr
-
-    def parity(self) -> Expr:
-        expr = self.negation()
-        while self.take("^"):
-            expr = Expr("xor", (expr, self.negation()))
-        return expr
-
-    def negation(self) -> Expr:
-        if self.take("!", "~"):
-            return Expr("not", (self.negation(),))
-        expr = self.atom()
-        while self.take("'"):
-            expr = Expr("not", (expr,))
-        return expr
-
-    def atom(self) -> Expr:
-        if self.take("("):
-            expr = self.disjunction()
-            if not self.take(")"):
-                raise self.error("')'")
-            return expr
-        token = self.peek()
-        if token in ("0", "1"):
-            self.at += 1
-            return Expr("const", value=token == "1")
-        if token and (token[0].isalpha() or token[0] == "_"):
-            self.at += 1
-            return Expr("var", name=token)
-        raise self.error("a name, a constant or '('")
+def _is_name(token: str) -> bool:
+    return token[0].isalpha() or token[0] == "_"

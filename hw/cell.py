@@ -34,16 +34,18 @@ class TimingArc:
 class PowerArc:
     """Internal energy of one edge of the owning pin, apart from the load's (see `hw.power`).
 
-    `related` is the input pin whose edge caused it, or "" for an entry of an input pin itself.
-    `when` must hold on the cell's other pins; None means always, or, where other entries of the
-    same two pins have conditions, in the states that none of them covers. A table is None where
-    the entry has none: it says nothing of that edge.
+    `related` is the input pin whose edge caused it, or "" where the pin's own edge is all there is
+    to say. `when` must hold on the cell's other pins; None means always, or, where other entries of
+    the same two pins and rail have conditions, in the states that none of them covers. A table is
+    None where the entry has none: it says nothing of that edge. `rail` is the supply that gives the
+    energy.
     """
 
     related: str
     when: Expr | None
     rise: Table | None
     fall: Table | None
+    rail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

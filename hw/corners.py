@@ -8,10 +8,10 @@ temperatures and process corners, of which each is a library of its own. Names s
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-__all__ = ["Corner", "choose"]
+__all__ = ["Corner", "choose", "named", "several"]
 
 _TYPICAL = ("tt", "typ", "typical", "nom", "nominal")
 _END = r"(?=[_.-]|$)"
@@ -23,8 +23,11 @@ _TABLES = re.compile(r"nldm|ccs\w*|ecsm", re.I)  # several forms of the same tab
 _TRACKS = re.compile(rf"(\d+)(?:p(\d+))?t(?:(\d+)v(\d+))?{_END}", re.I)
 _CELLS = re.compile(rf".*_sc_\w+?(?=__|{_END})")  # sky130_fd_sc_hd
 _NO_LOGIC = re.compile(r"fakeram|sram|(?:^|_)io(?=_|\.)|pad", re.I)
-_OTHER_VT = re.compile(r"_(?:S?LVT|SRAM|HVT)_", re.I)  # ASAP7: only RVT is wanted
+#: Thresholds, the usual one first; ASAP7's SRAM is one as well.
+_FLAVOURS = ("", "rvt", "svt", "lvt", "hvt", "slvt", "ulvt", "elvt", "uhvt", "sram")
+_FLAVOUR = re.compile(rf"_({'|'.join(_FLAVOURS[1:])}){_END}", re.I)
 _ROOM = 25
+_UNSAID = {"tracks": 0.0, "made_for": 0.0, "celsius": None, "volts": ()}  # of others ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,8 @@ class Corner:
     """What a file's name says of it; files that are equal in all of this belong together.
 
     `family` is the name up to its tracks, or "" where nothing tells families apart; `tracks` and
-    `made_for` (V) are 0 where the name does not say them. `volts` may be more than one supply.
+    `made_for` (V) are 0 where the name does not say them. `volts` may be more than one supply;
+    `flavour` is the transistors' threshold, such as "lvt".
     """
 
     folder: str
@@ -43,6 +47,7 @@ class Corner:
     celsius: int | None
     volts: tuple[float, ...]
     tables: str
+    flavour: str
 
     @classmethod
     def of(cls, file: Path) -> "Corner":
@@ -54,6 +59,7 @@ class Corner:
         tracks = _TRACKS.search(head)
         cells = _CELLS.match(head)
         tables = _TABLES.search(f"{file.parent.name} {stem}")
+        flavour = _FLAVOUR.search(stem)
         return cls(
             str(file.parent),
             head[: tracks.end()] if tracks else cells.group() if cells else "",
@@ -63,26 +69,28 @@ class Corner:
             int(celsius.group(2)) * (-1 if celsius.group(1) else 1) if celsius else None,
             volts,
             tables.group().lower() if tables else "",
+            flavour.group(1).lower() if flavour else "",
         )
 
 
 def choose(files: list[Path], variant: str = "") -> list[Path]:
-    """The files of one family at one corner, of those whose names contain `variant`.
+    """The files of one family at one corner, of those whose names contain `variant` (see `named`).
 
-    Preferred are, in this order: a typical process, 25 C, plain tables, the family with the fewest
-    tracks, and the voltage that the family is made for: which its name says, or else that of most
-    of the typical files, or else the lowest.
+    Preferred are, in this order: the usual threshold, a typical process, 25 C, plain tables, the
+    family with the fewest tracks, and the voltage that the family is made for: which its name says,
+    or else that of most of the typical files, or else the lowest.
     """
-    named = [file for file in files if variant.lower() in file.name.lower()]
-    usual = [f for f in named if not _NO_LOGIC.search(f.name) and not _OTHER_VT.search(f.name)]
+    found = named(files, variant)
+    usual = [file for file in found if not _NO_LOGIC.search(file.name)]
     one_each = {
-        (file.parent, _stem(file)): file for file in reversed(usual or named * bool(variant))
+        (file.parent, _stem(file)): file for file in reversed(usual or found * bool(variant))
     }
     corners = {file: Corner.of(file) for file in one_each.values()}
     usage = Counter((c.family, c.volts) for c in corners.values() if c.process in _TYPICAL)
 
     def rank(corner: Corner) -> tuple:
         return (
+            _FLAVOURS.index(corner.flavour),
             (corner.process not in _TYPICAL) + (corner.process not in ("", *_TYPICAL)),
             (corner.celsius != _ROOM) + (corner.celsius not in (None, _ROOM)),
             corner.tables.startswith(("ccs", "ecsm")),
@@ -99,8 +107,47 @@ def choose(files: list[Path], variant: str = "") -> list[Path]:
         )
 
     best = min(corners.values(), key=rank, default=None)
-    found = [file for file, corner in corners.items() if corner == best]
-    return sorted(found, key=lambda file: (len(file.name), file.name))
+    alike = [file for file, corner in corners.items() if corner == best]
+    return sorted(alike, key=lambda file: (len(file.name), file.name))
+
+
+def named(files: list[Path], variant: str) -> list[Path]:
+    """The files with `variant` in their names, as whole words or, if there are none, as the
+    beginning of one: LVT is no part of SLVT, and 9t is one of mcu9t5v0. Letters, in any case, and
+    digits are words of their own, and so is what a capital begins."""
+    part = re.compile(f"(?={re.escape(variant)})", re.I)
+    for whole in (True, False):
+        found = [
+            file
+            for file in files
+            if any(
+                _parted(file.name, at) and (not whole or _parted(file.name, at + len(variant)))
+                for at in (match.start() for match in part.finditer(file.name))
+            )
+        ]
+        if found:
+            return found
+    return []
+
+
+def several(files: list[Path]) -> bool:
+    """Whether the files' names tell more than one corner or family apart.
+
+    A word that only some have (``ff``, of a file of flip-flops) tells nothing.
+    """
+    said = [asdict(Corner.of(file)) for file in files]
+    return any(
+        len({one[key] for one in said} - {_UNSAID.get(key, "")}) > 1
+        for key in (field.name for field in fields(Corner) if field.name != "folder")
+    )
+
+
+def _parted(name: str, at: int) -> bool:
+    """Whether a word of `name` ends or begins at a place."""
+    left, right = name[at - 1 : at], name[at : at + 1]
+    if left.isalpha() and right.isalpha():
+        return left.islower() and right.isupper()
+    return not (left.isdigit() and right.isdigit())
 
 
 def _stem(file: Path) -> str:

@@ -6,8 +6,6 @@ Cells are parsed when they are asked for, and those of large files kept on disk,
 46 MB cost about a second.
 """
 
-import bisect
-import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
@@ -17,13 +15,12 @@ from macsmith.hw import liberty_cache
 from macsmith.hw.boolean import Expr, parse
 from macsmith.hw.cell import Cell
 from macsmith.hw.liberty_build import Units, build_cell, nominal_voltage, units
+from macsmith.hw.liberty_scan import functions, has_group, no_logic
 from macsmith.hw.liberty_text import LibertyText, read
 
 __all__ = ["Library", "load"]
 
-_FUNCTION = re.compile(r'function\s*:\s*("[^"]*"|[^;\n]*)')
 _STATEFUL = ("ff", "latch", "ff_bank", "latch_bank", "statetable")
-_UNUSABLE = ("test_cell", "bus", "bundle")  # scan cells, and cells whose pins are not single wires
 
 
 class Library:
@@ -33,6 +30,8 @@ class Library:
     its content; `voltage` is the nominal supply, None where no file says it; `home` is which of
     `texts` each cell is of, the first that has it; `dont_use` are glob patterns of cells that
     synthesis must not pick.
+
+    ValueError: files that differ in voltage, or in what they say of a cell.
     """
 
     def __init__(self, texts: list[LibertyText], name: str, dont_use: tuple[str, ...] = ()) -> None:
@@ -53,7 +52,10 @@ class Library:
         if len(known) > 1:
             raise ValueError(f"library {name}: its files differ in voltage: {volts}")
         self.voltage = known.pop() if known else None
-        self.home = {cell: i for i, text in reversed(list(enumerate(texts))) for cell in text.cells}
+        self.home: dict[str, int] = {}
+        for i, text in enumerate(texts):
+            for cell in text.cells:
+                _require_same(cell, texts[self.home.setdefault(cell, i)], text)
         self._cells: dict[str, Cell] = {}
 
     def __contains__(self, name: str) -> bool:
@@ -148,41 +150,49 @@ class Library:
         found = [
             self.cell(name)
             for name, functions in self.functions.items()
-            if len(functions) == 1 and _same_table(functions[0], table)
+            if len(functions) == 1 and self._computes(name, functions[0], table)
         ]
         pins = len(wanted.variables())  # a cell of a damaged file may lack one
         found = [c for c in found if (len(c.inputs), len(c.outputs)) == (pins, 1)]
         return sorted(found, key=lambda c: (c.area, sum(p.cap for p in c.pins.values()), c.name))
+
+    def _computes(self, name: str, function: str, table: tuple[bool, ...]) -> bool:
+        try:
+            return _same_table(function, table)
+        except ValueError as error:
+            path = self.texts[self.home[name]].path
+            raise ValueError(f"{path}: cell {name}: {error}") from None
 
     @cached_property
     def functions(self) -> dict[str, list[str]]:
         """Functions of the outputs of each usable combinational cell, as text."""
         found: dict[str, list[str]] = {name: [] for name in self._usable("")}
         for index, text in enumerate(self.texts):
-            starts = sorted((start, name) for name, (start, _) in text.cells.items())
-            keys = [start for start, _ in starts]
-            for match in _FUNCTION.finditer(text.text):
-                if _wordy(text.text[match.start() - 1]):  # power_down_function
-                    continue
-                at = bisect.bisect(keys, match.start()) - 1
-                name = starts[at][1] if at >= 0 else ""
+            for name, function in functions(text):
                 if name in found and self.home[name] == index:
-                    found[name].append(match.group(1).strip('" '))
+                    found[name].append(function)
         return found
 
     def unusable(self, name: str) -> bool:
-        """Whether synthesis must not use the cell: dont_use, a scan cell, or pins in buses."""
-        if any(fnmatchcase(name, pattern) for pattern in self.dont_use):
-            return True
-        text, span = self._span(name)
-        return _dont_use(text, span) or any(_has_group(text, w, span) for w in _UNUSABLE)
+        """Whether synthesis must not use the cell: a pattern or the library says so, or it is no
+        logic that can be put anywhere (`liberty_scan.no_logic`)."""
+        return name in self._refused
+
+    @cached_property
+    def _refused(self) -> frozenset[str]:
+        return frozenset(
+            name
+            for name in self.home
+            if any(fnmatchcase(name, pattern) for pattern in self.dont_use)
+            or no_logic(*self._span(name))
+        )
 
     def _usable(self, kind: str) -> list[str]:
         """Cells that synthesis may use and that have a group `kind`, or no state if it is ""."""
         names = []
         for name in self.home:
             text, span = self._span(name)
-            found = [word for word in _STATEFUL if _has_group(text, word, span)]
+            found = [word for word in _STATEFUL if has_group(text, word, span)]
             if (kind in found if kind else not found) and not self.unusable(name):
                 names.append(name)
         return names
@@ -190,6 +200,14 @@ class Library:
     def _span(self, name: str) -> tuple[str, tuple[int, int]]:
         text = self.texts[self.home[name]]
         return text.text, text.cells[name]
+
+
+def _require_same(cell: str, first: LibertyText, other: LibertyText) -> None:
+    """ValueError if two files have different cells of one name, apart from blanks."""
+    if first is not other:
+        one, two = (text.text[slice(*text.cells[cell])].split() for text in (first, other))
+        if one != two:
+            raise ValueError(f"cell {cell} is not the same in {first.path} and in {other.path}")
 
 
 def load(files: Iterable[str | Path], name: str = "", dont_use: Iterable[str] = ()) -> Library:
@@ -226,26 +244,6 @@ def _stamp(path: Path) -> tuple[int, int]:
     except OSError as error:
         raise ValueError(f"{path}: cannot read the Liberty file: {error.strerror}") from None
     return status.st_mtime_ns, status.st_size
-
-
-def _has_group(text: str, kind: str, span: tuple[int, int]) -> bool:
-    """Whether `text` has a group `kind (...)` in `span`; far faster than one regular expression."""
-    at, end = span
-    while (at := text.find(kind, at, end)) >= 0:
-        after = at + len(kind)
-        if text[after : after + 8].lstrip().startswith("(") and not _wordy(text[at - 1]):
-            return True
-        at = after
-    return False
-
-
-def _dont_use(text: str, span: tuple[int, int]) -> bool:
-    at = text.find("dont_use", *span)
-    return at >= 0 and "true" in text[at : at + 24].partition(";")[0].lower()
-
-
-def _wordy(char: str) -> bool:
-    return char.isalnum() or char == "_"
 
 
 def _unlike(flip_flop: Cell) -> tuple[bool, bool, int]:

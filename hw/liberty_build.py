@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from macsmith.hw.boolean import Expr, parse
 from macsmith.hw.cell import Cell, FlipFlop, Pin, PowerArc, TimingArc
+from macsmith.hw.liberty_power import Rails, leakage
 from macsmith.hw.liberty_text import Group, number
 from macsmith.hw.nldm import Table
 
@@ -85,37 +86,23 @@ class _Builder:
         self.templates = {
             t.args[0]: t for t in header.all("lu_table_template", "power_lut_template") if t.args
         }
-        self.grounds = {
-            pg.args[0] for pg in group.all("pg_pin") if "ground" in pg.simple.get("pg_type", "")
-        }
+        self.rails = Rails.of(group, header)
 
     def cell(self) -> Cell:
         group = self.group
-        pins = [pin for g in group.all("pin") for pin in self.named(g)]
+        pins = {pin.name: pin for g in group.all("pin") for pin in self.named(g)}
+        area = group.number("area", 0.0)
         # A pin inside a bus has no scalar name of its own: such a cell cannot be in a netlist here.
         ffs = group.all("ff")
         return Cell(
             name=group.args[0],
-            area=group.number("area", 0.0),
-            leakage=self.leakage() * self.unit.power,
+            area=area,
+            leakage=leakage(group, self.header, self.rails, pins, area) * self.unit.power,
             dont_use=group.simple.get("dont_use", "").lower() == "true",
             sequential=bool(group.all(*_SEQUENTIAL)),
             ff=self.flip_flop(ffs[0]) if len(ffs) == 1 and not group.all("bus", "bundle") else None,
-            pins={pin.name: pin for pin in pins},
+            pins=pins,
         )
-
-    def leakage(self) -> float:
-        if (value := self.group.number("cell_leakage_power")) is not None:
-            return value
-        rows = [
-            (g.simple.get("when", ""), g.number("value", 0.0))
-            for g in self.group.all("leakage_power")
-            if g.simple.get("related_pg_pin") not in self.grounds
-        ]
-        states = [value for when, value in rows if when] or [value for _, value in rows]
-        if states:
-            return sum(states) / len(states)
-        return self.header.number("default_cell_leakage_power", 0.0)
 
     def flip_flop(self, group: Group) -> FlipFlop:
         for wanted in ("clocked_on", "next_state"):
@@ -183,10 +170,10 @@ class _Builder:
 
     def power(self, pin: Group) -> list[PowerArc]:
         """Entries of the supply rails. Some libraries list each entry once per rail, ground
-        included; what flows through the ground is the same energy again."""
+        included."""
         arcs = []
         for group in pin.all("internal_power"):
-            if group.simple.get("related_pg_pin") in self.grounds:
+            if (rail := self.rails.rail(group)) is None:
                 continue
             both = self.table(group, "power", self.unit.energy)
             rise = self.table(group, "rise_power", self.unit.energy) or both
@@ -194,7 +181,7 @@ class _Builder:
             text = group.simple.get("when", "")
             when = parse(text) if text else None
             related = group.simple.get("related_pin", "").split() or [""]
-            arcs += [PowerArc(name, when, rise, fall) for name in related]
+            arcs += [PowerArc(name, when, rise, fall, rail) for name in related]
         return arcs
 
     def table(self, parent: Group, kind: str, scale: float) -> Table | None:

@@ -22,7 +22,10 @@ __all__ = ["LEAST", "folder", "keep", "recall"]
 
 #: Characters of a file of which cells are kept: smaller ones parse in less than a second.
 LEAST = 1_000_000
-_READERS = ("boolean", "cell", "liberty_build", "liberty_cache", "liberty_text", "nldm")
+_READERS = (
+    *("boolean", "cell", "nldm"),
+    *("liberty_build", "liberty_cache", "liberty_power", "liberty_text"),
+)
 _HASH = hashlib.sha256
 _HEAD = _HASH().digest_size
 

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["Group", "LibertyText", "number", "read"]
+__all__ = ["CELL", "Group", "LibertyText", "match_braces", "number", "parse", "read", "split",
+           "unquote"]  # fmt: skip
 
 _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
 _ARGS = r'\(((?:[^()"]|"[^"]*")*)\)'
-_CELL = re.compile(r"\bcell\s*" + _ARGS + r"\s*\{")
+CELL = re.compile(r"\bcell\s*" + _ARGS + r"\s*\{")
 _LIBRARY = re.compile(r"\s*library\s*" + _ARGS + r"\s*\{")
 # One statement: a group or a complex attribute (`name (args) {` or `name (args) ;`), a simple
 # attribute (`name : value ;`), or the end of a group.
@@ -96,11 +97,11 @@ def read(path: str | Path) -> LibertyText:
     end_of = dict(zip(opens.tolist(), closes.tolist(), strict=True))
     spans = []
     at = head.end()
-    while match := _CELL.search(text, at):
+    while match := CELL.search(text, at):
         if match.end() - 1 not in end_of:
             break
         at = end_of[match.end() - 1] + 1
-        spans.append((_unquote(match.group(1)), match.start(), at))
+        spans.append((unquote(match.group(1)), match.start(), at))
     bounds = [0, *(b for _, start, end in spans for b in (start, end)), end_of[head.end() - 1] + 1]
     cells: dict[str, tuple[int, int]] = {}
     for cell, start, end in spans:
@@ -126,9 +127,9 @@ def parse(text: str) -> Group:
             if len(stack) > 1:
                 stack.pop()
         elif args is None:
-            stack[-1].simple[name] = _unquote(value)
+            stack[-1].simple[name] = unquote(value)
         else:
-            parts = tuple(_split(args))
+            parts = tuple(split(args))
             if brace:
                 group = Group(name, parts)
                 stack[-1].groups.append(group)
@@ -198,10 +199,10 @@ def _blank_braces(text: str) -> str:
     return text
 
 
-def _split(args: str) -> list[str]:
+def split(args: str) -> list[str]:
     """Arguments of a group or complex attribute; a quoted list of numbers stays one argument."""
-    return [_unquote(part) for part in re.findall(r'"[^"]*"|[^,\s\\"]+', args)]
+    return [unquote(part) for part in re.findall(r'"[^"]*"|[^,\s\\"]+', args)]
 
 
-def _unquote(text: str) -> str:
+def unquote(text: str) -> str:
     return text.strip().strip('"').strip()

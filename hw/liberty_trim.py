@@ -1,13 +1,17 @@
 """A Liberty file cut down to what Yosys and ABC read: functions, areas, delays, constraints.
 
 ASAP7's 46 MB are mostly energies and leakages, which neither tool uses but both would parse. What
-stays is copied letter by letter, so the result of synthesis is that of the whole file.
+stays is copied letter by letter, so the result of synthesis is that of the whole file, with two
+exceptions that ABC needs: functions are written so that they read the same whatever binds tighter
+(to ABC, AND binds tighter than XOR), and a group of several pins becomes a group for each.
 """
 
 import re
 from bisect import bisect_left
 
-from macsmith.hw.liberty_text import LibertyText, match_braces
+from macsmith.hw.boolean import parse
+from macsmith.hw.liberty_scan import FUNCTION
+from macsmith.hw.liberty_text import CELL, LibertyText, match_braces, split, unquote
 
 __all__ = ["trim"]
 
@@ -20,8 +24,14 @@ _DROPPED = {
 }
 
 
+_PINS = re.compile(r"\bpin\s*\(([^(){};]*[^(){};\s][\s,]+[^(){};\s][^(){};]*)\)\s*\{")
+
+
 def trim(liberty: LibertyText, drop_cells: frozenset[str] = frozenset()) -> str:
-    """The text of `liberty` without what synthesis does not read, and without `drop_cells`."""
+    """The text of `liberty` without what synthesis does not read, and without `drop_cells`.
+
+    ValueError names the file and the cell whose function cannot be read.
+    """
     text = liberty.text
     opens, closes = (positions.tolist() for positions in match_braces(text))
     dropped = {span[0]: span[1] for name, span in liberty.cells.items() if name in drop_cells}
@@ -43,4 +53,37 @@ def trim(liberty: LibertyText, drop_cells: frozenset[str] = frozenset()) -> str:
         done = end
         index = bisect_left(opens, end, index + 1)
     kept.append(text[done:])
-    return re.sub(r"default_wire_load\w*\s*:[^;\n]*;?|\n(?=\s*\n)", "", "".join(kept))
+    short = re.sub(r"default_wire_load\w*\s*:[^;\n]*;?|\n(?=\s*\n)", "", "".join(kept))
+    return _functions_written(_one_pin_each(short), liberty)
+
+
+def _one_pin_each(text: str) -> str:
+    """`text` with a group for each pin of a group of several."""
+    if not _PINS.search(text):
+        return text
+    closes = dict(zip(*(positions.tolist() for positions in match_braces(text)), strict=True))
+    kept, done = [], 0
+    for match in _PINS.finditer(text):
+        end = closes[match.end() - 1] + 1
+        body = text[match.end() - 1 : end]
+        kept.append(text[done : match.start()])
+        kept += [f'pin ("{name}") {body}\n' for name in split(match.group(1))]
+        done = end
+    return "".join([*kept, text[done:]])
+
+
+def _functions_written(text: str, liberty: LibertyText) -> str:
+    """`text` with every function as `hw.boolean` reads and writes it."""
+    starts = [match.start() for match in CELL.finditer(text)]
+    kept, done = [], 0
+    for match in FUNCTION.finditer(text):
+        given = unquote(match.group(1))
+        try:
+            written = str(parse(given)) if given else ""
+        except ValueError as error:
+            cell = CELL.match(text, starts[max(bisect_left(starts, match.start()) - 1, 0)])
+            where = f"{liberty.path}: cell {unquote(cell.group(1))}"
+            raise ValueError(f"{where}: {error}") from None
+        kept += (text[done : match.start(1)], f'"{written}"')
+        done = match.end(1)
+    return "".join([*kept, text[done:]])

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from macsmith.hw.export import KEYWORDS
 from macsmith.hw.liberty import Library
 
 __all__ = ["CONST0", "CONST1", "Instance", "Netlist", "Port", "from_yosys", "identifier",
            "to_verilog"]  # fmt: skip
 
 CONST0, CONST1 = 0, 1  # the two nets that every netlist has: constant zero and one
+_KEYWORDS = frozenset(KEYWORDS.split())
 _CONSTANTS = {"0": CONST0, "x": CONST0, "z": CONST0, "1": CONST1}
 
 
@@ -167,12 +169,13 @@ def to_verilog(netlist: Netlist) -> str:
     Nets are port bits where they can be and n<number> elsewhere; instances keep their names, so
     that reports of other tools can be matched with ours.
     """
-    lines = [f"module {identifier(netlist.name)} ({', '.join(netlist.ports)});"]
+    ports = ", ".join(map(identifier, netlist.ports))
+    lines = [f"module {identifier(netlist.name)} ({ports});"]
     wire = {CONST0: "1'b0", CONST1: "1'b1"}
     assigns = []
     for name, port in netlist.ports.items():
         width = f"[{len(port.bits) - 1}:0] " if len(port.bits) > 1 else ""
-        lines.append(f"  {port.direction} {width}{name};")
+        lines.append(f"  {port.direction} {width}{identifier(name)};")
     # inputs first: a net that is an input and an output takes its name from what drives it
     for name, port in (*netlist.inputs.items(), *netlist.outputs.items()):
         for bit, net in _named_bits(name, port):
@@ -186,16 +189,18 @@ def to_verilog(netlist: Netlist) -> str:
             lines.append(f"  wire n{net};")
     lines += assigns
     for instance in netlist.instances:
-        pins = ", ".join(f".{pin}({wire[net]})" for pin, net in instance.pins.items())
+        pins = ", ".join(f".{identifier(pin)}({wire[net]})" for pin, net in instance.pins.items())
         lines.append(f"  {identifier(instance.type)} {instance.name} ({pins});")
     return "\n".join([*lines, "endmodule", ""])
 
 
 def _named_bits(name: str, port: Port) -> Iterator[tuple[str, int]]:
+    name = identifier(name)
     for index, net in enumerate(port.bits):
         yield (name if len(port.bits) == 1 else f"{name}[{index}]"), net
 
 
 def identifier(name: str) -> str:
     """A name as Verilog takes it, escaped where it has to be."""
-    return name if re.fullmatch(r"[A-Za-z_]\w*", name) else f"\\{name} "
+    plain = re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) and name not in _KEYWORDS
+    return name if plain else f"\\{name} "

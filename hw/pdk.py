@@ -2,14 +2,14 @@
 
 Searched in this order, the first hit wins:
 
-1. `$MACSMITH_PDK_PATH/<name>/*.lib[.gz]` (several folders separated by ':'): every file of the
-   folder belongs to the library.
+1. `$MACSMITH_PDK_PATH/<name>/*.lib[.gz]` (several folders separated by ':').
 2. `$FLOW_HOME/platforms/<name>/lib`: an OpenROAD-flow-scripts checkout.
 3. `$PDK_ROOT/*/libs.ref/<name>/lib`: an open_pdks installation.
 4. `/usr/share/qflow/tech/<name>`: Debian's qflow-tech packages (`osu018`).
 
 Folders 2 and 3 hold many families of cells and corners; one is taken, typical at 25 C if there is
-one (`hw.corners`). `<name>/<variant>` takes it of the files whose names contain the variant:
+one (`hw.corners`). Of the others every file belongs to the library, unless their names tell several
+corners or families apart. `<name>/<variant>` takes it of the files whose names contain the variant:
 `gf180/mcu9t`, `sky130hd/ss_n40C_1v40`.
 """
 
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from macsmith.hw.corners import choose
+from macsmith.hw.corners import choose, several
 
 __all__ = ["Pdk", "available", "find", "from_files"]
 
@@ -94,7 +94,7 @@ def _candidates() -> Iterator[tuple[str, list[Path], list[Path]]]:
     """Names, the files that belong together, and the others that are there."""
     for root in _folders("MACSMITH_PDK_PATH"):
         for folder in _subfolders(root):
-            yield folder.name, _liberties(folder), []
+            yield folder.name, *_own(_liberties(folder))
     for root in _folders("FLOW_HOME"):
         for folder in _subfolders(root / "platforms"):
             yield folder.name, *_chosen(_liberties(folder / "lib", deep=True))
@@ -103,12 +103,20 @@ def _candidates() -> Iterator[tuple[str, list[Path], list[Path]]]:
             for folder in _subfolders(libs):
                 yield folder.name, *_chosen(_liberties(folder / "lib"))
     for folder in _subfolders(QFLOW):
-        yield folder.name, _liberties(folder), []
+        yield folder.name, *_own(_liberties(folder))
 
 
 def _chosen(files: list[Path]) -> tuple[list[Path], list[Path]]:
     best = choose(files)
     return best, [file for file in files if file not in best]
+
+
+def _own(files: list[Path]) -> tuple[list[Path], list[Path]]:
+    """The same of a folder made by hand, in the order of its names."""
+    if not several(files):
+        return files, []
+    best, others = _chosen(files)
+    return sorted(best), others
 
 
 def _places() -> list[str]:

@@ -11,8 +11,10 @@ Conventions, for every edge of every net and pin that the simulation (`hw.gatesi
   counts for each edge of that pin, whether or not an output moves; one with a condition (`when`)
   only if the condition holds after the event and, where an output moved as well, held before it.
   An output's edge is shared equally among the entries of the input pins that moved and whose
-  condition holds after the event (before it, or whatever the condition, if there is none).
-  Beside entries of the same pins with conditions, one without holds where none of theirs does.
+  condition holds after the event (before it, or whatever the condition, if there is none). An
+  output's entry of no input pin in particular is one of every input pin, and comes on top of those
+  that name one. Beside entries of the same pins with conditions, one without holds where none of
+  theirs does. Each rail's entries are counted by themselves: what several rails give is summed.
 * clock: both edges of every cycle, for every flip-flop, are in both of the above.
 * leakage: average over states as the library gives it; power times the time a product takes.
 
@@ -26,17 +28,15 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
-from macsmith.hw.cell import Cell, PowerArc
 from macsmith.hw.clocking import clock_tree
 from macsmith.hw.delays import FS, net_delays
 from macsmith.hw.gatesim import Activity, run
-from macsmith.hw.nldm import Table
+from macsmith.hw.power_entries import shares
 from macsmith.hw.synth import Synthesis
 from macsmith.hw.timing import net_loads
 
-__all__ = ["Energy", "energy", "no_energy"]
+__all__ = ["Energy", "energy", "leakage", "no_energy"]
 
-RISE, FALL = 0, 1
 _FJ_TO_PJ = 1e-3
 _NW_PS_TO_PJ = 1e-9  # 1 nW x 1 ps = 1e-21 J
 
@@ -118,9 +118,8 @@ def energy(
     if glitches:
         quiet_cells, quiet_nets, _ = _drawn(synthesis, still, frozenset(tree.nets))
         glitch_pj = dynamic - float(quiet_cells.sum() + quiet_nets.sum()) * scale
-    leakage = sum(library.cell(cell).leakage * n for cell, n in netlist.cell_counts.items())
     per_cycle = products / (activity.streams * activity.cycles)
-    leakage_pj = leakage * synthesis.clock_ps * _NW_PS_TO_PJ / per_cycle
+    leakage_nw, leakage_pj = leakage(synthesis, per_cycle)
     return Energy(
         dynamic_pj=dynamic,
         leakage_pj=leakage_pj,
@@ -128,7 +127,7 @@ def energy(
         switching_pj=float(by_net.sum()),
         clock_pj=float(clock_pins.sum() + by_net[sorted(tree.nets)].sum()),
         glitch_pj=glitch_pj,
-        leakage_nw=leakage,
+        leakage_nw=leakage_nw,
         power_mw=(dynamic + leakage_pj) * per_cycle / synthesis.clock_ps * 1e3,  # pJ/ps = W
         toggles=float(activity.toggles.sum() / products),
         products=products,
@@ -139,6 +138,18 @@ def energy(
         by_net=dict(zip(netlist.net_names, by_net.tolist(), strict=True)),
         activity=activity,
     )
+
+
+def leakage(synthesis: Synthesis, per_cycle: float = 1.0) -> tuple[float, float]:
+    """Of the whole unit, nW, and per product, pJ, of which so many enter in a cycle.
+
+    It is known without a supply voltage. ValueError without a library.
+    """
+    netlist, library = synthesis.netlist, synthesis.technology
+    if netlist is None or library is None:
+        raise ValueError(f"{synthesis.name}: leakage needs a Liberty library, got none")
+    power = sum(library.cell(cell).leakage * n for cell, n in netlist.cell_counts.items())
+    return power, power * synthesis.clock_ps * _NW_PS_TO_PJ / per_cycle
 
 
 def no_energy(synthesis: Synthesis) -> str:
@@ -179,13 +190,13 @@ def _internal(
         cell = library.cell(name)
         events = np.stack([activity.events[index] for index in members])
         seen = np.flatnonzero(events.any(axis=0))
-        shares = _shares(cell, pins, seen)
-        if not shares:
+        entries = shares(cell, pins, seen)
+        if not entries:
             continue
-        counts = events[:, seen] @ np.stack([weights for *_, weights in shares]).T
+        counts = events[:, seen] @ np.stack([weights for *_, weights in entries]).T
         for member, row in zip(members, counts, strict=True):
             wires = instances[member].pins
-            for (owner, source, source_edge, table, _), count in zip(shares, row, strict=True):
+            for (owner, source, source_edge, table, _), count in zip(entries, row, strict=True):
                 if count == 0:
                     continue
                 # an output that is not connected moves all the same, without a load
@@ -195,85 +206,3 @@ def _internal(
                 if owner == source and wires[owner] in clocks:
                     clocked[member] += spent
     return total, clocked
-
-
-def _shares(cell: Cell, pins: tuple[str, ...], seen: np.ndarray) -> list[tuple]:
-    """(pin, input pin that moved, its edge, table, weights): how often, in each event of `seen`
-    (see `Activity.events`), a table of the cell applies. float64 [events]."""
-    count = len(pins)
-    before = _states(cell, pins, seen >> count)
-    after = _states(cell, pins, seen & (2**count - 1))
-    edges = {  # [RISE], [FALL]: in which events the pin has that edge
-        pin: (~before[pin] & after[pin], before[pin] & ~after[pin])
-        for pin in cell.pins
-        if pin in before
-    }
-    moved = {pin: rise | fall for pin, (rise, fall) in edges.items()}
-    output_moved = np.zeros(len(seen), bool)
-    for pin in cell.outputs:
-        output_moved |= moved.get(pin, False)
-    shares = []
-    for name, pin in cell.pins.items():
-        if name not in edges:
-            continue
-        own = [arc for arc in pin.power if arc.related in ("", name)]
-        held, holding = (_holding(own, env, len(seen)) for env in (before, after))
-        holding = holding & (held | ~output_moved)
-        for arc, holds in zip(own, holding, strict=True):
-            for edge, table in _tables(arc):
-                weights = (edges[name][edge] & holds[edge]).astype(float)
-                shares.append((name, name, edge, table, weights))
-        caused = [arc for arc in pin.power if arc.related in edges and arc not in own]
-        if not caused:
-            continue
-        given = np.array([[arc.rise is not None, arc.fall is not None] for arc in caused])
-        moving = np.stack([moved[arc.related] for arc in caused])
-        candidates = possible = moving[:, None] & given[:, :, None]
-        for env in (before, after):  # the last word is "after"
-            holding = possible & _holding(caused, env, len(seen))
-            candidates = np.where(holding.any(axis=0), holding, candidates)
-        share = candidates / np.maximum(candidates.sum(axis=0), 1)
-        for arc, part in zip(caused, share, strict=True):
-            for edge, table in _tables(arc):
-                for source_edge in (RISE, FALL):
-                    weights = part[edge] * edges[name][edge] * edges[arc.related][source_edge]
-                    shares.append((name, arc.related, source_edge, table, weights))
-    return [share for share in shares if share[-1].any()]
-
-
-def _tables(arc: PowerArc) -> list[tuple[int, Table]]:
-    """Edges of which the entry has an energy, each with its table."""
-    return [(edge, t) for edge, t in ((RISE, arc.rise), (FALL, arc.fall)) if t is not None]
-
-
-def _holding(arcs: list[PowerArc], env: dict[str, np.ndarray], states: int) -> np.ndarray:
-    """In which states the condition of each entry of a pin holds, for either edge.
-
-    One without a condition is the default: it holds where none with the same related pin does that
-    has a table for the edge. bool [entries, edges, states].
-    """
-    held = np.ones((len(arcs), 2, states), bool)
-    covered: dict[str, np.ndarray] = {}
-    for arc, holds in zip(arcs, held, strict=True):
-        if arc.when is not None:
-            holds[:] = arc.when.evaluate(env)
-            states_of = covered.setdefault(arc.related, np.zeros((2, states), bool))
-            for edge, _ in _tables(arc):
-                states_of[edge] |= holds[edge]
-    for arc, holds in zip(arcs, held, strict=True):
-        if arc.when is None and arc.related in covered:
-            holds &= ~covered[arc.related]
-    return held
-
-
-def _states(cell: Cell, pins: tuple[str, ...], codes: np.ndarray) -> dict[str, np.ndarray]:
-    """Values of every pin (and flip-flop state) of the cell; unconnected inputs are low."""
-    env = {pin: np.zeros(len(codes), bool) for pin in cell.inputs}
-    for position, pin in enumerate(reversed(pins)):
-        env[pin] = (codes >> position & 1).astype(bool)
-    if cell.ff:
-        env[cell.ff.inverse] = ~env[cell.ff.state]
-    for pin in cell.outputs:
-        if cell.pins[pin].function is not None:
-            env[pin] = np.broadcast_to(cell.pins[pin].function.evaluate(env), len(codes))
-    return env

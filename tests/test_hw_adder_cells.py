@@ -5,7 +5,7 @@ import re
 from itertools import product
 
 import pytest
-from technology import library
+from technology import TINY, library
 
 from macsmith.experiments.measure import measure
 from macsmith.hw import adder_cells
@@ -39,6 +39,35 @@ def test_a_mac_of_adder_cells_computes_what_golden_says(name, adders, style):
     assert row.compared >= 2**16
     assert row.synthesis.adders == adders
     assert row.synthesis.cell_counts[full] >= (4 if adders == "cells" else 8)
+
+
+ADDERS = """cell ({cell}) {{ area : 7; cell_leakage_power : 0.01;
+    pin ({a}) {{ direction : input; capacitance : 1; }}
+    pin ({b}) {{ direction : input; capacitance : 1; }}
+    pin (CI) {{ direction : input; capacitance : 1; }}
+    pin ({c}) {{ direction : output; function : "({a} & {b}) | (CI & ({a} ^ {b}))";
+      timing () {{ related_pin : "{a} {b} CI"; {delays} }} }}
+    pin (S) {{ direction : output; function : "{a} ^ {b} ^ CI";
+      timing () {{ related_pin : "{a} {b} CI"; {delays} }} }}
+  }}
+"""
+DELAYS = " ".join(
+    f"{kind} (scalar) {{ values (1); }}"
+    for kind in ("cell_rise", "cell_fall", "rise_transition", "fall_transition")
+)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("FA.1-x", "A[0]", "A[1]", "CO"), ("wire", "input", "reg", "output")],
+)
+def test_pins_whose_names_verilog_takes_only_escaped(tmp_path, names):
+    adder = ADDERS.format(**dict(zip(("cell", "a", "b", "c"), names, strict=True)), delays=DELAYS)
+    (tmp_path / "x.lib").write_text(TINY.replace("  cell (DFF)", f"{adder}  cell (DFF)", 1))
+    row = measure("mac", MacSpec("int2", "int2", 8), "plain", liberty=[tmp_path / "x.lib"],
+                  adders="ripple", operands="uniform")  # fmt: skip
+    assert row.netlist_equal
+    assert row.synthesis.cell_counts[names[0]] > 2
 
 
 def document(*boxes):

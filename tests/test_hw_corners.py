@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from macsmith.hw.corners import Corner, choose
+from macsmith.hw.corners import Corner, choose, several
 
 GF180 = [
     f"gf180mcu_fd_sc_mcu{tracks}t5v0__{corner}_{volts}"
@@ -68,4 +68,39 @@ def test_tables_of_one_kind_are_taken():
 
 def test_what_a_name_says():
     corner = Corner.of(Path("lib/gf180mcu_fd_sc_mcu7t5v0__ss_n40C_4v50.lib.gz"))
-    assert corner == Corner("lib", "gf180mcu_fd_sc_mcu7t5v0", 7.0, 5.0, "ss", -40, (4.5,), "")
+    assert corner == Corner("lib", "gf180mcu_fd_sc_mcu7t5v0", 7.0, 5.0, "ss", -40, (4.5,), "", "")
+    corner = Corner.of(Path("asap7sc7p5t_AO_SLVT_TT_nldm_211120.lib.gz"))
+    assert corner == Corner(".", "asap7sc7p5t", 7.5, 0.0, "tt", None, (), "nldm", "slvt")
+
+
+@pytest.mark.parametrize(
+    ("variant", "flavour"),
+    [("LVT", "LVT"), ("slvt", "SLVT"), ("_LVT_TT", "LVT"), ("SL", "SLVT"), ("SRAM", "SRAM"),
+     ("", "RVT"), ("TT", "RVT"), ("VT", None)],
+)  # fmt: skip
+@pytest.mark.parametrize("usual", [True, False])
+def test_thresholds_are_not_mixed(variant, flavour, usual):
+    """Without the usual one as well; a variant is of whole words, or else begins one."""
+    kinds, tables = ("AO", "SEQ"), "TT_nldm_211120"
+    flavours = ("SLVT", "LVT", "SRAM", *(["RVT"] * usual))
+    files = [Path(f"asap7sc7p5t_{k}_{f}_{tables}.lib") for k in kinds for f in flavours]
+    if flavour == "RVT" and not usual:
+        flavour = "LVT"
+    wanted = [f"asap7sc7p5t_{kind}_{flavour}_{tables}.lib" for kind in kinds if flavour]
+    assert [path.name for path in choose(files, variant)] == wanted
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["a_tt", "a_ff"], True),
+        (["mine_comb", "mine_ff", "mine_latch"], False),
+        (["a_tt_025C", "a_tt_000C"], True),
+        (["a_AO_RVT_TT", "a_SEQ_RVT_TT", "more"], False),
+        (["a_AO_RVT_TT", "a_AO_LVT_TT"], True),
+        (["x_7t5v0__tt", "x_9t5v0__tt"], True),
+        (["one", "two"], False),
+    ],
+)
+def test_whether_names_tell_corners_apart(names, told):
+    assert several([Path(f"lib/{name}.lib") for name in names]) == told

@@ -1,11 +1,13 @@
 """`hw.netlist`: from Yosys's JSON, order, Verilog."""
 
+import json
 import re
 from dataclasses import replace
 
 import pytest
 from technology import netlist, tiny
 
+from macsmith.hw import yosys
 from macsmith.hw.netlist import CONST0, CONST1, Port, from_yosys, to_verilog
 
 DOCUMENT = {
@@ -71,3 +73,24 @@ def test_a_loop_is_refused(tmp_path):
         loop.combinational_order(tiny(tmp_path))
     latched = netlist("a clk", "y", "NAND2 A=a B=y Y=n", "DFF CK=clk D=n QN=y")
     assert latched.combinational_order(tiny(tmp_path)) == [0]
+
+
+def test_names_that_verilog_takes_only_escaped():
+    odd = netlist("input a[0]", "reg", "wire.x A[0]=input B=a[0] reg=reg")
+    text = to_verilog(replace(odd, name="module"))
+    assert "module \\module  (\\input , \\a[0] , \\reg );" in text
+    assert "  input \\input ;" in text
+    assert "  \\wire.x  u0 (.\\A[0] (\\input ), .B(\\a[0] ), .\\reg (\\reg ));" in text
+    wide = {"output": Port("output", (CONST1, CONST0))}
+    assert "assign \\output [0] = 1'b1;" in to_verilog(replace(odd, ports=wide, instances=()))
+
+
+def test_yosys_reads_what_is_escaped():
+    odd = netlist("input a[0]", "reg", "wire.x A[0]=input B=a[0] reg=reg")
+    cell = "module \\wire.x (input \\A[0] , B, output \\reg ); endmodule\n"
+    files = {"n.v": cell + to_verilog(replace(odd, name="top"))}
+    passes = ["read_verilog n.v", "hierarchy -check -top top", "write_json n.json"]
+    document = json.loads(yosys.run(passes, files, ["n.json"])["n.json"])
+    read = from_yosys(document, "top")
+    assert sorted(read.ports) == ["a[0]", "input", "reg"]
+    assert read.instances[0].pins.keys() == {"A[0]", "B", "reg"}

@@ -38,6 +38,17 @@ def test_own_path(empty, monkeypatch):
         pdk.find("asap8")
 
 
+def test_own_folder_of_several_corners(empty, monkeypatch):
+    make(
+        empty, "x/x_comb_tt.lib", "x/x_seq_tt.lib", "x/x_comb_ff.lib", "x/x_seq_ff.lib", "x/x_tt.v"
+    )
+    monkeypatch.setenv("MACSMITH_PDK_PATH", str(empty))
+    found = pdk.find("x")
+    assert [p.name for p in found.files] == ["x_comb_tt.lib", "x_seq_tt.lib"]
+    assert [p.name for p in found.others] == ["x_comb_ff.lib", "x_seq_ff.lib"]
+    assert [p.name for p in pdk.find("x/ff").files] == ["x_seq_ff.lib", "x_comb_ff.lib"]
+
+
 def test_openroad_platforms_keep_the_typical_corner(empty, monkeypatch):
     lib = "platforms/asap7/lib/NLDM/asap7sc7p5t"
     make(

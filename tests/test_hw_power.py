@@ -2,15 +2,18 @@
 """`hw.power`: energies by hand, to the last digit of the tables' interpolation."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from opensta import edge_energies_fj
-from technology import library, netlist, tiny
+from technology import TINY, library, netlist, tiny
 
+from macsmith.hw.liberty import load
 from macsmith.hw.mac import Mac
 from macsmith.hw.multiplier import Multiplier
-from macsmith.hw.power import _shares, energy
+from macsmith.hw.power import energy, leakage
+from macsmith.hw.power_entries import shares
 from macsmith.hw.synth import assess, synthesize
 from macsmith.hw.timing import Boundary
 from macsmith.sim.spec import MacSpec
@@ -26,13 +29,13 @@ def spent(tmp_path, inputs, outputs, *cells, **stimulus):
 
 def test_one_nand_toggling(tmp_path):
     """2 V: 1/2 C V^2 is 2 fJ per fF. A has 2 fF, y 6 fF. Y's tables for A: rise 1.2, fall 0.8 fJ.
-    A's own entry needs B low. Leakage: 3 nW over 1000 ps."""
+    A's own entry needs B low. Leakage: 2 nW in one state, 4 nW in three, over 1000 ps."""
     got = spent(tmp_path, "a", "y", "NAND2 A=a B=1 Y=y", a=EDGES)
     assert got.switching_pj == pytest.approx((2 * 2 + 2 * 6) / 1e3)
     assert got.internal_pj == pytest.approx((1.2 + 0.8) / 2 / 1e3)
     assert got.dynamic_pj == pytest.approx(got.internal_pj + got.switching_pj)
-    assert got.leakage_nw == pytest.approx(3)
-    assert got.leakage_pj == pytest.approx(3e-6)
+    assert got.leakage_nw == pytest.approx(3.5)
+    assert got.leakage_pj == pytest.approx(3.5e-6)
     assert got.power_mw == pytest.approx(got.dynamic_pj + got.leakage_pj)  # one product per ns
     assert got.by_net["y"] == pytest.approx(2 * 6 / 1e3)
     assert got.by_cell == {"u0": pytest.approx(1.0 / 1e3)}
@@ -50,6 +53,29 @@ def test_power_is_the_units_whatever_a_product_is(tmp_path):
         assert other.power_mw == pytest.approx(one.power_mw)
         assert other.dynamic_pj * other.per_cycle == pytest.approx(one.dynamic_pj)
         assert other.leakage_pj * other.per_cycle == pytest.approx(one.leakage_pj)
+
+
+@pytest.mark.parametrize("related", ["", 'related_pin : "A";'])
+def test_an_output_s_own_entry_takes_its_load_and_the_input_s_slew(tmp_path, related):
+    """y has 6 fF, half-way from 0.1 to 0.5 at a slew of 10 ps and from 0.3 to 0.7 at 30: 0.4 at the
+    input's 20 ps, 0.8 fJ, rising; falling 0.3, 0.6 fJ."""
+    path = tmp_path / "own.lib"
+    old = 'internal_power () { related_pin : "A";\n        rise_power (energy)'
+    assert TINY.count(old) == 1
+    path.write_text(TINY.replace(old, f"internal_power () {{ {related} rise_power (energy)"))
+    found = assess(netlist("a", "y", "INV A=a Y=y"), load([path]), boundary=BOUNDARY)
+    got = energy(found, {"a": EDGES})
+    assert got.internal_pj == pytest.approx((0.8 + 0.6) / 2 / 1e3)
+
+
+def test_leakage_needs_no_voltage(tmp_path):
+    path = tmp_path / "x.lib"
+    path.write_text(TINY.replace("nom_voltage : 2.0;", ""))
+    found = assess(netlist("a", "y", "NAND2 A=a B=1 Y=y"), load([path]), boundary=BOUNDARY)
+    assert leakage(found) == pytest.approx((3.5, 3.5e-6))
+    assert leakage(found, 0.5) == pytest.approx((3.5, 7e-6))
+    with pytest.raises(ValueError, match=r"^hand: leakage needs a Liberty library, got none"):
+        leakage(replace(found, netlist=None))
 
 
 def test_an_input_that_moves_nothing(tmp_path):
@@ -174,11 +200,13 @@ def test_energy_of_a_mac(name):
     ):
         cell = lib.cell(instance.type)
         seen = np.flatnonzero(events)
-        shares = _shares(cell, pins, seen)
+        counting = shares(cell, pins, seen)
         for pin in cell.outputs:
             if not cell.ff and cell.pins[pin].power and pin in instance.pins:
                 counted = sum(
-                    (weights * events[seen]).sum() for owner, *_, weights in shares if owner == pin
+                    (weights * events[seen]).sum()
+                    for owner, *_, weights in counting
+                    if owner == pin
                 )
                 # rise and fall tables: each edge is in one of them
                 assert counted == pytest.approx(full.activity.toggles[instance.pins[pin]].sum())

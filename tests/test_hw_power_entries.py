@@ -1,11 +1,13 @@
-"""`hw.power`: which entries of a cell's internal energy an event counts."""
+"""`hw.power_entries`: which entries of a cell's internal energy an event counts."""
+
+from dataclasses import replace
 
 import numpy as np
 
 from macsmith.hw.boolean import parse
 from macsmith.hw.cell import Cell, Pin, PowerArc
 from macsmith.hw.nldm import Table
-from macsmith.hw.power import _shares
+from macsmith.hw.power_entries import shares
 
 
 def test_conditions_hold_after_the_event():
@@ -17,7 +19,7 @@ def test_conditions_hold_after_the_event():
     pins = [Pin(name, "input", 1, 1, False, None, (), ()) for name in "AB"]
     pins.append(Pin("Y", "output", 0, 0, False, parse("A"), (), (low, high)))
     cell = Cell("BUF", 1, 0, False, False, None, {pin.name: pin for pin in pins})
-    ((_, _, _, table, _),) = _shares(cell, ("A", "B"), np.array([0b0011]))
+    ((_, _, _, table, _),) = shares(cell, ("A", "B"), np.array([0b0011]))
     assert table is high.rise
 
 
@@ -34,8 +36,8 @@ def _nand(of_a, of_y):
     cell = Cell("NAND", 1, 0, False, False, None, {pin.name: pin for pin in pins})
 
     def spent(event):
-        shares = _shares(cell, ("A", "B"), np.array([event]))
-        return sum(table.at(0) * weights[0] for *_, table, weights in shares)
+        found = shares(cell, ("A", "B"), np.array([event]))
+        return sum(table.at(0) * weights[0] for *_, table, weights in found)
 
     return spent
 
@@ -67,3 +69,33 @@ def test_entries_of_one_edge_each_are_not_halved():
     apart = _nand((), (_entry("A", "", 10, None), _entry("A", "", None, 30)))
     assert apart(0b1101) == 10
     assert apart(0b0111) == 30
+
+
+def test_rails_are_summed_and_rivals_of_each_share():
+    """Y moves by A and B together: each rail's entries of A and B are halved, the rails are not."""
+    rails = _nand(
+        (),
+        tuple(
+            replace(_entry(pin, "", fj, fj), rail=rail)
+            for rail, of_pins in (("VDD", (10, 30)), ("VNW", (1, 5)))
+            for pin, fj in zip("AB", of_pins, strict=True)
+        ),
+    )
+    assert rails(0b0011) == (10 + 30) / 2 + (1 + 5) / 2
+    assert rails(0b1101) == 10 + 1
+
+
+def test_a_rail_s_default_is_no_matter_of_the_other_s():
+    own = (replace(_entry("", "!B", 10, 10), rail="VDD"), replace(_entry("", "", 3, 3), rail="VNW"))
+    rails = _nand(own, ())
+    assert rails(0b1000) == 10 + 3
+    assert rails(0b1101) == 3
+
+
+def test_an_output_s_own_entry_is_of_the_inputs_that_moved():
+    """Half of it where both did, at the slew of each; the sum is one entry."""
+    own = _nand((), (_entry("", "", 10, 30),))
+    assert own(0b1101) == 10
+    assert own(0b0011) == 30
+    beside = _nand((), (_entry("", "", 10, 30), _entry("A", "", 1, 1)))
+    assert beside(0b1101) == 11
