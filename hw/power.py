@@ -48,11 +48,12 @@ class Energy:
     A unit may take many products in a cycle, or none: `per_cycle` is how many it took on average.
 
     `clock_pj` is the part of it that the clock's nets and the flip-flops' clock pins take (not the
-    flip-flops' outputs). `glitch_pj` is the part of it that it has because cells take time; None
-    where that was not simulated. `leakage_pj` is `leakage_nw`, the whole unit's, times the clock
-    period, over `per_cycle`. `power_mw` is the whole unit's on average over the run, leakage
-    included. `products`, `cycles` and `streams` say what was simulated. `by_cell` (internal) and
-    `by_net` (switching) split `dynamic_pj` by instance and net.
+    flip-flops' outputs). `glitch_pj` is the part of it that it has because cells take time, and
+    `quiet` is what is left without it; None where that was not simulated. `leakage_pj` is
+    `leakage_nw`, the whole unit's, times the clock period, over `per_cycle`. `power_mw` is the
+    whole unit's on average over the run, leakage included. `products`, `cycles` and `streams` say
+    what was simulated. `by_cell` (internal) and `by_net` (switching) split `dynamic_pj` by instance
+    and net.
     """
 
     dynamic_pj: float
@@ -71,11 +72,13 @@ class Energy:
     by_cell: dict[str, float] = field(repr=False)
     by_net: dict[str, float] = field(repr=False)
     activity: Activity | None = field(repr=False, compare=False)
+    quiet: "Energy | None" = field(default=None, repr=False)
 
     def as_dict(self) -> dict:
         """The totals, ready for JSON: no breakdown, no activity."""
-        totals = asdict(replace(self, by_cell={}, by_net={}, activity=None))
-        return {k: v for k, v in totals.items() if k not in ("by_cell", "by_net", "activity")}
+        totals = asdict(replace(self, by_cell={}, by_net={}, activity=None, quiet=None))
+        left_out = ("by_cell", "by_net", "activity", "quiet")
+        return {k: v for k, v in totals.items() if k not in left_out}
 
 
 def energy(
@@ -99,25 +102,30 @@ def energy(
     netlist, library = synthesis.netlist, synthesis.technology
     if lack := no_energy(synthesis):
         raise ValueError(lack)
-    activity = still = run(netlist, library, stimulus, clock, parts)
+    still = run(netlist, library, stimulus, clock, parts)
     if products is None:
         enabled = np.broadcast_to(stimulus.get("en", 1), (still.streams, still.cycles))
         products = int(enabled.sum())
     if products < 1:
         raise ValueError(f"{synthesis.name}: no product enters in {still.cycles} cycles")
-    if glitches:
-        arrival = round(FS * synthesis.boundary.input_arrival_ps)
-        late = net_delays(synthesis)
-        activity = run(netlist, library, stimulus, clock, parts, delays=late, arrival=arrival)
-    tree = clock_tree(netlist, library, clock)
-    scale = _FJ_TO_PJ / products
+    quiet = _drawn_energy(synthesis, still, clock, products)
+    if not glitches:
+        return quiet
+    arrival = round(FS * synthesis.boundary.input_arrival_ps)
+    late = net_delays(synthesis)
+    activity = run(netlist, library, stimulus, clock, parts, delays=late, arrival=arrival)
+    found = _drawn_energy(synthesis, activity, clock, products)
+    return replace(found, glitch_pj=found.dynamic_pj - quiet.dynamic_pj, quiet=quiet)
+
+
+def _drawn_energy(synthesis: Synthesis, activity: Activity, clock: str, products: int) -> Energy:
+    """Of one simulation."""
+    netlist = synthesis.netlist
+    tree = clock_tree(netlist, synthesis.technology, clock)
     by_cell, by_net, clock_pins = (
-        x * scale for x in _drawn(synthesis, activity, frozenset(tree.nets))
+        x * (_FJ_TO_PJ / products) for x in _drawn(synthesis, activity, frozenset(tree.nets))
     )
-    dynamic, glitch_pj = float(by_cell.sum() + by_net.sum()), None
-    if glitches:
-        quiet_cells, quiet_nets, _ = _drawn(synthesis, still, frozenset(tree.nets))
-        glitch_pj = dynamic - float(quiet_cells.sum() + quiet_nets.sum()) * scale
+    dynamic = float(by_cell.sum() + by_net.sum())
     per_cycle = products / (activity.streams * activity.cycles)
     leakage_nw, leakage_pj = leakage(synthesis, per_cycle)
     return Energy(
@@ -126,7 +134,7 @@ def energy(
         internal_pj=float(by_cell.sum()),
         switching_pj=float(by_net.sum()),
         clock_pj=float(clock_pins.sum() + by_net[sorted(tree.nets)].sum()),
-        glitch_pj=glitch_pj,
+        glitch_pj=None,
         leakage_nw=leakage_nw,
         power_mw=(dynamic + leakage_pj) * per_cycle / synthesis.clock_ps * 1e3,  # pJ/ps = W
         toggles=float(activity.toggles.sum() / products),

@@ -163,7 +163,10 @@ def test_hazards_come_besides(tmp_path):
     assert still["hazard_energy_per_mac_pj"] is None
     assert busy["energy_per_mac_pj"] == pytest.approx(still["energy_per_mac_pj"])
     assert busy["hazard_energy_per_mac_pj"] > 1.1 * busy["energy_per_mac_pj"]
-    assert busy["area_um2"] == still["area_um2"]
+    for name in ("area_um2", "dynamic_pj", "internal_pj", "power_mw", "toggles"):
+        assert busy[name] == pytest.approx(still[name])
+    assert busy["hazard_dynamic_pj"] - busy["dynamic_pj"] == pytest.approx(busy["glitch_pj"])
+    assert busy["hazard_toggles"] > busy["toggles"]
 
 
 def test_a_point_that_one_family_wants_with_hazards_is_measured_with_them():

@@ -9,6 +9,7 @@ ever taken for a result.
 import hashlib
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,12 @@ _SOURCES = (
 )  # fmt: skip
 
 
+#: What of an energy hazards change.
+HAZARD_FIELDS = (
+    "dynamic_pj", "internal_pj", "switching_pj", "clock_pj", "power_mw", "toggles",
+)  # fmt: skip
+
+
 def run(
     points: Sequence[Point],
     technology: Pdk,
@@ -47,8 +54,9 @@ def run(
     """A row for each point, in their order; what ``folder`` has already is not measured again.
 
     A row has `label`, the fields of the point, `macs` a cycle, `operand_bits` for one product,
-    those of `measure.Measurement`, and `area_per_mac_um2`, `energy_per_mac_pj` (leakage included,
-    hazards not) and, of points with hazards, `hazard_energy_per_mac_pj`. One that cannot be
+    those of `measure.Measurement` (without hazards), and `area_per_mac_um2`, `energy_per_mac_pj`
+    (leakage included); of points with hazards also `hazard_energy_per_mac_pj`, and what hazards
+    change of the others as `hazard_dynamic_pj` and so on. One that cannot be
     measured has `problem` instead. ``progress`` is called after each point.
     """
     if not points:
@@ -90,11 +98,13 @@ def _measure(technology: Pdk, point: Point) -> dict[str, Any]:
                 point.adders, point.options, get(point.operands, point.spec),
             )  # fmt: skip
         else:
-            found = measure(
-                point.unit, point.spec, point.style, technology=technology,
-                clock_ps=point.clock_ps, operands=point.operands, booth=point.booth,
-                adders=point.adders, options=point.options, glitches=point.hazards,
-            ).as_dict()  # fmt: skip
+            found = _fields(
+                measure(
+                    point.unit, point.spec, point.style, technology=technology,
+                    clock_ps=point.clock_ps, operands=point.operands, booth=point.booth,
+                    adders=point.adders, options=point.options, glitches=point.hazards,
+                )
+            )  # fmt: skip
     except ValueError as error:
         return own | {"problem": str(error)}
     found.pop("provenance", None)  # once for all
@@ -102,7 +112,7 @@ def _measure(technology: Pdk, point: Point) -> dict[str, Any]:
     if found["dynamic_pj"] is not None:
         spent = found["dynamic_pj"] + found["leakage_pj"]
         if point.hazards:
-            busy, spent = spent, spent - found["glitch_pj"]
+            busy = found["hazard_dynamic_pj"] + found["leakage_pj"]
     return found | own | {
         "acc_width": found["acc_width"],  # bits, also where they are "enough"
         "enough": point.acc_width != found["acc_width"],
@@ -113,6 +123,18 @@ def _measure(technology: Pdk, point: Point) -> dict[str, Any]:
         "hazard_energy_per_mac_pj": busy,
         "problem": "",
     }  # fmt: skip
+
+
+def _fields(found: Any) -> dict[str, Any]:
+    """Those of a `measure.Measurement`. What hazards change is called `hazard_..`, and the rest is
+    without them, so that a field means the same in every row."""
+    spent = found.energy
+    if spent is None or spent.quiet is None:
+        return found.as_dict()
+    busy = spent.as_dict()
+    hazards = {f"hazard_{name}": busy[name] for name in HAZARD_FIELDS}
+    quiet = replace(found, energy=spent.quiet).as_dict()
+    return quiet | hazards | {"glitch_pj": spent.glitch_pj}
 
 
 def _over(area: float | None, macs: int) -> float | None:
