@@ -130,6 +130,11 @@ class Gemm(wiring.Component):
             raise ValueError(
                 f"zero points need activations in two's complement, not {spec.activations.name}"
             )
+        if dataflow == "weight" and 0 not in spec.activations.levels:
+            raise ValueError(
+                f"a weight-stationary tile fills its rows up with activations of level 0, and "
+                f"{spec.activations.name} has none"
+            )
         zero_width, sum_width, correction_width = _widths(spec, depth) if zero_points else (0, 0, 0)
         self.numbers = RequantizeSpec(spec.acc_width, correction_width, rounding=rounding)
         self.array = SystolicArray(spec, rows, cols, dataflow, style, decode)

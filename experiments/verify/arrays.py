@@ -8,7 +8,7 @@ from macsmith.experiments.verify.array_weights import WeightModel
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.coverage import Cover
 from macsmith.experiments.verify.handshake import StreamAgent
-from macsmith.experiments.verify.paces import Pace, long_holds, paces, places
+from macsmith.experiments.verify.paces import Pace, before_reset, long_holds, paces, places
 
 __all__ = ["drive_array"]
 
@@ -17,7 +17,8 @@ MODELS = {"output": OutputModel, "weight": WeightModel}
 
 def drive_array(instance: Instance) -> StreamAgent:
     """Sums after a reset, corners of every element, extremes in all directions, random tiles at
-    many paces, resets under way, stalls at every place and long ones."""
+    many paces, a long one, resets under way and while ``o`` waits, stalls at every place and long
+    ones."""
     rng = random.Random(f"{instance.unit} {instance.spec} {instance.inputs}")
     kind = MODELS[instance.options["dataflow"]]
     model, runs = kind(instance, rng), []
@@ -43,10 +44,13 @@ def drive_array(instance: Instance) -> StreamAgent:
     run(Pace())
     model.extremes()
     run(Pace({"o": 0.7}))
-    for pace in paces(rng, ports, instance.effort.runs):
+    for pace in paces(rng, kind.ports, ("o",), instance.effort.runs):
         for k in range(max(6, instance.effort.random // 200)):
             model.random(k)
         run(pace)
+    if instance.effort.long:
+        model.tile(instance.effort.long)
+        run(Pace(name="a long tile"))
     for k in range(4):
         for j in range(4):
             model.random(j)
@@ -56,7 +60,8 @@ def drive_array(instance: Instance) -> StreamAgent:
     for after in range(1, cycles):
         model.tile(2)
         model.tile(model.rows)
-        reset_run(Pace(name=f"reset after {after} cycles"), after)
+        pace = before_reset(("o",), after) if after % 2 else Pace()
+        reset_run(replace(pace, name=f"reset after {after} cycles"), after)
         run(Pace())
     for k in range(2):  # one of them finds each element within a group
         model.tile(cycles + 2)
@@ -66,7 +71,7 @@ def drive_array(instance: Instance) -> StreamAgent:
         run(Pace())
     model.tile(cycles)
     reset_run(Pace(), cycles // 2)
-    for pace in (*long_holds(ports), *places(ports, cycles)):
+    for pace in (*long_holds(kind.ports, ("o",)), *places(ports, cycles)):
         sent_through(pace)
     cover = Cover(model.bins())
     model.cover(cover)

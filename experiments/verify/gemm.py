@@ -12,7 +12,7 @@ from macsmith.experiments.verify.corners import drawn_zero_points
 from macsmith.experiments.verify.coverage import Cover
 from macsmith.experiments.verify.gemm_layers import SCHEDULES, played, real_layer
 from macsmith.experiments.verify.handshake import Run, StreamAgent
-from macsmith.experiments.verify.paces import Pace, long_holds, paces, places
+from macsmith.experiments.verify.paces import Pace, before_reset, long_holds, paces, places
 from macsmith.experiments.verify.sums import SIGNS, extreme, join
 from macsmith.sim.formats import signed_width
 from macsmith.sim.gemm_schedule import Channel, Schedule
@@ -72,8 +72,11 @@ class _Bench:
         self.numbers = self.component.numbers
         self.rows, self.cols, self.exits = (options[name] for name in ("rows", "cols", "exits"))
         self.schedule = SCHEDULES[options["dataflow"]]
+        self.ports = READY[options["dataflow"]]
         self.corrects = bool(self.numbers.correction_width)
         self.deepest = deepest(instance)
+        exact = self.spec.overflow == "exact"
+        self.longest = self.deepest if exact else min(options["depth"], instance.effort.long)
         #: Sums of weights of the deepest layer, and corrections: least and greatest.
         self.weight_sums = [
             f(0, options["depth"] * level)
@@ -170,6 +173,37 @@ class _Bench:
         layer.weight_sums = sums
         return layer
 
+    def any_sums(self) -> Schedule:
+        """Partial sums that enter and leave anywhere in their range, and at its ends; scales bring
+        whole ones into the range of results."""
+        rng, spec, numbers = self.rng, self.spec, self.numbers
+        width, ends = spec.weights.width, spec.acc_range
+        scale = Fraction(numbers.out_range[1], 2 * 2**spec.acc_width)
+
+        class AnySums(self.schedule):
+            """Whatever has left, other sums enter."""
+
+            def beats(self, partial: Iterator[Sequence[int]]) -> Iterator[dict]:
+                for beat in super().beats(partial):
+                    any_sum = [rng.choice((*ends, *(rng.randint(*ends) for _ in range(4))))
+                               for _ in range(self.cols)]  # fmt: skip
+                    yield beat | {"acc": any_sum}
+
+        made = [
+            Channel(
+                [rng.getrandbits(width) for _ in range(self.deepest)],
+                *fixed_point(scale, numbers),
+                weight_zero=spec.weights.zero_points[0] if spec.weights.zero_pointed else None,
+            )
+            for _ in range(self.cols)
+        ]
+        tokens = [
+            [rng.getrandbits(spec.activations.width) for _ in range(self.deepest)]
+            for _ in range(40)
+        ]
+        zeros = [0] * len(tokens) if self.corrects else None
+        return AnySums(spec, tokens, made, self.rows, self.cols, zeros)
+
     def run(self, schedule: Schedule, pace: Pace, reset_after: int | None = None) -> None:
         layer = played(schedule, self.numbers)
         sources = {port: self.packed(port, beats) for port, beats in layer.sources.items()}
@@ -179,6 +213,7 @@ class _Bench:
         self.runs.append(Run(sources, sinks, pace, reset_after))
         if reset_after is None:
             self._cover(schedule, layer.found)
+            self._cover_partial(layer.partial)
 
     def packed(self, port: str, beats: Sequence[Mapping[str, Any]]) -> list[int]:
         return [packed_beat(self.component, port, beat) for beat in beats]
@@ -199,6 +234,13 @@ class _Bench:
         self.events |= {SHAPES[2]} if depth > rows else set()
         self.events |= {SHAPES[3]} if len(schedule.tokens) % schedule.height else set()
         self.events |= {SHAPES[4]} if len(schedule.channels) % self.cols else set()
+
+    def _cover_partial(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        low, high = self.spec.acc_range
+        for row in rows:
+            for c, acc in enumerate(row["acc"]):
+                for end, near in zip(ENDS, (acc < low // 2, acc > high // 2), strict=True):
+                    self.events |= {_near_end(c, end)} if near else set()
 
     def _ends_in_range(self, schedule: Schedule, found: Sequence[tuple[int, int]]) -> Iterator[str]:
         """Bins of `corrections`, by exit, that results show and do not only clamp."""
@@ -224,12 +266,19 @@ class _Bench:
         exits = range(self.exits if self.corrects else 0)
         ends = itertools.starmap(_at_end, itertools.product(exits, ENDS))
         names = (name for name, can in possible if can)
-        return [*OUTCOMES, *names, *map(_in_range, shifts), *ends]
+        passes = self.cols if "load" in self.ports and self.deepest > self.rows else 0
+        near = itertools.starmap(_near_end, itertools.product(range(passes), ENDS))
+        return [*OUTCOMES, *names, *map(_in_range, shifts), *ends, *near]
 
 
 def _in_range(shift: int) -> str:
     """A bin: a result so far from its zero point that the product's upper bits are in it."""
     return f"shift {shift} into the range"
+
+
+def _near_end(c: int, end: str) -> str:
+    """A bin: a partial sum in the outer quarter of its range."""
+    return f"column {c}: a partial sum near the {end}"
 
 
 def _at_end(k: int, end: str) -> str:
@@ -244,25 +293,32 @@ def drive_gemm(instance: Instance) -> StreamAgent:
     bench = _Bench(instance, rng)
     rows, cols, deepest = bench.rows, bench.cols, bench.deepest
     ready = READY[instance.options["dataflow"]]
-    ports = (*ready, "o", *(["partial"] if "load" in ready else []))
+    # Where no sum needs a second pass, nothing is partial.
+    sinks = ("o", "partial") if "load" in ready and deepest > rows else ("o",)
+    ports = (*ready, *sinks)
     depths = [1, max(1, rows - 1), min(deepest, rows + 1), deepest]
-    for k, pace in enumerate(paces(rng, ports, instance.effort.runs)):
+    for k, pace in enumerate(paces(rng, tuple(ready), sinks, instance.effort.runs)):
         for depth in (depths[k % 4], depths[(k + 1) % 4]):
             size = rows + 1 + k % rows, cols + 1 + k % cols
             bench.run(bench.layer(*size, depth), pace)
+        if "partial" in sinks:
+            bench.run(bench.layer(rows + 1, cols, deepest), pace)
     for _ in range(2):
         bench.run(bench.shifts(), Pace())
     if bench.corrects:
         bench.run(bench.corrected(), Pace())
+    if "partial" in sinks:
+        bench.run(bench.any_sums(), Pace())
+    if instance.effort.long and bench.longest > rows:
+        bench.run(bench.layer(1, 1, bench.longest), Pace(name="a long sum"))
     cycles = 2 * (rows + cols) + rows * cols // bench.exits
     for k in range(1, 2 * cycles):  # what is under way, wherever it is, must be dropped
-        layer = bench.layer(2 * rows, cols, min(3, deepest))
-        pace = Pace() if k % 2 else Pace(dict.fromkeys(ports, 0.8))
-        bench.run(layer, pace, reset_after=k)
-    for pace in long_holds(ports):
-        bench.run(bench.layer(2 * rows, cols, min(3, deepest)), pace)
+        layer = bench.layer(2 * rows, cols, min(rows + 1, deepest))
+        bench.run(layer, before_reset(sinks, k) if k % 2 else Pace(), reset_after=k)
+    for pace in long_holds(tuple(ready), sinks):
+        bench.run(bench.layer(2 * rows, cols, min(rows + 1, deepest)), pace)
     for pace in places(ports, cycles):
-        bench.run(bench.layer(2 * rows, cols, min(2, deepest)), pace)
+        bench.run(bench.layer(2 * rows, cols, min(rows + 1, deepest)), pace)
     cover = Cover(bench.bins())
     cover.mark(bench.events)
     schedule, what = real_layer(bench.component, instance.effort.whole_layer)
@@ -273,5 +329,8 @@ def drive_gemm(instance: Instance) -> StreamAgent:
     # A tile's results take more than a cycle to leave, and only then is the next one taken; the
     # weights of a single row are one beat, and the next waits until they are in use.
     never = ["tile beats in a row", *(["load beats in a row"] if rows == 1 else [])]
+    if "partial" not in sinks:
+        never += [f"partial {what}" for what in ("waits", "is awaited", "beats in a row")]
+        never += ["reset while partial waits"]
     per_beat = {"o": bench.exits, "partial": cols}
     return StreamAgent(instance, bench.runs, cover, ready, per_beat, never)

@@ -106,8 +106,13 @@ class StreamAgent:
             *(f"{port} {what}" for port in self.sinks for what in of_sinks),
             *(name for names in self.ready_bins.values() for name in names),
             *(run.pace.name for run in self.runs if run.pace.name),
-            *(["reset under way"] if any(run.reset_after is not None for run in self.runs) else []),
+            *(self.at_reset() if any(run.reset_after is not None for run in self.runs) else ()),
         ]
+
+    def at_reset(self) -> list[str]:
+        """What a reset must have met."""
+        ports = (*self.sources, *self.sinks)
+        return ["reset under way", *(f"reset while {port} waits" for port in ports)]
 
     @property
     def done(self) -> bool:
@@ -121,10 +126,16 @@ class StreamAgent:
         self._ready = dict.fromkeys(self.sinks, False)
         self._waited = dict.fromkeys(self.sinks, 0)  # cycles of the beat that is there
         self._moved = dict.fromkeys((*self.sources, *self.sinks), False)
+        self._held_up: set[str] = set()  # ports that had a beat, but no cycle to move it in
         self._payload = dict.fromkeys(self.sources, 0)
         self._fresh = self._reset  # nothing has entered since then
         self._rest = self._rng.randrange(REST + 1) if self._fresh else 0
         self._reset = False
+
+    def _end_run(self, run: Run) -> None:
+        if run.pace.name and (not run.pace.needs or run.pace.needs in self._held_up):
+            self.cover.hit(run.pace.name)
+        self._next_run()
 
     def _held(self, run: Run, port: str) -> bool:
         return self._cycle in run.pace.holds.get(port, ()) or (
@@ -142,8 +153,9 @@ class StreamAgent:
         for port in self.sources:
             queue, at = run.sources[port], self._sent[port]
             more = at < len(queue) and not self._rest
-            if more and not self._offered[port] and not self._held(run, port):
-                self._offered[port] = True
+            if more and not self._offered[port]:
+                self._offered[port] = not self._held(run, port)
+                self._held_up |= set() if self._offered[port] else {port}
             values[f"{port}__valid"] = int(self._offered[port])
             values[f"{port}__payload"] = self._payload[port] = (
                 queue[at] if self._offered[port] else rng.getrandbits(widths[f"{port}__payload"])
@@ -161,9 +173,10 @@ class StreamAgent:
         run, seen = self.runs[self._index], self.instance.split_results(bits)
         if self._reset:
             self.cover.hit("reset under way")
-            if run.pace.name:
-                self.cover.hit(run.pace.name)
-            self._next_run()
+            waiting = [k for k in self.sources if self._offered[k] and seen[f"{k}__ready"] == "0"]
+            waiting += [k for k in self.sinks if seen[f"{k}__valid"] == "1" and not self._ready[k]]
+            self.cover.mark(f"reset while {port} waits" for port in waiting)
+            self._end_run(run)
             return
         if self._fresh:
             self._see_fresh(seen)
@@ -182,9 +195,7 @@ class StreamAgent:
             self._idle += 1  # where a reset is to come, it comes, however late
             spare = SPARE if run is self.runs[-1] else PAUSE
             if self._idle > spare and run.reset_after is None:
-                if run.pace.name:
-                    self.cover.hit(run.pace.name)
-                self._next_run()
+                self._end_run(run)
         elif self._quiet > PATIENCE:
             state = ", ".join(
                 f"{port} {self._sent[port]} of {len(queue)}"
@@ -248,6 +259,7 @@ class StreamAgent:
                 hit(f"{port} beats in a row")
         else:
             hit(f"{port} waits")
+            self._held_up.add(port)
         self._waited[port], self._moved[port] = 0 if moved else self._waited[port] + 1, moved
         return moved
 
