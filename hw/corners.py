@@ -112,20 +112,20 @@ def choose(files: list[Path], variant: str = "") -> list[Path]:
 
 
 def named(files: list[Path], variant: str) -> list[Path]:
-    """The files with `variant` in their names, as whole words or, if there are none, as the
-    beginning of one: LVT is no part of SLVT, and 9t is one of mcu9t5v0. Letters, in any case, and
-    digits are words of their own, and so is what a capital begins."""
+    """The files with `variant` in their names, in any case.
+
+    It is whole words there or, if there are none, begins with a word or at least within no letters:
+    LVT is no part of SLVT, and 9t is one of mcu9t5v0, 25C one of 025C. Letters and digits are words
+    of their own, and a capital begins one.
+    """
     part = re.compile(f"(?={re.escape(variant)})", re.I)
-    for whole in (True, False):
-        found = [
-            file
-            for file in files
-            if any(
-                _parted(file.name, at) and (not whole or _parted(file.name, at + len(variant)))
-                for at in (match.start() for match in part.finditer(file.name))
-            )
-        ]
-        if found:
+    places = [(f.name, f, [m.start() for m in part.finditer(f.name)]) for f in files]
+    for fits in (
+        lambda name, at: not _in_word(name, at) and not _in_word(name, at + len(variant)),
+        lambda name, at: not _in_word(name, at),
+        lambda name, at: _in_word(name, at) != "letters",
+    ):
+        if found := [file for name, file, starts in places if any(fits(name, s) for s in starts)]:
             return found
     return []
 
@@ -142,12 +142,13 @@ def several(files: list[Path]) -> bool:
     )
 
 
-def _parted(name: str, at: int) -> bool:
-    """Whether a word of `name` ends or begins at a place."""
+def _in_word(name: str, at: int) -> str:
+    """Of what the word of `name` is that goes on at a place: "letters", "digits", or "" if none."""
     left, right = name[at - 1 : at], name[at : at + 1]
-    if left.isalpha() and right.isalpha():
-        return left.islower() and right.isupper()
-    return not (left.isdigit() and right.isdigit())
+    if left.isdigit() and right.isdigit():
+        return "digits"
+    go_on = left.isalpha() and right.isalpha() and not (left.islower() and right.isupper())
+    return "letters" if go_on else ""
 
 
 def _stem(file: Path) -> str:

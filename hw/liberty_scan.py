@@ -7,11 +7,11 @@ import bisect
 import re
 from collections.abc import Iterator
 
-from macsmith.hw.liberty_text import LibertyText
+from macsmith.hw.liberty_text import LibertyText, unquote
 
-__all__ = ["FUNCTION", "functions", "has_group", "no_logic"]
+__all__ = ["functions", "has_group", "no_logic", "places_of_functions"]
 
-FUNCTION = re.compile(r'(?<!\w)function\s*:\s*("[^"]*"|[^;\n}]*)')
+_FUNCTION = re.compile(r'function\s*:\s*("[^"]*"|[^;\n}]*)')
 _UNUSABLE = ("test_cell", "bus", "bundle")  # scan cells, and cells whose pins are not single wires
 #: Of cells between supply domains, of ones that keep their own supply, and of pads.
 _UNUSUAL = (
@@ -24,9 +24,16 @@ def functions(text: LibertyText) -> Iterator[tuple[str, str]]:
     """(cell, function as text) of every output pin that has one."""
     starts = sorted((start, name) for name, (start, _) in text.cells.items())
     keys = [start for start, _ in starts]
-    for match in FUNCTION.finditer(text.text):
-        if (at := bisect.bisect(keys, match.start()) - 1) >= 0:
-            yield starts[at][1], match.group(1).strip('" ')
+    for start, end in places_of_functions(text.text):
+        if (at := bisect.bisect(keys, start) - 1) >= 0:
+            yield starts[at][1], unquote(text.text[start:end])
+
+
+def places_of_functions(text: str) -> Iterator[tuple[int, int]]:
+    """Where the value of each attribute `function` is, its quotes included."""
+    for match in _FUNCTION.finditer(text):  # ten times as fast without a look behind
+        if not _wordy(text[match.start() - 1]):  # power_down_function
+            yield match.span(1)
 
 
 def has_group(text: str, kind: str, span: tuple[int, int]) -> bool:

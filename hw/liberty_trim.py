@@ -10,7 +10,7 @@ import re
 from bisect import bisect_left
 
 from macsmith.hw.boolean import parse
-from macsmith.hw.liberty_scan import FUNCTION
+from macsmith.hw.liberty_scan import places_of_functions
 from macsmith.hw.liberty_text import CELL, LibertyText, match_braces, split, unquote
 
 __all__ = ["trim"]
@@ -24,7 +24,7 @@ _DROPPED = {
 }
 
 
-_PINS = re.compile(r"\bpin\s*\(([^(){};]*[^(){};\s][\s,]+[^(){};\s][^(){};]*)\)\s*\{")
+_PINS = re.compile(r"pin\s*\(([^(){};]*[^(){};\s][\s,]+[^(){};\s][^(){};]*)\)\s*\{")
 
 
 def trim(liberty: LibertyText, drop_cells: frozenset[str] = frozenset()) -> str:
@@ -64,6 +64,8 @@ def _one_pin_each(text: str) -> str:
     closes = dict(zip(*(positions.tolist() for positions in match_braces(text)), strict=True))
     kept, done = [], 0
     for match in _PINS.finditer(text):
+        if text[match.start() - 1] == "_":  # pg_pin
+            continue
         end = closes[match.end() - 1] + 1
         body = text[match.end() - 1 : end]
         kept.append(text[done : match.start()])
@@ -74,16 +76,15 @@ def _one_pin_each(text: str) -> str:
 
 def _functions_written(text: str, liberty: LibertyText) -> str:
     """`text` with every function as `hw.boolean` reads and writes it."""
-    starts = [match.start() for match in CELL.finditer(text)]
     kept, done = [], 0
-    for match in FUNCTION.finditer(text):
-        given = unquote(match.group(1))
+    for start, end in places_of_functions(text):
+        given = unquote(text[start:end])
         try:
             written = str(parse(given)) if given else ""
         except ValueError as error:
-            cell = CELL.match(text, starts[max(bisect_left(starts, match.start()) - 1, 0)])
+            *_, cell = CELL.finditer(text, 0, start)
             where = f"{liberty.path}: cell {unquote(cell.group(1))}"
             raise ValueError(f"{where}: {error}") from None
-        kept += (text[done : match.start(1)], f'"{written}"')
-        done = match.end(1)
+        kept += (text[done:start], f'"{written}"')
+        done = end
     return "".join([*kept, text[done:]])
