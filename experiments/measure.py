@@ -16,7 +16,7 @@ from macsmith.hw import adder_cells
 from macsmith.hw import pdk as pdks
 from macsmith.hw.gatesim import Activity, run
 from macsmith.hw.liberty import load
-from macsmith.hw.power import Energy, energy, no_energy
+from macsmith.hw.power import Energy, energy, leakage, no_energy
 from macsmith.hw.recipes import ADDERS
 from macsmith.hw.synth import Synthesis, synthesize
 from macsmith.sim.spec import MacSpec
@@ -37,7 +37,8 @@ class Measurement:
     Without a library `energy` is None and areas are in NAND2 equivalents only; `unknown` says why,
     of these and of all that is None for want of something. `compared` counts
     the results of the netlist that were compared, `different` those that were wrong. `options` are
-    the unit's own, as it was built; `reference` is what they were compared with.
+    the unit's own, as it was built; `reference` is what they were compared with. `leakage` is in nW
+    of the unit and in pJ per product, None without a library.
     """
 
     unit: str
@@ -50,6 +51,7 @@ class Measurement:
     different: int
     options: Mapping[str, Any] = field(default_factory=dict)
     reference: str = GOLDEN
+    leakage: tuple[float, float] | None = None
 
     @property
     def unknown(self) -> dict[str, str]:
@@ -57,7 +59,15 @@ class Measurement:
         if self.energy is not None:
             return self.synthesis.unknown
         why = no_energy(self.synthesis) or f"nothing drives the netlist of {self.unit}"
-        return self.synthesis.unknown | dict.fromkeys(_ENERGIES, why)
+        lacking = [key for key in _ENERGIES if self._energies()[key] is None]
+        return self.synthesis.unknown | dict.fromkeys(lacking, why)
+
+    def _energies(self) -> dict[str, Any]:
+        """The fields of `Energy`; without a supply voltage only leakage is known of them."""
+        if self.energy is not None:
+            return self.energy.as_dict()
+        known = dict(zip(("leakage_nw", "leakage_pj"), self.leakage or (), strict=False))
+        return dict.fromkeys(_ENERGIES) | known
 
     @property
     def netlist_equal(self) -> bool | None:
@@ -66,7 +76,6 @@ class Measurement:
 
     def as_dict(self) -> dict[str, Any]:
         """Flat: the fields of `Synthesis` and `Energy`, the spec, conditions and provenance."""
-        energy_fields = self.energy.as_dict() if self.energy else dict.fromkeys(_ENERGIES)
         return {
             "unit": self.unit,
             "style": self.style,
@@ -77,7 +86,7 @@ class Measurement:
             "lanes": self.spec.lanes,
             "options": dict(self.options),
             **self.synthesis.as_dict(),
-            **energy_fields,
+            **self._energies(),
             "unknown": self.unknown,
             "operands": self.operands,
             "netlist_equal": self.netlist_equal,
@@ -120,6 +129,8 @@ class Measurement:
             ]
         elif s.technology:
             lines.append(f"energy  not known: {self.unknown['dynamic_pj']}")
+            if self.leakage:
+                lines.append(f"leakage {self.leakage[1]:.7f} pJ per product")
         if self.compared:
             verdict = "all equal" if self.netlist_equal else f"{self.different:,} DIFFER from"
             lines.append(f"netlist {self.compared:,} results simulated, {verdict} {self.reference}")
@@ -172,14 +183,17 @@ def measure(
     if no_energy(synthesis):  # what it computes can be seen all the same
         spent = None
         seen = _simulated(gates, component, synthesis, stimulus)
+        per_cycle = gates.count(operands, component) / (seen.streams * seen.cycles)
+        leaks = leakage(synthesis, per_cycle)
         compared, different = gates.compare(seen.outputs, operands, component)
     else:
         spent, compared, different = driven(
             gates, component, synthesis, operands, stimulus=stimulus, glitches=glitches
         )
+        leaks = spent.leakage_nw, spent.leakage_pj
     return Measurement(
         unit, style, spec, synthesis, spent, operands.source, compared, different,
-        component_options, gates.reference,
+        component_options, gates.reference, leaks,
     )  # fmt: skip
 
 

@@ -96,6 +96,8 @@ def test_without_a_voltage_there_is_no_energy_and_a_reason(tmp_path):
         "nom_voltage nor voltage_map say which"
     )
     assert data["unknown"]["dynamic_pj"] == why
+    assert data["leakage_pj"] > 0
+    assert "leakage_pj" not in data["unknown"]
     assert f"energy  not known: {why}" in found.lines()
 
 
