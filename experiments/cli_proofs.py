@@ -149,9 +149,9 @@ def mutants(
     """Put faults into units: the benches must find each that is not proven harmless.
 
     Without UNIT into all but floating-point MACs, GEMM tiles, and arrays that are weight-stationary
-    or saturate: some faults of these show only in states that are never reached, or in when a beat
-    is taken, which no bench finds and no proof here excuses. By name they are tried too, and such
-    faults survive. Netlists are of units without a handshake.
+    or saturate: some faults of these show only in states that are never reached, or only in when a
+    beat is taken, and no proof here excuses those. By name they are tried too, and such faults
+    survive. Netlists are of units without a handshake.
     """
     from macsmith.experiments.verify.mutants import run, subjects_of
 

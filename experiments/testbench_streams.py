@@ -2,9 +2,10 @@
 
 The beats are those of the unit's bench, in parts: a part ends with a reset that drops what is under
 way, or when all of it is through. Of some parts a beat is offered and taken in every cycle, of the
-others in cycles that a shift register picks, the same ones in every run. Whatever is in a sink is
-compared with the beat that is due, also while it waits. After a reset, until a beat enters, each
-source must be ready for just what it should, and nothing may come out.
+others in cycles that a shift register picks, the same ones in every run; some sinks take a beat
+only after it has waited, the first one of a part for long, and some resets find every sink held up.
+Whatever is in a sink is compared with the beat that is due, also while it waits. After a reset,
+until a beat enters, each source must be ready for just what it should, and nothing may come out.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,11 +31,14 @@ endmodule
 @dataclass(frozen=True)
 class _Part:
     """``ends`` are the beats up to its end, by port; ``reset_after`` is 0 where it goes on until
-    all is through; ``fast`` is a beat in every cycle."""
+    all is through; ``fast`` is a beat in every cycle; ``patient`` are the cycles, by sink, that the
+    first beat waits before it is taken; ``held`` is whether sinks are before the reset."""
 
     ends: Mapping[str, int]
     reset_after: int
     fast: bool
+    patient: Mapping[str, int]
+    held: bool
 
 
 def make_stream_testbench(name: str, instance: Instance, vectors: str) -> tuple[str, str, int]:
@@ -63,9 +67,10 @@ def _parts(runs: Iterable[Run], queues: dict[str, list[int]]) -> list[_Part]:
         for port, beats in {**run.sources, **run.sinks}.items():
             queues[port] += beats
         ends = {port: len(queue) for port, queue in queues.items()}
-        part = _Part(
-            ends, run.reset_after or 0, not (run.pace.speed or run.pace.holds or run.pace.patient)
-        )
+        pace, after = run.pace, run.reset_after or 0
+        held = bool(after and any(after - 1 in pace.holds.get(port, ()) for port in run.sinks))
+        fast = held or not (pace.speed or pace.holds or pace.patient)
+        part = _Part(ends, after, fast, pace.patient, held)
         if parts and not part.reset_after and replace(parts[-1], ends=ends) == part:
             parts.pop()
         parts.append(part)
@@ -124,10 +129,15 @@ def _verilog(
         declared += [
             f"  wire {port}_valid;",
             f"  reg {port}_ready, {port}_waits;",
+            f"  integer {port}_waited, {port}_patient;",
             f"  wire [{size[port] - 1}:0] {port}_payload;",
             f"  wire [{size[port] - 1}:0] {port}_word = {word};",
         ]
         offers.append(f"      {port}_ready = fast | noise[{5 + k}] | noise[{11 + k}];")
+        offers.append(
+            f"      {port}_ready = (fast | noise[{5 + k}] | noise[{11 + k}])"
+            f" && {port}_waited >= {port}_patient && !(held && cycle + 3 >= reset_after);"
+        )
         checks += [
             f'      if ({port}_valid === 1\'bx) fail("{port}.valid is undefined");',
             f"      if (fresh && {port}_valid === 1'b1)"
@@ -140,24 +150,27 @@ def _verilog(
         ]
         moves += [
             f"      {port}_waits = {port}_valid === 1'b1 && !{port}_ready;",
+            f"      {port}_waited = {port}_waits ? {port}_waited + 1 : 0;",
             f"      if ({port}_valid === 1'b1 && {port}_ready) begin",
             f"        {port}_at = {port}_at + 1; checked = checked + 1; quiet = 0;",
+            f"        {port}_patient = {port}_patient > 0;",  # later beats: a cycle
             "      end",
         ]
     start = [f"    {port}_at = {first[port]};" for port in names]
     start += [f"    {port}_end = {first[port]};" for port in names]
     begin = [f"      {port}_at = {port}_end;" for port in names]
     begin += [f"      {port}_valid = 0;" for port in sources]
-    begin += [f"      {port}_ready = 0; {port}_waits = 0;" for port in sinks]
+    begin += [f"      {port}_ready = 0; {port}_waits = 0; {port}_waited = 0;" for port in sinks]
     undefined = [f"    {port}_valid = 1'bx;" for port in sources]
     undefined += [f"    {port}_ready = 1'bx;" for port in sinks]
     through = " && ".join(f"{port}_at >= {port}_end" for port in names)
     cases = []
     for k, part in enumerate(parts):
         ends = " ".join(f"{port}_end = {first[port] + part.ends[port]};" for port in names)
+        waits = " ".join(f"{port}_patient = {part.patient.get(port, 0)};" for port in sinks)
         cases.append(
-            f"        {k}: begin fast = {int(part.fast)}; reset_after = {part.reset_after};"
-            f" {ends} end"
+            f"        {k}: begin fast = {int(part.fast)}; held = {int(part.held)};"
+            f" reset_after = {part.reset_after}; {waits} {ends} end"
         )
     lines = "\n".join
     return f"""\
@@ -165,7 +178,7 @@ def _verilog(
 // iverilog -g2001 -o sim {name}.v {instance.module}.v && vvp -n sim
 module {name};
   reg [{width - 1}:0] words [0:{base}];
-  reg clk, rst, fast, fresh;  // fresh: nothing has entered since a reset
+  reg clk, rst, fast, held, fresh;  // fresh: nothing has entered since a reset
   reg [15:0] noise;
   integer part, cycle, reset_after, quiet, idle, checked, before, wrong;
 {lines(declared)}

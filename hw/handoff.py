@@ -11,7 +11,13 @@ from amaranth.lib import wiring
 
 from macsmith.hw.timing import Boundary
 
-__all__ = ["Constraints", "core_file", "sdc"]
+__all__ = ["WAIVERS", "Constraints", "core_file", "sdc"]
+
+#: Warnings of `verilator --lint-only -Wall` about which nothing is done, and why.
+WAIVERS = {
+    "WIDTHEXPAND": "a narrow operand is extended by Verilog's own rules, which are meant here",
+    "PROCASSINIT": "a register has its reset value as initial value too, for use without a reset",
+}
 
 _CELL = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 #: What YAML reads as one word, wherever it stands.
@@ -147,7 +153,9 @@ def core_file(
         copied = f"{{file_type: user, copyto: {_yaml(PurePath(vectors).name)}}}"
         lines += _fileset("tb", [(file, ""), (vectors, copied)], "verilogSource")
     lines += ["targets:", *_target("default", ["rtl"], module, "")]
-    lines += _target("lint", ["rtl"], module, "verilator", "mode: lint-only")
+    waived = ", ".join(f"-Wno-{name}" for name in WAIVERS)
+    lines += _target("lint", ["rtl"], module, "verilator", "mode: lint-only",
+                     f"verilator_options: [-Wall, {waived}]")  # fmt: skip
     lines += _target("synth", ["rtl", *constraints], module, "yosys", "arch: ice40")
     if testbench:
         lines += _target("sim", ["rtl", "tb"], testbench[0], "icarus",
@@ -167,10 +175,11 @@ def _yaml(text: str) -> str:
     return text if _WORD.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 
-def _target(name: str, sets: list[str], top: str, tool: str, option: str = "") -> list[str]:
+def _target(name: str, sets: list[str], top: str, tool: str, *options: str) -> list[str]:
     lines = [f"  {name}:", f"    filesets: [{', '.join(sets)}]", f"    toplevel: {top}"]
     if tool:
-        lines += [f"    default_tool: {tool}", "    tools:", f"      {tool}:", f"        {option}"]
+        lines += [f"    default_tool: {tool}", "    tools:", f"      {tool}:"]
+        lines += [f"        {option}" for option in options]
     return lines
 
 

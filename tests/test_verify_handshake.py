@@ -7,7 +7,7 @@ import pytest
 from macsmith.experiments.verify.bench import Instance, Port
 from macsmith.experiments.verify.coverage import Cover
 from macsmith.experiments.verify.handshake import Run, StreamAgent
-from macsmith.experiments.verify.paces import LONG, Pace, long_holds, paces, places
+from macsmith.experiments.verify.paces import LONG, Pace, before_reset, long_holds, paces, places
 from macsmith.sim.spec import MacSpec
 
 PORTS = ("i", "o")
@@ -84,9 +84,11 @@ class Queue:
 def runs():
     rng = random.Random(1)
     made = []
-    for pace in [*paces(rng, PORTS, 6), *long_holds(PORTS), *places(PORTS, 8)]:
+    for pace in [*paces(rng, ("i",), ("o",), 6), *long_holds(("i",), ("o",)), *places(PORTS, 8)]:
         beats = [rng.getrandbits(8) for _ in range(30)]
         made.append(Run({"i": beats}, {"o": [b + 1 & 255 for b in beats]}, pace))
+    held = before_reset(("o",), 6)
+    made.insert(2, Run({"i": [1] * 9}, {"o": [2] * 9}, held, reset_after=6))
     made.insert(2, Run({"i": [1] * 9}, {"o": [2] * 9}, Pace({"o": 0.2}), reset_after=6))
     return made
 
@@ -108,7 +110,7 @@ def test_a_right_unit_passes_and_every_bin_is_hit():
         "i waits", "i pauses", "o waits", "o is awaited", "reset under way",
         "i is ready after a reset", "place 3: o is held up",
     } <= agent.cover.bins.keys()  # fmt: skip
-    assert 30 * 27 <= agent.results < 30 * 29
+    assert 30 * 28 <= agent.results < 30 * 30
 
 
 @pytest.mark.parametrize(
@@ -174,6 +176,16 @@ def test_a_reset_comes_also_where_all_is_through_before():
         pytest.approx(82, abs=4)
     ] * 2
     assert (agent.wrong, agent.results) == (0, 2)
+
+
+def test_a_hold_counts_only_where_there_was_a_beat():
+    for start, hits in ((2, 1), (40, 0)):
+        pace = Pace(holds={"o": range(start, start + 20)}, name="held", needs="o")
+        run = Run({"i": [5] * 6}, {"o": [6] * 6}, pace)
+        agent, unit = StreamAgent(INSTANCE, [run], Cover(), READY, {"o": 1}), Queue()
+        while not agent.done:
+            agent.see(unit.cycle(agent.stim()))
+        assert agent.cover.bins["held"] == hits
 
 
 def test_a_port_is_held_up_where_it_is_said():

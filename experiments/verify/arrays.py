@@ -60,6 +60,7 @@ def drive_array(instance: Instance) -> StreamAgent:
     for after in range(1, cycles):
         model.tile(2)
         model.tile(model.rows)
+        model.tile(model.rows + model.cols + 4)  # so that beats wait when the first rows do
         pace = before_reset(("o",), after) if after % 2 else Pace()
         reset_run(replace(pace, name=f"reset after {after} cycles"), after)
         run(Pace())

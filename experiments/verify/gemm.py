@@ -313,10 +313,10 @@ def drive_gemm(instance: Instance) -> StreamAgent:
         bench.run(bench.layer(1, 1, bench.longest), Pace(name="a long sum"))
     cycles = 2 * (rows + cols) + rows * cols // bench.exits
     for k in range(1, 2 * cycles):  # what is under way, wherever it is, must be dropped
-        layer = bench.layer(2 * rows, cols, min(rows + 1, deepest))
+        layer = bench.layer(4 * rows, 2 * cols, min(rows + 1, deepest))
         bench.run(layer, before_reset(sinks, k) if k % 2 else Pace(), reset_after=k)
     for pace in long_holds(tuple(ready), sinks):
-        bench.run(bench.layer(2 * rows, cols, min(rows + 1, deepest)), pace)
+        bench.run(bench.layer(2 * rows, 2 * cols, min(rows + 1, deepest)), pace)
     for pace in places(ports, cycles):
         bench.run(bench.layer(2 * rows, cols, min(rows + 1, deepest)), pace)
     cover = Cover(bench.bins())

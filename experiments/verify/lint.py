@@ -6,14 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from macsmith.experiments.verify.simulators import environment
+from macsmith.hw.handoff import WAIVERS
 
-__all__ = ["LINTERS", "WAIVERS", "lint", "lint_many", "warns"]
-
-#: Warnings of `verilator --lint-only -Wall` about which nothing is done, and why.
-WAIVERS = {
-    "WIDTHEXPAND": "a narrow operand is extended by Verilog's own rules, which are meant here",
-    "PROCASSINIT": "a register has its reset value as initial value too, for use without a reset",
-}
+__all__ = ["LINTERS", "lint", "lint_many", "warns"]
 
 LINTERS = {
     "icarus": ["iverilog", "-Wall", "-g2001", "-o", "/dev/null"],

@@ -84,6 +84,7 @@ SUBJECTS = (
 #: reached, or only in when a beat is taken, is proven harmless.
 MORE = (
     Subject("gemm", _WRAP, options=(("rows", 2), ("cols", 2))),
+    Subject("gemm", _WRAP, options=(("rows", 2), ("cols", 2), ("dataflow", "weight"))),
     Subject("array", replace(_CLAMP, lanes=3), options=(("rows", 2), ("cols", 2))),
     Subject("array", _CLAMP, options=(("rows", 2), ("cols", 2), ("dataflow", "weight"))),
     Subject("float_mac", _WRAP, options=(("fmt", "bf16"),)),

@@ -13,7 +13,7 @@ from cocotb_tools.runner import get_runner
 
 from macsmith.experiments.verify import verilated
 from macsmith.experiments.verify.bench import TOP
-from macsmith.experiments.verify.lint import WAIVERS
+from macsmith.hw.handoff import WAIVERS
 
 VERILATOR_ARGS = [
     "-Wall",
