@@ -3,22 +3,18 @@
 import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
-from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.bench import Instance
-from macsmith.experiments.verify.corners import drawn_zero_points
 from macsmith.experiments.verify.coverage import Cover
-from macsmith.experiments.verify.gemm_layers import SCHEDULES, played, real_layer
+from macsmith.experiments.verify.gemm_cases import Layers
+from macsmith.experiments.verify.gemm_layers import played, real_layer
 from macsmith.experiments.verify.handshake import Run, StreamAgent
 from macsmith.experiments.verify.paces import Pace, before_reset, long_holds, paces, places
-from macsmith.experiments.verify.sums import SIGNS, extreme, join
-from macsmith.sim.formats import signed_width
-from macsmith.sim.gemm_schedule import Channel, Schedule
-from macsmith.sim.requantize import fixed_point
+from macsmith.experiments.verify.sums import join
+from macsmith.sim.gemm_schedule import Schedule
 
-__all__ = ["READY", "beats_out", "deepest", "drive_gemm", "packed_beat"]
+__all__ = ["READY", "beats_out", "drive_gemm", "packed_beat"]
 
 #: By dataflow. No tile is taken before its first sums are there.
 READY = {
@@ -29,16 +25,6 @@ OUTCOMES = ("clamped above", "clamped below", "in between")
 SHAPES = ("one product", "fewer products than rows", "more products than rows",
           "tokens end within a tile", "channels end within a tile")  # fmt: skip
 ENDS = ("least", "greatest")  # corrections
-
-
-def deepest(instance: Instance) -> int:
-    """Products of the longest sums that are driven; each of them fits where it has to be exact."""
-    spec, options = instance.spec, instance.options
-    depth = min(options["depth"], 2 * options["rows"] + 3)
-    if spec.overflow == "exact":
-        while spec.depth_width(depth) > spec.acc_width:
-            depth -= 1
-    return depth
 
 
 def packed_beat(component: Any, port: str, fields: Mapping[str, Any]) -> int:
@@ -66,143 +52,11 @@ def beats_out(component: Any, found: Sequence[tuple[int, int]]) -> list[int]:
 class _Bench:
     """Layers as runs, and what they cover."""
 
-    def __init__(self, instance: Instance, rng: random.Random) -> None:
-        self.rng, self.spec, options = rng, instance.spec, instance.options
-        self.component = get_unit("gemm").make(instance.spec, **options)
-        self.numbers = self.component.numbers
-        self.rows, self.cols, self.exits = (options[name] for name in ("rows", "cols", "exits"))
-        self.schedule = SCHEDULES[options["dataflow"]]
-        self.ports = READY[options["dataflow"]]
-        self.corrects = bool(self.numbers.correction_width)
-        self.deepest = deepest(instance)
-        exact = self.spec.overflow == "exact"
-        self.longest = self.deepest if exact else min(options["depth"], instance.effort.long)
-        #: Sums of weights of the deepest layer, and corrections: least and greatest.
-        self.weight_sums = [
-            f(0, options["depth"] * level)
-            for f, level in zip((min, max), self.spec.weights.level_range, strict=True)
-        ]
-        products = itertools.product(self.spec.activations.level_range, self.weight_sums)
-        corrections = [za * total for za, total in products]
-        self.corrections = min(corrections), max(corrections)
+    def __init__(self, layers: Layers) -> None:
+        self.of, self.component, self.spec = layers, layers.component, layers.spec
+        self.numbers, self.rows, self.cols = layers.numbers, layers.rows, layers.cols
         self.events: set[str] = set()
         self.runs: list[Run] = []
-
-    def layer(self, tokens: int, channels: int, depth: int) -> Schedule:
-        """Random codes, zero points, multipliers; shifts that bring most results into range."""
-        rng, spec, numbers = self.rng, self.spec, self.numbers
-        low, high = spec.activations.level_range
-        size = signed_width(*spec.product_range) + depth.bit_length() - numbers.out_width
-        made = []
-        for _ in range(channels):
-            multiplier = rng.getrandbits(numbers.multiplier_width)
-            shift = size + multiplier.bit_length() + rng.randrange(-4, 2)
-            made.append(
-                Channel(
-                    [rng.getrandbits(spec.weights.width) for _ in range(depth)],
-                    multiplier,
-                    max(0, min(shift, numbers.max_shift)),
-                    rng.randint(*numbers.out_range),
-                    rng.choice(drawn_zero_points(spec.weights))
-                    if spec.weights.zero_pointed else None,
-                )
-            )  # fmt: skip
-        codes = [
-            [rng.getrandbits(spec.activations.width) for _ in range(depth)] for _ in range(tokens)
-        ]
-        zeros = [rng.choice((low, high, 0, rng.randint(low, high))) for _ in range(tokens)]
-        zeros = zeros if self.corrects else None
-        return self.schedule(spec, codes, made, self.rows, self.cols, zeros)
-
-    @property
-    def loud(self) -> tuple[int, int, int]:
-        """The ``(w, a, z)`` of the product that is furthest from 0."""
-        most = max(SIGNS, key=lambda sign: sign * self._level(*extreme(self.spec, sign)))
-        return extreme(self.spec, most)
-
-    def _level(self, w: int, a: int, z: int) -> int:
-        return self.spec.weights.levels_at(z)[w] * self.spec.activations.levels[a]
-
-    def scale(self, shift: int) -> range:
-        """Multipliers that bring the loudest product between a half and three quarters of the
-        way to the end of the range; empty where there are none."""
-        end, loud = self.numbers.out_range[1] + 1, abs(self._level(*self.loud))
-        low, high = (quarters * end * 2**shift // (4 * loud) for quarters in (2, 3))
-        return range(low + 1, min(high + 1, 2**self.numbers.multiplier_width))
-
-    def shifts(self) -> Schedule:
-        """A channel for each shift, with the loudest product in range where that can be, and
-        other ones; with random multipliers elsewhere."""
-        rng, spec, numbers = self.rng, self.spec, self.numbers
-        w, a, z = self.loud
-        quiet = (numbers.out_range[1] + 1) // 4 - 1  # so that no result is clamped
-        made = []
-        for shift in range(numbers.max_shift + 1):
-            fitting = self.scale(shift)
-            bits = rng.randrange(1, numbers.multiplier_width + 1)
-            multiplier = rng.choice(fitting) if fitting else rng.getrandbits(bits)
-            zero = z if spec.weights.zero_pointed else None
-            made.append(Channel([w], multiplier, shift, rng.randrange(-quiet, quiet), zero))
-        width = spec.activations.width
-        tokens = [[a], *([rng.getrandbits(width)] for _ in range(max(1, self.rows - 1)))]
-        zeros = [0] * len(tokens) if self.corrects else None
-        return self.schedule(spec, tokens, made, self.rows, self.cols, zeros)
-
-    def corrected(self) -> Schedule:
-        """Sums of weights at both ends in every column, and each power of two; zero points at both
-        ends and next to 0. A channel's scale brings all of its results into range.
-
-        Sums of weights enter beside the products, and here they are not those of its codes: so a
-        correction has all the bits of the deepest layer that the tile is made for, without the
-        thousands of products that such a layer has.
-        """
-        rng, spec, numbers = self.rng, self.spec, self.numbers
-        (least, most), (low, high) = spec.activations.level_range, self.weight_sums
-        powers = [sign << k for k in range(high.bit_length() + 1) for sign in SIGNS]
-        sums = [low] * self.cols + [high] * self.cols + [n for n in powers if low <= n <= high]
-        zeros = [za for za in (least, most, 1, -1) if least <= za <= most]
-        made = []
-        for total in sums:
-            furthest = abs(total) * max(-least, most) + abs(self._level(*self.loud))
-            scale = Fraction(3 * numbers.out_range[1], 4 * furthest)
-            w, z = (rng.getrandbits(spec.weights.width), rng.choice(spec.weights.zero_points))
-            zero = z if spec.weights.zero_pointed else None
-            made.append(Channel([w], *fixed_point(scale, numbers), rng.choice((-2, 1)), zero))
-        tokens = [[rng.getrandbits(spec.activations.width)] for _ in zeros]
-        layer = self.schedule(spec, tokens, made, self.rows, self.cols, zeros)
-        layer.weight_sums = sums
-        return layer
-
-    def any_sums(self) -> Schedule:
-        """Partial sums that enter and leave anywhere in their range, and at its ends; scales bring
-        whole ones into the range of results."""
-        rng, spec, numbers = self.rng, self.spec, self.numbers
-        width, ends = spec.weights.width, spec.acc_range
-        scale = Fraction(numbers.out_range[1], 2 * 2**spec.acc_width)
-
-        class AnySums(self.schedule):
-            """Whatever has left, other sums enter."""
-
-            def beats(self, partial: Iterator[Sequence[int]]) -> Iterator[dict]:
-                for beat in super().beats(partial):
-                    any_sum = [rng.choice((*ends, *(rng.randint(*ends) for _ in range(4))))
-                               for _ in range(self.cols)]  # fmt: skip
-                    yield beat | {"acc": any_sum}
-
-        made = [
-            Channel(
-                [rng.getrandbits(width) for _ in range(self.deepest)],
-                *fixed_point(scale, numbers),
-                weight_zero=spec.weights.zero_points[0] if spec.weights.zero_pointed else None,
-            )
-            for _ in range(self.cols)
-        ]
-        tokens = [
-            [rng.getrandbits(spec.activations.width) for _ in range(self.deepest)]
-            for _ in range(40)
-        ]
-        zeros = [0] * len(tokens) if self.corrects else None
-        return AnySums(spec, tokens, made, self.rows, self.cols, zeros)
 
     def run(self, schedule: Schedule, pace: Pace, reset_after: int | None = None) -> None:
         layer = played(schedule, self.numbers)
@@ -226,7 +80,7 @@ class _Bench:
             for channel, y in zip(schedule.channels, row, strict=True):
                 if low < y < high and 2 * abs(y - channel.zero) > high:
                     self.events.add(_in_range(channel.shift))
-        if self.corrects:
+        if self.of.corrects:
             self.events |= set(self._ends_in_range(schedule, found))
         depth, rows = schedule.depth, self.rows
         self.events |= {SHAPES[0]} if depth == 1 else set()
@@ -249,24 +103,26 @@ class _Bench:
         for tile in schedule.tiles():
             for za, (c, total) in itertools.product(tile["za"], enumerate(tile["weight_sum"])):
                 _, y = next(left)
-                for end, correction in zip(ENDS, self.corrections, strict=True):
+                for end, correction in zip(ENDS, self.of.corrections, strict=True):
                     if za * total == correction and low < y < high:
-                        yield _at_end(c % self.exits, end)
+                        yield _at_end(c % self.of.exits, end)
 
     def bins(self) -> list[str]:
         """What this shape allows."""
         possible = [
             (SHAPES[0], True),
             (SHAPES[1], self.rows > 1),
-            (SHAPES[2], self.deepest > self.rows),
+            (SHAPES[2], self.of.deepest > self.rows),
             (SHAPES[3], self.component.exit.rows > 1),
             (SHAPES[4], self.cols > 1),
         ]
-        shifts = (s for s in range(self.numbers.max_shift + 1) if self.scale(s))
-        exits = range(self.exits if self.corrects else 0)
+        shifts = (s for s in range(self.numbers.max_shift + 1) if self.of.scale(s))
+        exits = range(self.of.exits if self.of.corrects else 0)
         ends = itertools.starmap(_at_end, itertools.product(exits, ENDS))
         names = (name for name, can in possible if can)
-        passes = self.cols if "load" in self.ports and self.deepest > self.rows else 0
+        passes = (
+            self.cols if self.component.dataflow == "weight" and self.of.deepest > self.rows else 0
+        )
         near = itertools.starmap(_near_end, itertools.product(range(passes), ENDS))
         return [*OUTCOMES, *names, *map(_in_range, shifts), *ends, *near]
 
@@ -290,8 +146,8 @@ def drive_gemm(instance: Instance) -> StreamAgent:
     """Layers of many sizes at many paces, every shift, corrections at their ends, resets, stalls at
     every place and long ones, and a real layer, or some of its channels."""
     rng = random.Random(f"{instance.unit} {instance.spec} {instance.inputs}")
-    bench = _Bench(instance, rng)
-    rows, cols, deepest = bench.rows, bench.cols, bench.deepest
+    layers = Layers(instance, rng)
+    bench, rows, cols, deepest = _Bench(layers), layers.rows, layers.cols, layers.deepest
     ready = READY[instance.options["dataflow"]]
     # Where no sum needs a second pass, nothing is partial.
     sinks = ("o", "partial") if "load" in ready and deepest > rows else ("o",)
@@ -300,25 +156,25 @@ def drive_gemm(instance: Instance) -> StreamAgent:
     for k, pace in enumerate(paces(rng, tuple(ready), sinks, instance.effort.runs)):
         for depth in (depths[k % 4], depths[(k + 1) % 4]):
             size = rows + 1 + k % rows, cols + 1 + k % cols
-            bench.run(bench.layer(*size, depth), pace)
+            bench.run(layers.layer(*size, depth), pace)
         if "partial" in sinks:
-            bench.run(bench.layer(rows + 1, cols, deepest), pace)
+            bench.run(layers.layer(rows + 1, cols, deepest), pace)
     for _ in range(2):
-        bench.run(bench.shifts(), Pace())
-    if bench.corrects:
-        bench.run(bench.corrected(), Pace())
+        bench.run(layers.shifts(), Pace())
+    if layers.corrects:
+        bench.run(layers.corrected(), Pace())
     if "partial" in sinks:
-        bench.run(bench.any_sums(), Pace())
-    if instance.effort.long and bench.longest > rows:
-        bench.run(bench.layer(1, 1, bench.longest), Pace(name="a long sum"))
-    cycles = 2 * (rows + cols) + rows * cols // bench.exits
+        bench.run(layers.any_sums(), Pace())
+    if instance.effort.long and layers.longest > rows:
+        bench.run(layers.layer(1, 1, layers.longest), Pace(name="a long sum"))
+    cycles = 2 * (rows + cols) + rows * cols // layers.exits
     for k in range(1, 2 * cycles):  # what is under way, wherever it is, must be dropped
-        layer = bench.layer(4 * rows, 2 * cols, min(rows + 1, deepest))
+        layer = layers.layer(4 * rows, 2 * cols, min(rows + 1, deepest))
         bench.run(layer, before_reset(sinks, k) if k % 2 else Pace(), reset_after=k)
     for pace in long_holds(tuple(ready), sinks):
-        bench.run(bench.layer(2 * rows, 2 * cols, min(rows + 1, deepest)), pace)
+        bench.run(layers.layer(2 * rows, 2 * cols, min(rows + 1, deepest)), pace)
     for pace in places(ports, cycles):
-        bench.run(bench.layer(2 * rows, cols, min(rows + 1, deepest)), pace)
+        bench.run(layers.layer(2 * rows, cols, min(rows + 1, deepest)), pace)
     cover = Cover(bench.bins())
     cover.mark(bench.events)
     schedule, what = real_layer(bench.component, instance.effort.whole_layer)
@@ -332,5 +188,5 @@ def drive_gemm(instance: Instance) -> StreamAgent:
     if "partial" not in sinks:
         never += [f"partial {what}" for what in ("waits", "is awaited", "beats in a row")]
         never += ["reset while partial waits"]
-    per_beat = {"o": bench.exits, "partial": cols}
+    per_beat = {"o": layers.exits, "partial": cols}
     return StreamAgent(instance, bench.runs, cover, ready, per_beat, never)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from macsmith.experiments.payloads import packed
 from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.bench import Instance
-from macsmith.experiments.verify.gemm import READY, beats_out, deepest, packed_beat
+from macsmith.experiments.verify.gemm import READY, beats_out, packed_beat
+from macsmith.experiments.verify.gemm_cases import deepest
 from macsmith.experiments.verify.gemm_layers import output_rows, requantized
 from macsmith.experiments.verify.many import MOST
 from macsmith.experiments.verify.many_arrays import (
