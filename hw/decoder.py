@@ -21,6 +21,7 @@ class Decoder(wiring.Component):
     Parameters
     ----------
     fmt : Format
+        Of the codes.
     style : str
         Microarchitecture: a name of the table of styles; all compute the same.
 
