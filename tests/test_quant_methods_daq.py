@@ -11,6 +11,7 @@ import torch
 import macsmith.quant as quant
 from macsmith.quant.methods import METHODS, daq
 from macsmith.quant.methods.daq import Fit, aligned
+from macsmith.quant.nearest import nearest
 from macsmith.quant.recipe import Recipe, Weights
 from macsmith.quant.steps import Awq, Daq
 from macsmith.sim.catalog import get_format
@@ -107,6 +108,33 @@ def test_the_point_never_becomes_worse(weights):
         assert (after <= before).all()
     assert torch.equal(trace[-1], fit.error(s, o))
     assert (trace[-1] < 0.9 * trace[0]).any()
+
+
+class Exact(Fit):
+    """The error in float64 throughout, over the tokens themselves."""
+
+    def __init__(self, w, x, fmt):
+        super().__init__(w, x, fmt)
+        self.x = x.double()
+
+    def error(self, s, o):
+        s, o = s[..., None], o[..., None]
+        level = nearest((self.w - o) / s, self.fmt).double()
+        gap = level * 2.0**-self.fmt.frac_bits * s.double() + o.double() - self.w.double()
+        return (gap @ self.x.mT).square().mean(dim=2)
+
+
+@pytest.mark.parametrize("weights", FORMATS)
+def test_float32_leads_to_points_as_good_as_float64(weights):
+    """Near a minimum a last bit decides which way a row goes on, so that rows differ."""
+    w, x = rows(64, 128)
+    fmt, step, start = get_format(weights), Daq(), aligned(w[None], get_format(weights), Daq())
+    exact = Exact(w[None], x[None], fmt)
+    found, wanted = (fit.adjusted(*start, step) for fit in (Fit(w[None], x[None], fmt), exact))
+    assert (found[0] == wanted[0]).sum() >= 16
+    mine, its = exact.error(*found), exact.error(*wanted)
+    assert mine.sum() < 1.001 * its.sum() < 0.9 * exact.error(*start).sum()
+    assert (mine < 1.02 * its).all()
 
 
 def test_the_first_steps_by_a_plain_loop():
