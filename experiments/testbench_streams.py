@@ -96,7 +96,7 @@ def _verilog(
         base += len(queues[port])
     size = {port: instance.widths[f"{port}__payload"] for port in names}
     pins = [".clk(clk)", ".rst(rst)"]
-    declared, checks, moves, offers = [], [], [], []
+    declared, checks, samples, moves, offers = [], [], [], [], []
     for k, port in enumerate(names):
         members = ("valid", "ready", "payload")
         pins += [f".{port}__{member}({port}_{member})" for member in members]
@@ -104,7 +104,7 @@ def _verilog(
         word = f"words[{port}_at]"
         if port in sources:
             declared += [
-                f"  reg {port}_valid;",
+                f"  reg {port}_valid, {port}_moved;",
                 f"  wire {port}_ready;",
                 f"  wire [{size[port] - 1}:0] {port}_word = {word};",
                 f"  wire [{size[port] - 1}:0] {port}_payload ="
@@ -120,20 +120,20 @@ def _verilog(
                 f"      if (fresh && {port}_ready !== ({port}_payload[0] ? 1'b{high} : 1'b{low}))"
                 f' fail("{port}.ready after a reset");',
             ]
+            samples.append(f"      {port}_moved = {port}_valid && {port}_ready;")
             moves += [
-                f"      if ({port}_valid && {port}_ready) begin",
-                f"        {port}_at = {port}_at + 1; {port}_valid = 0; quiet = 0; fresh = 0;",
-                "      end",
+                f"        if ({port}_moved) begin",
+                f"          {port}_at = {port}_at + 1; {port}_valid = 0; quiet = 0; fresh = 0;",
+                "        end",
             ]
             continue
         declared += [
             f"  wire {port}_valid;",
-            f"  reg {port}_ready, {port}_waits;",
+            f"  reg {port}_ready, {port}_waits, {port}_moved;",
             f"  integer {port}_waited, {port}_patient;",
             f"  wire [{size[port] - 1}:0] {port}_payload;",
             f"  wire [{size[port] - 1}:0] {port}_word = {word};",
         ]
-        offers.append(f"      {port}_ready = fast | noise[{5 + k}] | noise[{11 + k}];")
         offers.append(
             f"      {port}_ready = (fast | noise[{5 + k}] | noise[{11 + k}])"
             f" && {port}_waited >= {port}_patient && !(held && cycle + 3 >= reset_after);"
@@ -148,13 +148,16 @@ def _verilog(
             f"      else if ({port}_valid === 1'b1 && {port}_payload !== {port}_word)"
             f' fail("{port} has the wrong beat");',
         ]
-        moves += [
+        samples += [
             f"      {port}_waits = {port}_valid === 1'b1 && !{port}_ready;",
-            f"      {port}_waited = {port}_waits ? {port}_waited + 1 : 0;",
-            f"      if ({port}_valid === 1'b1 && {port}_ready) begin",
-            f"        {port}_at = {port}_at + 1; checked = checked + 1; quiet = 0;",
-            f"        {port}_patient = {port}_patient > 0;",  # later beats: a cycle
-            "      end",
+            f"      {port}_moved = {port}_valid === 1'b1 && {port}_ready;",
+        ]
+        moves += [
+            f"        {port}_waited = {port}_waits ? {port}_waited + 1 : 0;",
+            f"        if ({port}_moved) begin",
+            f"          {port}_at = {port}_at + 1; checked = checked + 1; quiet = 0;",
+            f"          {port}_patient = {port}_patient > 0;",  # later beats: a cycle
+            "        end",
         ]
     start = [f"    {port}_at = {first[port]};" for port in names]
     start += [f"    {port}_end = {first[port]};" for port in names]
@@ -224,25 +227,27 @@ module {name};
     next_part;
     while (part < {len(parts)} && quiet < {PATIENCE} && wrong == 0) begin
       noise = {{noise[14:0], noise[15] ^ noise[13] ^ noise[12] ^ noise[10]}};
+      rst = reset_after != 0 && cycle == reset_after;
 {lines(offers)}
       #5;
 {lines(checks)}
       quiet = quiet + 1;
-{lines(moves)}
-      if ({through}) idle = idle + 1;
+{lines(samples)}
       clk = 1;
-      #5 clk = 0;
+      #1;  // what was offered stays until after the edge
       cycle = cycle + 1;
-      if (reset_after != 0 && cycle == reset_after) begin
-        rst = 1;
-        #5 clk = 1;
-        #5 clk = 0;
+      if (rst) begin
         rst = 0;
         fresh = 1;
         checked = before;
         next_part;
-      end else if (reset_after == 0 && idle == (part == {len(parts) - 1} ? {SPARE} : {PAUSE}))
-        next_part;
+      end else begin
+{lines(moves)}
+        if ({through}) idle = idle + 1;
+        if (reset_after == 0 && idle == (part == {len(parts) - 1} ? {SPARE} : {PAUSE}))
+          next_part;
+      end
+      #4 clk = 0;
     end
     if (wrong == 0 && checked != {due}) fail("stuck, or a beat is missing");
     if (wrong != 0) begin

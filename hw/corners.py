@@ -52,7 +52,9 @@ class Corner:
     @classmethod
     def of(cls, file: Path) -> "Corner":
         stem = _stem(file)
-        process, celsius = _PROCESS.search(stem), _TEMPERATURE.search(stem)
+        # The last word: another may be part of a cell's or a family's name.
+        process = next(iter([*_PROCESS.finditer(stem)][-1:]), None)
+        celsius = _TEMPERATURE.search(stem)
         volts = tuple(_number(*match.groups()) for match in _VOLTS.finditer(stem))
         starts = [m.start() for m in (process, celsius, _VOLTS.search(stem)) if m]
         head = stem[: min(starts, default=len(stem))]

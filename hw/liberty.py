@@ -55,7 +55,8 @@ class Library:
         self.home: dict[str, int] = {}
         for i, text in enumerate(texts):
             for cell in text.cells:
-                _require_same(cell, texts[self.home.setdefault(cell, i)], text)
+                first = self.home.setdefault(cell, i)
+                _require_same(cell, texts[first], text, self.units[first] == self.units[i])
         self._cells: dict[str, Cell] = {}
 
     def __contains__(self, name: str) -> bool:
@@ -202,11 +203,12 @@ class Library:
         return text.text, text.cells[name]
 
 
-def _require_same(cell: str, first: LibertyText, other: LibertyText) -> None:
-    """ValueError if two files have different cells of one name, apart from blanks."""
+def _require_same(cell: str, first: LibertyText, other: LibertyText, alike: bool) -> None:
+    """ValueError if two files have different cells of one name, apart from blanks, or are not
+    ``alike`` in their units."""
     if first is not other:
-        one, two = (text.text[slice(*text.cells[cell])].split() for text in (first, other))
-        if one != two:
+        one, two = ("".join(text.text[slice(*text.cells[cell])].split()) for text in (first, other))
+        if one != two or not alike:
             raise ValueError(f"cell {cell} is not the same in {first.path} and in {other.path}")
 
 

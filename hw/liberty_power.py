@@ -9,7 +9,7 @@ from macsmith.hw.boolean import Expr, parse
 from macsmith.hw.cell import Pin
 from macsmith.hw.liberty_text import Group, number
 
-__all__ = ["Rails", "leakage"]
+__all__ = ["Rails", "grounded", "leakage"]
 
 _MOST_NAMES = 16  # states are listed one by one
 _STATE_GROUPS = ("ff", "latch", "ff_bank", "latch_bank")
@@ -17,7 +17,8 @@ _STATE_GROUPS = ("ff", "latch", "ff_bank", "latch_bank")
 
 @dataclass(frozen=True, slots=True)
 class Rails:
-    """Rails of a cell: `grounds` give no energy; what names no rail is of the `primary` one.
+    """Rails of a cell: `grounds` give no energy; what names no rail is of the `primary` one: that
+    whose pg_type says so, or else the only one that is no ground.
 
     What flows through a ground is the same energy again. Grounds are the rails whose pg_type says
     so, and P-wells; where the file gives a rail no pg_type, those at 0 V in its voltage_map, or
@@ -38,6 +39,9 @@ class Rails:
         supplies = {name: pg_pins.get(name, {}) for name in (*pg_pins, *sorted(named - {*pg_pins}))}
         grounds = frozenset(name for name, said in supplies.items() if _ground(name, said, volts))
         primary = [n for n, said in supplies.items() if said.get("pg_type") == "primary_power"]
+        if not primary:
+            live = [name for name in supplies if name not in grounds]
+            primary = live if len(live) == 1 else []
         return cls(grounds, primary[0] if primary else "")
 
     def rail(self, entry: Group) -> str | None:
@@ -52,7 +56,7 @@ def leakage(cell: Group, header: Group, rails: Rails, pins: dict[str, Pin], area
     A rail gives in each state what its groups say whose `when` holds (their mean, if several do),
     or else its groups without. In states of which no rail's groups say anything it is
     `cell_leakage_power`; without that they do not count. Of a cell without any it is
-    `default_leakage_power_density` times the area, or else `default_cell_leakage_power`.
+    `default_cell_leakage_power`, or else `default_leakage_power_density` times the area.
     """
     whole = cell.number("cell_leakage_power")
     by_rail: dict[str, list[tuple[Expr | None, float]]] = {}
@@ -85,7 +89,7 @@ def leakage(cell: Group, header: Group, rails: Rails, pins: dict[str, Pin], area
         step = math.gcd(counted, *map(int, weights)) if exact else 1
         return sum(value * (weight / step) for value, weight in weighted) / (counted / step)
     density = header.number("default_leakage_power_density", 0.0)
-    return density * area or header.number("default_cell_leakage_power", 0.0)
+    return header.number("default_cell_leakage_power", density * area)
 
 
 _POSSIBLE = ""  # no name of a pin: the states that can be
@@ -170,4 +174,9 @@ def _ground(name: str, said: dict[str, str], volts: dict[str, float]) -> bool:
     at = volts.get(said.get("voltage_name", name), volts.get(name))
     if at is not None:
         return at == 0
+    return grounded(name)
+
+
+def grounded(name: str) -> bool:
+    """Whether a rail is called as grounds are."""
     return "GND" in name.upper() or name.upper().startswith(("VSS", "VPW", "VNB"))

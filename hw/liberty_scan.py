@@ -13,10 +13,10 @@ __all__ = ["functions", "has_group", "no_logic", "places_of_functions"]
 
 _FUNCTION = re.compile(r'function\s*:\s*("[^"]*"|[^;\n}]*)')
 _UNUSABLE = ("test_cell", "bus", "bundle")  # scan cells, and cells whose pins are not single wires
-#: Of cells between supply domains, of ones that keep their own supply, and of pads.
+#: Of cells between supply domains, of ones that keep their own supply, of pads and clock gates.
 _UNUSUAL = (
-    *("is_level_shifter", "is_isolation_cell", "pad_cell", "always_on"),
-    *("switch_cell_type", "retention_cell"),
+    *("is_level_shifter", "is_isolation_cell", "pad_cell", "is_pad", "always_on"),
+    *("switch_cell_type", "retention_cell", "clock_gating_integrated_cell"),
 )
 
 
@@ -43,7 +43,8 @@ def has_group(text: str, kind: str, span: tuple[int, int]) -> bool:
 
 def no_logic(text: str, span: tuple[int, int]) -> bool:
     """Whether the cell in `span` is none that synthesis may put anywhere: the library says
-    dont_use, it is for scan, its pins are in buses, or it is made for power domains or pads."""
+    dont_use, it is for scan, its pins are in buses, or it is made for power domains, pads or
+    clocks."""
     return (
         any(has_group(text, kind, span) for kind in _UNUSABLE)
         or "true" in _value(text, "dont_use", span)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from macsmith.hw.cell import Cell, PowerArc
+from macsmith.hw.liberty_power import grounded
 from macsmith.hw.nldm import Table
 
 __all__ = ["shares"]
@@ -104,7 +105,9 @@ def _holding(arcs: list[PowerArc], env: dict[str, np.ndarray], states: int) -> n
 
 
 def _states(cell: Cell, pins: tuple[str, ...], codes: np.ndarray) -> dict[str, np.ndarray]:
-    """Values of every pin (and flip-flop state) of the cell; unconnected inputs are low."""
+    """Values of every pin (and flip-flop state) of the cell; unconnected inputs are low. What a
+    condition names besides (its supplies, pins inside) is high, and low if it is called a ground.
+    """
     env = {pin: np.zeros(len(codes), bool) for pin in cell.inputs}
     for position, pin in enumerate(reversed(pins)):
         env[pin] = (codes >> position & 1).astype(bool)
@@ -113,4 +116,7 @@ def _states(cell: Cell, pins: tuple[str, ...], codes: np.ndarray) -> dict[str, n
     for pin in cell.outputs:
         if cell.pins[pin].function is not None:
             env[pin] = np.broadcast_to(cell.pins[pin].function.evaluate(env), len(codes))
+    for arc in (arc for pin in cell.pins.values() for arc in pin.power if arc.when is not None):
+        for name in arc.when.variables():
+            env.setdefault(name, np.full(len(codes), not grounded(name)))
     return env

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from commands import run
-from technology import needs_osu018
+from technology import TINY, needs_osu018
 from typer.testing import CliRunner
 
 from macsmith.experiments.cli import app
@@ -104,6 +104,7 @@ def test_each_unit_is_built_once_and_absolutes_only_in_their_node(monkeypatch):
     for name, clock_ps in (("asap7", 1000.0), ("elsewhere", 10_000.0)):
         asked.clear()
         monkeypatch.setattr(published, "choose_library", lambda *_, n=name: Pdk(n, ()))
+        monkeypatch.setattr(published, "_require_comparable", lambda technology: None)
         found = compare(workers=1)
         assert len(asked) == len(set(asked))
         assert (found.pdk, found.clock_ps) == (name, clock_ps)
@@ -163,9 +164,21 @@ def test_bad_input_is_refused_before_the_work(monkeypatch):
         compare(workers=0)
 
 
+def test_a_library_without_what_is_compared_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(published, "_build", lambda work: pytest.fail("it worked"))
+    path = tmp_path / "x.lib"
+    path.write_text("\n".join(line for line in TINY.splitlines() if "area" not in line))
+    with pytest.raises(ValueError, match=r"library x does not say areas"):
+        compare(liberty=[path])
+    path.write_text(TINY.replace("nom_voltage : 2.0;", ""))
+    with pytest.raises(ValueError, match=r"library x does not say .*a supply voltage$"):
+        compare(liberty=[path])
+
+
 def test_the_command(monkeypatch):
     monkeypatch.setattr(published, "_build", build_by_width)
     monkeypatch.setattr(published, "choose_library", lambda *_: Pdk("asap7", ()))
+    monkeypatch.setattr(published, "_require_comparable", lambda technology: None)
     shown = CliRunner().invoke(app, ["published", "--workers", "1", "--json"])
     assert shown.exit_code == 0
     assert json.loads(shown.output)["library"] == "asap7"

@@ -1,7 +1,10 @@
 """`hw.liberty_power`: leakage over states and rails; energies of several rails."""
 
+import numpy as np
 import pytest
 from test_hw_liberty_build import changed
+
+from macsmith.hw.power_entries import shares
 
 RAILS = """pg_pin (VDD) { pg_type : primary_power; } pg_pin (VNW) { pg_type : nwell; }
   pg_pin (VSS) { pg_type : primary_ground; }"""
@@ -63,14 +66,32 @@ def test_rails_are_summed_and_grounds_left_out(tmp_path):
 def test_a_rail_without_pg_type_goes_by_its_voltage_or_name(tmp_path, rail, header, counts):
     said = [entry(4), entry(3, "", rail)]
     got = leaks(tmp_path, NOR2, "NOR2", *said, density=header)
-    assert got == pytest.approx(4 + 3 * counts)
+    assert got == pytest.approx((4 + 3) / 2 if counts else 4)  # of one rail: their mean
 
 
 def test_a_cell_that_says_nothing_leaks_by_its_area(tmp_path):
-    density = "default_leakage_power_density : 0.002; default_cell_leakage_power : 0.5;"
+    density = "default_leakage_power_density : 0.002;"
     assert leaks(tmp_path, NOR2, "NOR2", density=density) == pytest.approx(8)
-    default = "default_cell_leakage_power : 0.5;"
+    default = f"{density} default_cell_leakage_power : 0.5;"
     assert leaks(tmp_path, NOR2, "NOR2", density=default) == pytest.approx(500)
+
+
+@pytest.mark.parametrize("rails", ["pg_pin (VDD) { } pg_pin (VSS) { }", RAILS, ""])
+def test_what_names_no_rail_is_of_the_only_one(tmp_path, rails):
+    said = [entry(4, "A", "VDD"), entry(2)]
+    assert leaks(tmp_path, NOR2, "NOR2", rails, *said) == pytest.approx(3)
+
+
+def test_a_condition_may_name_a_supply(tmp_path):
+    old = 'pin (Y) { direction : output; function : "!(A + B)";'
+    for name in ("VDD", "VSS", "inner"):
+        more = " ".join(
+            f'internal_power () {{ when : "{when}"; rise_power (scalar) {{ values ("{k}"); }} }}'
+            for k, when in ((1, name), (2, f"!{name}"))
+        )
+        cell = changed(tmp_path, (old, f"{old} {more}")).cell("NOR2")
+        found = shares(cell, ("A", "B"), np.array([0b10_00]))  # A falls, and Y rises
+        assert any(pin == "Y" and weights.any() for pin, *_, weights in found)
 
 
 def test_what_a_clear_forces_is_no_state(tmp_path):

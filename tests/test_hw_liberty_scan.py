@@ -20,6 +20,8 @@ NOR2 = "area : 4; cell_leakage_power : 0.004;"
         ("switch_cell_type : coarse_grain;", True),
         ('retention_cell : "RET";', True),
         ("dont_use : true;", True),
+        ("is_pad : true;", True),
+        ("clock_gating_integrated_cell : latch_posedge;", True),
         ("is_level_shifter : false; always_on\t: false; pad_cell : false;", False),
         ("is_level_shifter : false; always_on : false; always_on : true;", True),
         ("my_always_on : true; pad_cell_like : true;", False),

@@ -237,6 +237,17 @@ def test_gemm_runs_a_whole_layer(dataflow):
     assert result.results > 2 * 1024
 
 
+@pytest.mark.parametrize("dataflow", ["output", "weight"])
+@pytest.mark.parametrize("overflow", ["wrap", "exact"])
+def test_a_tile_that_is_less_deep_than_high(dataflow, overflow):
+    needs("icarus")
+    shape = {"rows": 4, "cols": 2, "depth": 1, "dataflow": dataflow}
+    brief = Effort(random=100, runs=2)
+    spec = MacSpec("dint4", "int8", 12, overflow)
+    result = runner.run("gemm", [spec], "icarus", effort=brief, **shape)
+    assert result.ok, result.lines()
+
+
 def test_gemm_says_where_it_runs_no_real_layer():
     needs("icarus")
     brief = Effort(random=100, runs=2)

@@ -140,6 +140,8 @@ def test_the_exported_testbench_finds_them_too(unit, options, waiting, tmp_path)
             "waits for ready": {"outputs": {f"{port}__valid": f"x_{port}__valid & {port}__ready"}},
         }.items()
     }
+    if unit == "array":
+        faults["after_30"] = later(30)
     for name, fault in faults.items():
         (tmp_path / "unit.v").write_text(
             wrapped(text.replace("module unit(", "module right("), "unit", **fault)

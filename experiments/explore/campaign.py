@@ -55,9 +55,9 @@ def run(
 
     A row has `label`, the fields of the point, `macs` a cycle, `operand_bits` for one product,
     those of `measure.Measurement` (without hazards), and `area_per_mac_um2`, `energy_per_mac_pj`
-    (leakage included); of points with hazards also `hazard_energy_per_mac_pj`, and what hazards
-    change of the others as `hazard_dynamic_pj` and so on. One that cannot be
-    measured has `problem` instead. ``progress`` is called after each point.
+    (leakage included); of points with hazards, where the library has delays, also
+    `hazard_energy_per_mac_pj`, and what hazards change of the others as `hazard_dynamic_pj` and so
+    on. One that cannot be measured has `problem` instead. ``progress`` is called after each point.
     """
     if not points:
         raise ValueError("nothing to explore: there is no point")
@@ -102,7 +102,8 @@ def _measure(technology: Pdk, point: Point) -> dict[str, Any]:
                 measure(
                     point.unit, point.spec, point.style, technology=technology,
                     clock_ps=point.clock_ps, operands=point.operands, booth=point.booth,
-                    adders=point.adders, options=point.options, glitches=point.hazards,
+                    adders=point.adders, options=point.options,
+                    glitches=point.hazards and _has_delays(technology),
                 )
             )  # fmt: skip
     except ValueError as error:
@@ -111,7 +112,7 @@ def _measure(technology: Pdk, point: Point) -> dict[str, Any]:
     spent = busy = None
     if found["dynamic_pj"] is not None:
         spent = found["dynamic_pj"] + found["leakage_pj"]
-        if point.hazards:
+        if "hazard_dynamic_pj" in found:
             busy = found["hazard_dynamic_pj"] + found["leakage_pj"]
     return found | own | {
         "acc_width": found["acc_width"],  # bits, also where they are "enough"
@@ -135,6 +136,10 @@ def _fields(found: Any) -> dict[str, Any]:
     hazards = {f"hazard_{name}": busy[name] for name in HAZARD_FIELDS}
     quiet = replace(found, energy=spent.quiet).as_dict()
     return quiet | hazards | {"glitch_pj": spent.glitch_pj}
+
+
+def _has_delays(technology: Pdk) -> bool:
+    return load(technology.files, technology.name, technology.dont_use).has_delays
 
 
 def _over(area: float | None, macs: int) -> float | None:

@@ -18,6 +18,7 @@ from macsmith.experiments.store import provenance
 from macsmith.experiments.styles import price
 from macsmith.experiments.units import get_unit
 from macsmith.experiments.workers import worker_pool
+from macsmith.hw.liberty import load
 from macsmith.hw.pdk import Pdk
 from macsmith.hw.power import Energy, energy
 from macsmith.sim.floating import FLOAT32, multiply_add
@@ -138,6 +139,7 @@ def compare(
         raise ValueError("figures are compared in a library's um2 and pJ: give one")
     if workers < 1:
         raise ValueError(f"workers must be a positive number, not {workers}")
+    _require_comparable(technology)
     clock_ps = clock_of(technology)
     figures = [one for one in FIGURES if one.pdk in (None, technology.name)]
     parts = list(dict.fromkeys(part for one in figures for part in one.parts))
@@ -149,6 +151,21 @@ def compare(
         built = dict(zip(parts, map(_build, work), strict=True))
     rows = tuple(Row(one, tuple(built[part] for part in one.parts)) for one in figures)
     return Comparison(rows, technology.name, clock_ps, provenance())
+
+
+def _require_comparable(technology: Pdk) -> None:
+    library = load(technology.files, technology.name, technology.dont_use)
+    library.require_flip_flop()
+    known = {
+        "areas": library.flip_flop.area > 0,
+        "delays": library.has_delays,
+        "a supply voltage": library.voltage is not None,
+    }
+    if lacking := [what for what, there in known.items() if not there]:
+        raise ValueError(
+            f"figures are compared in um2, pJ and at a clock: library {library.name} does not say "
+            f"{' and '.join(lacking)}"
+        )
 
 
 def _build(work: tuple[Part, Pdk, float]) -> Built:

@@ -152,7 +152,7 @@ def drive_gemm(instance: Instance) -> StreamAgent:
     # Where no sum needs a second pass, nothing is partial.
     sinks = ("o", "partial") if "load" in ready and deepest > rows else ("o",)
     ports = (*ready, *sinks)
-    depths = [1, max(1, rows - 1), min(deepest, rows + 1), deepest]
+    depths = [1, min(deepest, max(1, rows - 1)), min(deepest, rows + 1), deepest]
     for k, pace in enumerate(paces(rng, tuple(ready), sinks, instance.effort.runs)):
         for depth in (depths[k % 4], depths[(k + 1) % 4]):
             size = rows + 1 + k % rows, cols + 1 + k % cols
@@ -172,6 +172,8 @@ def drive_gemm(instance: Instance) -> StreamAgent:
         layer = layers.layer(4 * rows, 2 * cols, min(rows + 1, deepest))
         bench.run(layer, before_reset(sinks, k) if k % 2 else Pace(), reset_after=k)
     for pace in long_holds(tuple(ready), sinks):
+        if pace.patient:  # right after a reset
+            bench.run(layers.layer(rows, cols, 1), Pace(), reset_after=2)
         bench.run(layers.layer(2 * rows, 2 * cols, min(rows + 1, deepest)), pace)
     for pace in places(ports, cycles):
         bench.run(layers.layer(2 * rows, cols, min(rows + 1, deepest)), pace)
@@ -185,6 +187,8 @@ def drive_gemm(instance: Instance) -> StreamAgent:
     # A tile's results take more than a cycle to leave, and only then is the next one taken; the
     # weights of a single row are one beat, and the next waits until they are in use.
     never = ["tile beats in a row", *(["load beats in a row"] if rows == 1 else [])]
+    if deepest == 1:  # rows leave for longer than a product takes
+        never += ["i beats in a row"]
     if "partial" not in sinks:
         never += [f"partial {what}" for what in ("waits", "is awaited", "beats in a row")]
         never += ["reset while partial waits"]
