@@ -18,7 +18,7 @@ _STATE_GROUPS = ("ff", "latch", "ff_bank", "latch_bank")
 @dataclass(frozen=True, slots=True)
 class Rails:
     """Rails of a cell: `grounds` give no energy; what names no rail is of the `primary` one: that
-    whose pg_type says so, or else the only one that is no ground.
+    whose pg_type says so, or else the only one that is neither a ground nor a well.
 
     What flows through a ground is the same energy again. Grounds are the rails whose pg_type says
     so, and P-wells; where the file gives a rail no pg_type, those at 0 V in its voltage_map, or
@@ -40,7 +40,7 @@ class Rails:
         grounds = frozenset(name for name, said in supplies.items() if _ground(name, said, volts))
         primary = [n for n, said in supplies.items() if said.get("pg_type") == "primary_power"]
         if not primary:
-            live = [name for name in supplies if name not in grounds]
+            live = [n for n, said in supplies.items() if n not in grounds and not _well(n, said)]
             primary = live if len(live) == 1 else []
         return cls(grounds, primary[0] if primary else "")
 
@@ -177,6 +177,14 @@ def _ground(name: str, said: dict[str, str], volts: dict[str, float]) -> bool:
     return grounded(name)
 
 
+def _well(name: str, said: dict[str, str]) -> bool:
+    return "well" in said.get("pg_type", "") or name.upper().startswith(("VNW", "VPB"))
+
+
 def grounded(name: str) -> bool:
     """Whether a rail is called as grounds are."""
-    return "GND" in name.upper() or name.upper().startswith(("VSS", "VPW", "VNB"))
+    return (
+        "GND" in name.upper()
+        or "GROUND" in name.upper()
+        or name.upper().startswith(("VSS", "VPW", "VNB"))
+    )

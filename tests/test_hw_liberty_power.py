@@ -76,7 +76,15 @@ def test_a_cell_that_says_nothing_leaks_by_its_area(tmp_path):
     assert leaks(tmp_path, NOR2, "NOR2", density=default) == pytest.approx(500)
 
 
-@pytest.mark.parametrize("rails", ["pg_pin (VDD) { } pg_pin (VSS) { }", RAILS, ""])
+@pytest.mark.parametrize(
+    "rails",
+    [
+        "pg_pin (VDD) { } pg_pin (VSS) { }",
+        "pg_pin (VDD) { } pg_pin (VNW) { pg_type : nwell; } pg_pin (GROUND) { }",
+        RAILS,
+        "",
+    ],
+)
 def test_what_names_no_rail_is_of_the_only_one(tmp_path, rails):
     said = [entry(4, "A", "VDD"), entry(2)]
     assert leaks(tmp_path, NOR2, "NOR2", rails, *said) == pytest.approx(3)
