@@ -107,6 +107,7 @@ def test_partial_sums():
             "outputs": {"partial__payload": "x_partial__payload ^ (count == 40)"},
         },
         "reset": reset_lost("x_partial__valid & ~partial__ready"),
+        "reset_as_a_tile_is_taken": reset_lost("tile__valid & x_tile__ready"),
     }
     wrong = found("gemm", WIDE, faults, **shape)
     assert all(wrong.values()), wrong

@@ -170,7 +170,8 @@ def drive_gemm(instance: Instance) -> StreamAgent:
     cycles = 2 * (rows + cols) + rows * cols // layers.exits
     for k in range(1, 2 * cycles):  # what is under way, wherever it is, must be dropped
         layer = layers.layer(4 * rows, 2 * cols, min(rows + 1, deepest))
-        bench.run(layer, before_reset(sinks, k) if k % 2 else Pace(), reset_after=k)
+        for pace in (before_reset(sinks, k), Pace()):
+            bench.run(layer, pace, reset_after=k)
     for pace in long_holds(tuple(ready), sinks):
         if pace.patient:  # right after a reset
             bench.run(layers.layer(rows, cols, 1), Pace(), reset_after=2)
