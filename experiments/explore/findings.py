@@ -13,7 +13,7 @@ from macsmith.experiments.hardware import DEPTH
 
 __all__ = [
     "AREA", "ENERGY", "HAZARDS", "MEASURES", "RUNGS", "Rung", "at_clocks", "best", "chosen",
-    "counts",    "front", "ladder", "structures", "wrong",
+    "counts", "front", "ladder", "structures", "wrong",
 ]  # fmt: skip
 
 AREA, ENERGY, HAZARDS = "area_per_mac_um2", "energy_per_mac_pj", "hazard_energy_per_mac_pj"
