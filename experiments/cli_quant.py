@@ -1,4 +1,4 @@
-"""`macsmith quantize`, `macsmith export`, `macsmith eval` and `macsmith slac`."""
+"""`macsmith quantize`, `export`, `eval`, `scales` and `slac`."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +8,7 @@ import typer
 from macsmith.experiments import console
 from macsmith.experiments.cli_app import Json, app, calibration_options, refuse, require_with
 
-__all__ = ["evaluate", "export", "quantize", "slac"]
+__all__ = ["evaluate", "export", "quantize", "scales", "slac"]
 
 Model = Annotated[str, typer.Argument(help="Hugging Face id, folder, opt-mini or llama-mini")]
 
@@ -119,6 +119,37 @@ def _compare(
         result = compare_model(
             model, recipe, text=text, window=window, limit=limit, calibration=calibration,
             progress=lambda done, of: change(f"comparing {model}: {done} of {of} windows"),
+        )  # fmt: skip
+    if not json:
+        console.show(table(result))
+    console.report(result, json)
+    if not result.holds:
+        raise typer.Exit(1)
+
+
+@app.command()
+@calibration_options
+def scales(
+    model: Model,
+    recipe: Annotated[
+        str, typer.Option(help="preset name or .toml file: formats, and each method's options")
+    ] = "w4a8-aqas-int4z",
+    outliers: Annotated[
+        bool, typer.Option("--outliers", help="put outlier channels in first, logits unchanged")
+    ] = False,
+    calibration: Any = None,  # a `Calibration`, from the decorator
+    json: Json = False,
+) -> None:
+    """AQAS's error (Eq. 1) by the scales of SmoothQuant, AWQ, AQAS and none, group by group.
+
+    Exit status 1 where AQAS is above no scales or SmoothQuant's, which it searches.
+    """
+    from macsmith.experiments.scales import compare_scales, table
+
+    with console.working(f"scaling {model}") as change:
+        result = compare_scales(
+            model, recipe, calibration, outliers=outliers,
+            progress=lambda done: change(f"scaling {model}: {done} blocks"),
         )  # fmt: skip
     if not json:
         console.show(table(result))

@@ -1,12 +1,9 @@
 """The objective of searches, against a forward pass of its own, and who is best by it."""
 
-import copy
-
 import pytest
 import tiny
 import torch
-import torch.nn.functional as F
-from torch import nn
+from rounded import error
 
 from macsmith.quant.groups import fold
 from macsmith.quant.methods import METHODS
@@ -15,45 +12,8 @@ from macsmith.quant.methods.objective import Objective
 from macsmith.quant.methods.smoothquant import smoothing
 from macsmith.quant.recipe import Activations, Recipe, Weights
 from macsmith.quant.steps import Aqas, Awq
-from macsmith.quant.tokens import fake_tokens
-from macsmith.quant.weights import fake_weight
 
 SAMPLES = 2
-
-
-class Rounded(nn.Module):
-    """Q(W s) Q(X / s) + b, written out: what a layer with folded scales will compute."""
-
-    def __init__(self, layer, s, recipe, inputs_too):
-        super().__init__()
-        self.layer, self.s, self.recipe, self.inputs_too = layer, s, recipe, inputs_too
-
-    def forward(self, x):
-        r = self.recipe
-        w = fake_weight(self.layer.weight * self.s, r.spec().weights, r.weights)
-        x = x / self.s
-        if self.inputs_too:
-            x = fake_tokens(x, r.spec().activations, r.activations)
-        return F.linear(x, w, self.layer.bias)
-
-
-@torch.no_grad()
-def error(block, group, s, recipe, *, inputs_too, whole):
-    """Mean square over the outputs of the group's module, or of its layers."""
-    swapped = copy.deepcopy(block.module)
-    inside = [n.removeprefix(block.name + ".") for n in group.names]
-    for name in inside:
-        made = Rounded(swapped.get_submodule(name), s, recipe, inputs_too)
-        swapped.set_submodule(name, made)
-    watched = inside
-    if whole and len(inside) > 1 and group.parent is not None:
-        watched = [next(n for n, m in block.module.named_modules() if m is group.parent)]
-    gaps = []
-    for name in watched:
-        for call in block.calls_of(block.module.get_submodule(name), SAMPLES):
-            wanted = call.of(block.module.get_submodule(name))
-            gaps.append((call.of(swapped.get_submodule(name)) - wanted).double().square().flatten())
-    return torch.cat(gaps).mean().item()
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -71,7 +31,7 @@ def test_the_objective_is_the_error_of_what_will_be_computed(
             objective = Objective(block, group, recipe, SAMPLES, **options)
             torch.manual_seed(2)
             for s in (torch.ones(group.width), torch.rand(group.width) + 0.5):
-                wanted = error(block, group, s, recipe, **options)
+                wanted = error(block, group, s, recipe, SAMPLES, **options)
                 assert objective.error(s) == pytest.approx(wanted, rel=1e-3)
                 ran += 1
     assert ran >= 12
@@ -112,8 +72,8 @@ def test_aqas_is_never_above_plain_rounding_or_smoothquant(make, weights, whole)
             smooth = smoothing(x, group.columns.abs().amax(dim=0), 0.5)
             others = [torch.ones_like(s), smooth]
             options = {"inputs_too": True, "whole": whole == "attention"}
-            found = error(block, group, s, recipe, **options)
-            least = min(error(block, group, other, recipe, **options) for other in others)
+            found = error(block, group, s, recipe, SAMPLES, **options)
+            least = min(error(block, group, other, recipe, SAMPLES, **options) for other in others)
             assert found <= least * (1 + 1e-4), group.names
             better += found < 0.99 * least
             ran += 1
@@ -132,9 +92,9 @@ def test_awq_takes_the_best_of_its_grid():
             for a in STEPS:
                 s = x.clamp(min=1e-4) ** a
                 s = s / (s.max() * s.min()).sqrt()
-                errors[a] = error(block, group, s, recipe, inputs_too=False, whole=True)
+                errors[a] = error(block, group, s, recipe, SAMPLES, inputs_too=False, whole=True)
             s = METHODS[Awq].scale(block, group, Awq(samples=SAMPLES), recipe)
-            found = error(block, group, s, recipe, inputs_too=False, whole=True)
+            found = error(block, group, s, recipe, SAMPLES, inputs_too=False, whole=True)
             assert found == pytest.approx(min(errors.values()), rel=1e-3)
             assert found < errors[0]
             ran += 1
