@@ -12,7 +12,6 @@ from macsmith.hw import pdk
 from macsmith.hw.export import require_places, to_verilog, write_files
 from macsmith.hw.handoff import Constraints, core_file
 from macsmith.hw.handoff import sdc as sdc_text
-from macsmith.hw.liberty import load
 from macsmith.hw.timing import Boundary
 from macsmith.sim.spec import MacSpec
 
@@ -49,7 +48,7 @@ def constraints_of(library: str | None, **given: Any) -> Constraints:
     if library is None:
         return Constraints(**given)
     found = pdk.find(library)
-    loaded = load(found.files, found.name, found.dont_use)
+    loaded = found.library()
     if (cell := given.get("driving_cell")) and cell not in loaded:
         raise ValueError(f"{found.name} has no cell {cell!r} to drive the inputs with")
     boundary, units = Boundary.of(loaded), loaded.units[0]

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from rich.table import Table
 
 from macsmith.hw import adder_cells, pdk
-from macsmith.hw.liberty import load
 
 __all__ = ["Listed", "examine", "table"]
 
@@ -92,7 +91,7 @@ def _examine(one: pdk.Pdk) -> Listed:
         "file_names": tuple(file.name for file in one.files),
     }
     try:
-        library = load(one.files, one.name, one.dont_use)
+        library = one.library()
         adders = adder_cells.find(library)
         return Listed(
             **place,

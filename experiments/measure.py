@@ -15,7 +15,6 @@ from macsmith.experiments.units import get_unit
 from macsmith.hw import adder_cells
 from macsmith.hw import pdk as pdks
 from macsmith.hw.gatesim import Activity, run
-from macsmith.hw.liberty import load
 from macsmith.hw.power import Energy, energy, leakage, no_energy
 from macsmith.hw.recipes import ADDERS
 from macsmith.hw.synth import Synthesis, synthesize
@@ -248,7 +247,7 @@ def choose_library(pdk: str | None, liberty: Iterable[Path] | None = None) -> pd
 def adders_of(technology: pdks.Pdk | None) -> tuple[str, ...]:
     """Of `recipes.ADDERS` those that the library has cells for; gates it always has."""
     if technology is not None:
-        library = load(technology.files, technology.name, technology.dont_use)
+        library = technology.library()
         if adder_cells.find(library) is not None:
             return ADDERS
     return ADDERS[:1]

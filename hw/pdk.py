@@ -15,11 +15,12 @@ corners or families apart. `<name>/<variant>` takes it of the files whose names 
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from macsmith.hw.corners import choose, several
+from macsmith.hw.liberty import Library, load
 
 __all__ = ["Pdk", "available", "find", "from_files"]
 
@@ -41,6 +42,10 @@ class Pdk:
     files: tuple[Path, ...]
     dont_use: tuple[str, ...] = DONT_USE
     others: tuple[Path, ...] = ()
+
+    def library(self, dont_use: Iterable[str] = ()) -> Library:
+        """Its cells, read once; `dont_use` adds to its own. Errors are those of `liberty.load`."""
+        return load(self.files, self.name, (*self.dont_use, *dont_use))
 
 
 def find(name: str) -> Pdk:

@@ -16,7 +16,7 @@ from amaranth.hdl import Elaboratable
 from macsmith.hw import pdk as pdks
 from macsmith.hw import yosys
 from macsmith.hw.adders import KEEP_ADDERS
-from macsmith.hw.liberty import Library, load
+from macsmith.hw.liberty import Library
 from macsmith.hw.netlist import Netlist
 from macsmith.hw.recipes import (
     ADDERS,
@@ -263,7 +263,7 @@ def _library(technology, dont_use: tuple[str, ...]) -> Library | None:
         technology = pdks.from_files([technology])
     elif not isinstance(technology, pdks.Pdk):
         technology = pdks.from_files(tuple(technology))
-    return load(technology.files, technology.name, (*technology.dont_use, *dont_use))
+    return technology.library(dont_use)
 
 
 def _versions() -> dict[str, str]:

@@ -19,7 +19,6 @@ from macsmith.experiments.kept_rows import measured, row_in
 from macsmith.experiments.operands import MODEL
 from macsmith.experiments.store import json_text, provenance
 from macsmith.experiments.units import get_unit
-from macsmith.hw.liberty import load
 from macsmith.hw.pdk import Pdk
 from macsmith.sim.sources import source_digest
 
@@ -139,7 +138,7 @@ def _fields(found: Any) -> dict[str, Any]:
 
 
 def _has_delays(technology: Pdk) -> bool:
-    return load(technology.files, technology.name, technology.dont_use).has_delays
+    return technology.library().has_delays
 
 
 def _over(area: float | None, macs: int) -> float | None:
@@ -150,7 +149,7 @@ def _keys(points: Sequence[Point], technology: Pdk) -> list[str]:
     versions = provenance()["versions"]
     base = {
         "python": provenance()["python"],  # its documentation is what the model reads
-        "library": load(technology.files, technology.name, technology.dont_use).sha256,
+        "library": technology.library().sha256,
         "dont_use": technology.dont_use,
         "sources": source_digest(*_SOURCES),
         "versions": {name: versions.get(name) for name in _VERSIONS},

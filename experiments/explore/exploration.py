@@ -9,7 +9,6 @@ from typing import Any
 from macsmith.experiments.explore import campaign, findings, grid
 from macsmith.experiments.measure import adders_of, choose_library, clock_of
 from macsmith.experiments.store import provenance
-from macsmith.hw.liberty import load
 
 __all__ = ["GRIDS", "Exploration", "Job", "explore"]
 
@@ -159,7 +158,7 @@ def explore(
     technology = choose_library(pdk, liberty)
     if technology is None:
         raise ValueError("an exploration needs a library: see `macsmith pdk list`")
-    load(technology.files, technology.name, technology.dont_use).require_flip_flop()
+    technology.library().require_flip_flop()
     clock_ps = clock_of(technology, clock_ps)
     points = grid.points(GRIDS[which], clock_ps, adders_of(technology))
     measured = partial(

@@ -18,7 +18,6 @@ from macsmith.experiments.store import provenance
 from macsmith.experiments.styles import price
 from macsmith.experiments.units import get_unit
 from macsmith.experiments.workers import worker_pool
-from macsmith.hw.liberty import load
 from macsmith.hw.pdk import Pdk
 from macsmith.hw.power import Energy, energy
 from macsmith.sim.floating import FLOAT32, multiply_add
@@ -154,7 +153,7 @@ def compare(
 
 
 def _require_comparable(technology: Pdk) -> None:
-    library = load(technology.files, technology.name, technology.dont_use)
+    library = technology.library()
     library.require_flip_flop()
     known = {
         "areas": library.flip_flop.area > 0,

@@ -15,7 +15,7 @@ from macsmith.experiments.verify import mutants_mapped, mutants_rtl
 from macsmith.experiments.verify.mutants_subjects import MORE, SUBJECTS, Mutant, Subject
 from macsmith.experiments.verify.mutants_verdict import Verdict
 from macsmith.hw import pdk
-from macsmith.hw.liberty import Library, load
+from macsmith.hw.liberty import Library
 
 __all__ = ["LEVELS", "SUBJECTS", "Mutant", "MutantReport", "Subject", "run", "subjects_of"]
 
@@ -138,4 +138,4 @@ def _library(name: str | None) -> Library:
     if name is None and LIBRARY not in here and here:
         name = next(iter(here))
     found = pdk.find(name or LIBRARY)
-    return load(found.files, found.name, found.dont_use)
+    return found.library()
