@@ -196,11 +196,16 @@ class Graph:
             known[var] = (~left if x & 1 else left) & (~right if y & 1 else right)
         return [~known[lit >> 1] if lit & 1 else known[lit >> 1] for lit in lits]
 
-    def binary(self, outputs: Sequence[int]) -> bytes:
-        """Binary AIGER of the graph with these outputs."""
-        n = len(self.gates)
-        data = bytearray(f"aig {self.inputs + n} {self.inputs} 0 {len(outputs)} {n}\n".encode())
-        for lit in outputs:
+    def binary(self, outputs: Sequence[int], next_lits: Sequence[int] = ()) -> bytes:
+        """Binary AIGER of the graph with these outputs.
+
+        The last free variables, as many as ``next_lits``, are registers that begin with 0 and take
+        these literals.
+        """
+        n, latches = len(self.gates), len(next_lits)
+        head = f"{self.inputs + n} {self.inputs - latches} {latches} {len(outputs)} {n}"
+        data = bytearray(f"aig {head}\n".encode())
+        for lit in (*next_lits, *outputs):
             data += f"{lit}\n".encode()
         for k, (x, y) in enumerate(self.gates, self.inputs + 1):
             for delta in (2 * k - x, x - y):

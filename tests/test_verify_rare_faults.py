@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """Faults that show in rare operands or after a long time only: the benches find every one."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -182,3 +183,23 @@ def test_long_sums_and_stalls_of_any_length(overflow):
         f"stall_{n}": counting(lambda products, stall, n=n: stall == n) for n in (5, 9, 13, 20)
     }
     require_found(checked("mac", replace(DINT4, acc_width=13, overflow=overflow), faults))
+
+
+def test_a_register_that_no_reset_reaches():
+    """Bit 0 of the saved carries is always 0: one that keeps what it has shows in silicon alone."""
+    needs("icarus")
+    spec = MacSpec("dint4", "int4", 10)
+    units = {name: Mac(spec, "carrysave-booth4") for name in ("right", "kept")}
+    verilog = to_verilog_many(units)
+    assert " carry_reg = 10'h000;" in verilog["kept"], "no first value that could hide it"
+    verilog["kept"], planted = re.subn(
+        r"\bcarry_reg <= (\S+);", r"carry_reg[9:1] <= \1[9:1];", verilog["kept"]
+    )
+    assert planted == 1
+    instances = [
+        replace(runner.describe("mac", name, spec, unit), effort=EFFORTS["icarus"])
+        for name, unit in units.items()
+    ]
+    modules = runner.simulate("mac", instances, verilog, "icarus").modules
+    require_found(modules)
+    assert "acc XXXXXXXXXX != 0" in modules["kept"].first

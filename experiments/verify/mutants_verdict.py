@@ -9,7 +9,9 @@ from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.mutants_subjects import Mutant
 from macsmith.experiments.verify.proof import decide, pose
 from macsmith.experiments.verify.proof_machine import same_machine
+from macsmith.experiments.verify.proof_reset import first_difference
 from macsmith.hw.aig import Aig
+from macsmith.hw.cec import Undecided
 
 __all__ = ["Verdict", "judge"]
 
@@ -28,8 +30,9 @@ def judge(
     """The verdict on a mutant that was not killed.
 
     It is proven equal to the circuit without the fault, ``whole``, register by register; or else,
-    because a fault may change registers that nothing shows, to the ``plain`` unit as styles are.
-    ``component`` is the unit itself.
+    because a fault may change registers that nothing shows, to the ``plain`` unit as styles are; or
+    else, because it may show only in states that are never reached, to ``whole`` from the reset on.
+    ``component`` is the unit itself, and ``limit_s`` the time for each of the three.
     """
     what = mutant.subject.unit, mutant.subject.style, mutant.name, 0
     handshake = get_unit(mutant.subject.unit).handshake
@@ -47,4 +50,14 @@ def judge(
         line = proof.line
         if proof.verdict == "proven":
             return Verdict("equivalent", line)
-    return Verdict("survived", line)
+    if not whole.registers:
+        return Verdict("survived", line)
+    begun = time.monotonic()
+    try:
+        clock = first_difference(whole, faulty, limit_s)
+    except (ValueError, Undecided) as error:
+        return Verdict("survived", f"{line}; from the reset on: {error}")
+    if clock is None:
+        seconds = time.monotonic() - begun
+        return Verdict("equivalent", f"in all states that are reached ({seconds:.1f} s)")
+    return Verdict("survived", f"outputs can differ {clock} clocks after a reset")

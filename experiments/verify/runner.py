@@ -33,6 +33,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+#: A register's declaration with its first value; what Yosys puts in to wake up blocks is none.
+_BEGUN = re.compile(r"^( *reg (?:signed )?(?:\[[^]]*\] )?(?!\\\$auto)\S+) = [^;]*;", re.MULTILINE)
+
+
 @dataclass(frozen=True)
 class Case:
     """One module to verify: a unit, its spec, and its options by name (defaults left out)."""
@@ -165,11 +169,16 @@ def describe(
 def simulate(
     label: str, instances: Sequence[Instance], verilog: Mapping[str, str], simulator: str
 ) -> VerifyResult:
-    """Run the bench of ``instances``, whose modules are in ``verilog``, in a temporary folder."""
+    """Run the bench of ``instances``, whose modules are in ``verilog``, in a temporary folder.
+
+    In Icarus registers begin unknown, whatever the Verilog says: what a reset leaves out is seen.
+    """
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="macsmith-verify-") as name:
         folder = Path(name)
         for module, text in verilog.items():
+            if simulator == "icarus":  # which knows X: silicon has no first values but a reset's
+                text = _BEGUN.sub(r"\1;", text)
             write_atomically(folder / f"{module}.v", text)
         write_atomically(folder / f"{TOP}.v", top_verilog(instances, bench_keys(instances)))
         (folder / "instances.pickle").write_bytes(pickle.dumps(list(instances)))
