@@ -15,7 +15,11 @@ Values have a scale per channel, over all tokens that the call sees (section A.1
 2023 has it "channel-wise, in the dimension where partial sums accumulate"). While decoding with a
 cache, the cache stays in float, and each call quantizes all values in it anew: a channel's scale is
 that of all tokens up to the newest. The paper says nothing about caches; this is ours. A group size
-gives every group of that many tokens a scale of its own; full groups then keep theirs.
+gives every group of that many tokens a scale of its own; full groups then keep theirs. What no
+query of a sequence may see, pads in a batch or room in a cache, is no part of its range.
+
+So in one call over a whole text, as perplexity is measured, later tokens are in the range that
+earlier ones are computed with: decoding the same text token by token gives other results.
 
 transformers calls this through its attention interface, by the name NAME.
 """
@@ -143,10 +147,22 @@ def attend(
         scores = scores + attention_mask
     p = scores.softmax(dim=-1, dtype=torch.float32)
     if quantized:
-        out = state.mix(p, value)
+        out = state.mix(p, value if attention_mask is None else _seen(value, attention_mask))
     else:
         out = p.to(value.dtype) @ value.repeat_interleave(repeat, dim=1)
     return out.to(query.dtype).transpose(1, 2).contiguous(), p.to(query.dtype)
+
+
+def _seen(value: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """``value`` [B, J, S, D] with the last token that any query sees where none does.
+
+    Its probabilities are 0 there, and ranges become those of the tokens that are seen.
+    """
+    lowest = torch.finfo(mask.dtype).min / 2  # masks are added up, and have infinities too
+    seen = (mask > lowest).flatten(1, 2).any(dim=1).expand(len(value), -1)  # [B, S]
+    last = (seen * torch.arange(seen.shape[1], device=seen.device)).argmax(dim=1)
+    instead = value[torch.arange(len(value), device=value.device), :, last]  # [B, J, D]
+    return torch.where(seen[:, None, :, None], value, instead[:, :, None])
 
 
 def install(

@@ -125,6 +125,29 @@ def test_no_token_sees_the_future(make):
     assert not torch.allclose(found[:, 12:], wanted[:, 12:], atol=1e-2)
 
 
+@pytest.mark.parametrize("value", ["dint4z", "int4"])
+@pytest.mark.parametrize("execution", ["float", "exact"])
+@pytest.mark.parametrize("make", [opt, llama])
+def test_pads_change_nothing(make, execution, value):
+    """Their values, large here, would be in the range of every channel."""
+    model = make()
+    with torch.no_grad():
+        model.get_input_embeddings().weight[1] *= 50
+    quant.quantize_(model, Recipe(weights=Weights(format="int8"),
+                                  attention=Attention(value=Weights(format=value))))  # fmt: skip
+    quant.set_execution(model, execution)
+    ids = IDS[1] + 2  # no pads among them
+    rows, masks = torch.ones(3, 27, dtype=ids.dtype), torch.zeros(3, 27, dtype=ids.dtype)
+    for k, left in enumerate((7, 0, 3)):
+        rows[k, left : left + 20], masks[k, left : left + 20] = ids, 1
+    positions = (masks.cumsum(1) - 1).clamp(min=0)
+    with torch.no_grad():
+        alone = model(ids[None]).logits[0]
+        found = model(rows, attention_mask=masks, position_ids=positions).logits
+    for row, mask in zip(found, masks, strict=True):
+        torch.testing.assert_close(row[mask == 1], alone, atol=2e-4, rtol=1e-3)
+
+
 @pytest.mark.parametrize("make", [opt, llama])
 @pytest.mark.parametrize("execution", ["float", "exact"])
 def test_generate_works(make, execution):
