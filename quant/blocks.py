@@ -138,6 +138,8 @@ def check_calibration(calibration: Any, model: nn.Module, what: str) -> torch.Te
         raise ValueError(f"calibration: wanted token ids [samples, length], got {got}")
     if not calibration.numel():
         raise ValueError(f"calibration is empty: {list(calibration.shape)} token ids")
+    if calibration.is_floating_point() or calibration.dtype in (torch.bool, torch.complex64):
+        raise ValueError(f"calibration: wanted integer token ids, got {calibration.dtype}")
     ids = calibration.to(torch.int64)
     vocab = getattr(getattr(model, "config", None), "vocab_size", None)
     if vocab is not None and not 0 <= int(ids.min()) <= int(ids.max()) < vocab:
@@ -210,11 +212,21 @@ def _captured(
     """Inputs of the first block by call, and calls by block, of each of ``ids``."""
     first: list[torch.Tensor] = []
     calls: list[list[Call]] = [[] for _ in blocks]
+    before: list[torch.Tensor] = []  # what the block before has put out besides hidden states
+
+    def remember(_, args, out):
+        others = out[1:] if isinstance(out, tuple) else ()
+        before[:] = [x for x in others if isinstance(x, torch.Tensor)]
 
     def keep(k: int):
         def hook(_, args, kwargs):
             kwargs = dict(kwargs)
             hidden, rest = (args[0], args[1:]) if args else (kwargs.pop("hidden_states"), ())
+            if any(x is y for x in (*rest, *kwargs.values()) for y in before):
+                raise ValueError(
+                    "calibration needs decoder layers that hand on hidden states alone: layer "
+                    f"{k} of the model gets more of what the one before puts out"
+                )
             if k == 0:
                 first.append(hidden)
             calls[k].append(Call(rest, kwargs))
@@ -224,6 +236,7 @@ def _captured(
         return hook
 
     hooks = [m.register_forward_pre_hook(keep(k), with_kwargs=True) for k, m in enumerate(blocks)]
+    hooks += [m.register_forward_hook(remember) for m in blocks]
     device = next(model.parameters()).device
     with _hooked(*hooks):
         for rows in ids:

@@ -163,7 +163,10 @@ def _rounded(
     method = METHODS[type(step)]
     if method.by_row:
         rows = [layer.out_features for layer in group.layers]
-        return method.round(inputs, group.columns, step, recipe).split(rows)
+        try:
+            return method.round(inputs, group.columns, step, recipe).split(rows)
+        except ValueError as error:
+            raise ValueError(f"layer {group.names[0]!r}: {error}") from None
     weights = []
     for name, layer in zip(group.names, group.layers, strict=True):
         mine = () if found is None else (found[name],)

@@ -210,6 +210,9 @@ def _check(name: str, layer: nn.Linear, recipe: Recipe) -> None:
         raise ValueError(f"layer {name!r}: its weight is on no device: load without offloading")
     if not all_finite(layer.weight):
         raise ValueError(f"layer {name!r}: the weight has values that are not finite")
+    ends = layer.weight.detach().float().aminmax()
+    if not torch.isfinite(ends.max - ends.min):
+        raise ValueError(f"layer {name!r}: the weight's range is more than float32 holds")
     row = nn.Linear(layer.in_features, 1, bias=False, device="meta")
     row.weight = nn.Parameter(layer.weight[:1].detach(), requires_grad=False)
     try:

@@ -5,8 +5,8 @@
 
 A producer is a norm or a linear layer in the same block, found by trying and not by name: its
 output channels are scaled by powers of two and the group's columns the other way, and the outputs
-of the block and of the group's layers must stay the same. So it works through whatever stands
-between them and is homogeneous: ReLU, a gate, the attention's mean of values.
+of the block and of every other module with parameters in it must stay the same. So it works through
+whatever stands between them and is homogeneous: ReLU, a gate, the attention's mean of values.
 """
 
 from collections.abc import Mapping, Sequence
@@ -76,7 +76,7 @@ def groups_of(block: Block) -> list[Group]:
         if _scalable(m)
     ]
     try:
-        wanted = _outputs(block, list(block.layers.values()))
+        wanted = _outputs(block, _with_parameters(block))
     finally:
         for handle in handles:
             handle.remove()
@@ -129,12 +129,20 @@ def _folds(
     s = 2.0 ** torch.randint(-1, 2, (group.width,), generator=draw).to(module.weight.device)
     try:
         fold(Group(group.names, group.layers, None, module), s)
-        found = _outputs(block, group.layers)
+        found = _outputs(block, [m for m in _with_parameters(block) if m is not module])
     finally:
         parameters = [p for m in (module, *group.layers) for p in m.parameters(recurse=False)]
         for parameter, data in zip(parameters, kept, strict=True):
             parameter.data = data
-    return all(_same(y, wanted[m]) for m, y in found.items())
+    return all(m in found and _same(found[m], y) for m, y in wanted.items() if m is not module)
+
+
+def _with_parameters(block: Block) -> list[nn.Module]:
+    """Modules that have some of their own; a layer that is left in float is one of them.
+
+    The block's output alone would not show all: beside a large residual little is to be seen.
+    """
+    return [m for m in block.module.modules() if list(m.parameters(recurse=False))]
 
 
 def _outputs(block: Block, layers: Sequence[nn.Module]) -> dict[nn.Module, torch.Tensor]:
@@ -142,7 +150,9 @@ def _outputs(block: Block, layers: Sequence[nn.Module]) -> dict[nn.Module, torch
     seen: dict[nn.Module, torch.Tensor] = {}
 
     def keep(module, _, y):
-        seen[module] = y
+        y = y[0] if isinstance(y, tuple) and y else y
+        if isinstance(y, torch.Tensor) and y.dim():
+            seen[module] = y
 
     hooks = [m.register_forward_hook(keep) for m in layers]
     try:
@@ -154,6 +164,8 @@ def _outputs(block: Block, layers: Sequence[nn.Module]) -> dict[nn.Module, torch
 
 
 def _same(found: torch.Tensor, wanted: torch.Tensor) -> bool:
+    if found.shape != wanted.shape:  # experts, which got other tokens
+        return False
     # By token: one token's residual may be so large that beside it no layer would be seen at all.
     gap = (found - wanted).abs().amax(dim=1)
     return bool((gap <= _TOLERANCE * wanted.abs().amax(dim=1)).all())

@@ -26,6 +26,8 @@ from transformers.utils.quantization_config import QuantizationConfigMixin
 from macsmith.quant import codes
 from macsmith.quant.kept import Kept, index_dtype
 from macsmith.quant.recipe import Attention, Recipe
+from macsmith.quant.stored import check_files, check_weight
+from macsmith.quant.weights import QuantizedWeight
 from macsmith.sim.formats import Format
 from macsmith.sim.spec import MacSpec
 
@@ -103,8 +105,8 @@ class MacsmithQuantizer(HfQuantizer):
     def _process_model_before_weight_loading(self, model: nn.Module, **kwargs) -> nn.Module:
         config = self.quantization_config
         spec, group = spec_from(config.spec), config.recipe["weights"]["group_size"]
-        for saved in config.layers:
-            name = _local(model, saved)
+        names = {saved: _local(model, saved) for saved in config.layers}
+        for saved, name in names.items():
             linear = model.get_submodule(name)
             if linear.bias is None and saved in (config.biased or ()):
                 bias = torch.empty(linear.out_features, dtype=linear.weight.dtype, device="meta")
@@ -112,6 +114,7 @@ class MacsmithQuantizer(HfQuantizer):
             kept, offset = config.kept.get(saved), saved in config.offset
             packed = _PackedLinear(linear, spec, group, kept, offset)
             model.set_submodule(name, packed)
+        check_files(model, list(names.values()), kwargs.get("checkpoint_files") or ())
         return model
 
     def _process_model_after_weight_loading(self, model: nn.Module, **kwargs) -> nn.Module:
@@ -119,7 +122,10 @@ class MacsmithQuantizer(HfQuantizer):
         spec, recipe = spec_from(config.spec), config.recipe
         for name in config.layers:
             name = _local(model, name)
-            model.set_submodule(name, _unpacked(model.get_submodule(name), spec, recipe))
+            packed = model.get_submodule(name)
+            weight = _weight(packed, spec.weights)
+            check_weight(name, weight, spec.weights)
+            model.set_submodule(name, _unpacked(weight, packed.bias, spec, recipe))
         if config.attention:
             from macsmith.quant.attention import install
 
@@ -207,20 +213,30 @@ class _PackedLinear(nn.Module):
             self.register_buffer("kept_value", torch.empty(kept["count"], dtype=value, **meta))
 
 
-def _unpacked(packed: _PackedLinear, spec: MacSpec, recipe: dict[str, Any]) -> nn.Module:
+def _weight(packed: _PackedLinear, fmt: Format) -> QuantizedWeight:
+    return QuantizedWeight(
+        codes.unpack(packed.weight, fmt, packed.shape),
+        packed.scale,
+        packed.zero_point,
+        Kept(packed.kept_index, packed.kept_value) if packed.kept else None,
+        packed.offset,
+    )
+
+
+def _unpacked(
+    weight: QuantizedWeight, bias: torch.Tensor | None, spec: MacSpec, recipe: dict[str, Any]
+) -> nn.Module:
     from macsmith.quant.linear import QuantLinear
     from macsmith.quant.recipe import Activations
 
     return QuantLinear(
-        codes.unpack(packed.weight, spec.weights, packed.shape),
-        packed.scale,
-        packed.zero_point,
-        packed.bias,
+        *weight[:3],
+        bias,
         spec=spec,
         group_size=recipe["weights"]["group_size"],
         activations=Activations(**recipe["activations"]),
-        kept=Kept(packed.kept_index, packed.kept_value) if packed.kept else None,
-        offset=packed.offset,
+        kept=weight.kept,
+        offset=weight.offset,
     )
 
 

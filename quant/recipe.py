@@ -3,10 +3,17 @@
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tomli_w
-from pydantic import Field, StrictBool, StrictInt, ValidationError, model_validator
+from pydantic import (
+    Field,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from macsmith.quant.presets import CHAINS, PATTERNS, PRESETS
 from macsmith.quant.steps import Daq, Gwq, Part, Rtn, Step
@@ -110,6 +117,13 @@ class Recipe(Part):
     # lm_head: it is tied to the embedding in most models, runs once per token, and the paper
     # quantizes the decoder layers only.
     ignore: tuple[str, ...] = ("lm_head",)
+
+    @field_validator("version", mode="before")
+    @classmethod
+    def _counts(cls, version: Any) -> Any:
+        if isinstance(version, bool):  # Python takes True for 1
+            raise ValueError(f"wanted {VERSION}, not {version}")
+        return version
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":

@@ -29,7 +29,7 @@ Positive = Annotated[StrictInt, Field(ge=1)]
 class Part(BaseModel):
     """A part of a recipe: a misspelt key is an error, not a silent default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class _Step(Part):

@@ -6,6 +6,7 @@ import torch
 from transformers import OPTConfig, OPTForCausalLM
 
 import macsmith.quant as quant
+from macsmith.quant import steps
 from macsmith.quant.compare import compare
 from macsmith.quant.presets import CHAINS
 from macsmith.quant.recipe import Attention, Recipe, Weights
@@ -16,12 +17,12 @@ CALIBRATED = [name for name in CHAINS if name != "rtn"]
 def recipe(chain, **weights):
     """The chain as it is named, but for its time."""
     quick = {"samples": 2, "epochs": 1, "iterations": 3}
-    steps = []
+    chosen = []
     for step in CHAINS[chain]:
         mine = {name: value for name, value in quick.items() if name in type(step).model_fields}
-        steps.append(step.model_copy(update=mine))
+        chosen.append(step.model_copy(update=mine))
     attention = Attention(value=Weights(format="int8z"))
-    return Recipe(weights=Weights(format="int8", **weights), steps=steps, attention=attention)
+    return Recipe(weights=Weights(format="int8", **weights), steps=chosen, attention=attention)
 
 
 def model():
@@ -95,9 +96,10 @@ def test_activations_that_are_not_finite(chain, value):
         (tiny.ids(2, 8)[:0], r"^calibration is empty: \[0, 8\] token ids$"),
         (tiny.ids(2, 8)[:, :0], r"^calibration is empty: \[2, 0\] token ids$"),
         (tiny.ids(2, 8) + 50, r"^calibration: token ids are \d+ up to \d+, the model's vocabulary"),
+        (tiny.ids(2, 8).float(), r"^calibration: wanted integer token ids, got torch.float32$"),
         (None, r"^method '[a-z-]+' needs calibration: token ids \[samples, length\]$"),
     ],
-    ids=["long", "no samples", "no tokens", "vocabulary", "none"],
+    ids=["long", "no samples", "no tokens", "vocabulary", "floats", "none"],
 )
 @pytest.mark.parametrize("chain", CALIBRATED)
 def test_calibration_that_cannot_be_used(chain, ids, words):
@@ -123,3 +125,29 @@ def test_a_sequence_beyond_the_context():
     quant.quantize_(made, "w4a8-rtn-dint4")
     with pytest.raises(ValueError, match="window: the model reads 32 tokens, not 33"):
         quant.perplexity(made, tiny.ids(2, 40).flatten(), window=33)
+
+
+def test_a_range_beyond_float32():
+    made = model()
+    with torch.no_grad():
+        made.get_submodule(next(iter(quant.convert.linear_layers(made, recipe("rtn"))))).weight[
+            0, :2
+        ] = torch.tensor([3e38, -3e38])
+    with pytest.raises(ValueError, match=r"^layer '\S+': the weight's range is more than float32"):
+        quant.quantize_(made, recipe("rtn"), tiny.ids(2, 8))
+
+
+@pytest.mark.parametrize(("damping", "more"), [(1e-17, "more of it"), (1e308, "less of it")])
+def test_a_damping_that_leaves_no_inverse(damping, more):
+    gptq = Recipe(weights=Weights(format="int4"), steps=(steps.Gptq(damping=damping),))
+    with pytest.raises(ValueError, match=f"layer .*: gptq: no inverse of the Hessian .*{more}"):
+        quant.quantize_(model(), gptq, tiny.ids(1, 4))
+
+
+@pytest.mark.parametrize(("step", "field"), [
+    (steps.Gptq, "damping"), (steps.Daq, "reach"), (steps.Daq, "step"), (steps.Daq, "rate"),
+    (steps.Daq, "growth"),
+])  # fmt: skip
+def test_infinite_options(step, field):
+    with pytest.raises(ValueError, match="finite number"):
+        step(**{field: float("inf")})

@@ -109,6 +109,42 @@ def test_a_layer_that_runs_twice_is_refused():
         quant.quantize_(model, recipe, tiny.ids())
 
 
+class Handing(nn.Module):
+    """A block that puts out, besides, what it got, or takes what the one before put out."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, hidden, state=None, **kwargs):
+        out = self.inner(hidden, **kwargs)
+        out = out[0] if isinstance(out, tuple) else out
+        return out, out.mean(dim=1) if state is None else state
+
+
+def test_blocks_that_hand_on_more_than_hidden_states_are_refused():
+    class Decoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            model = tiny.llama()
+            self.config, self.model = model.config, model.model
+            self.blocks = nn.ModuleList(map(Handing, model.model.layers))
+            model.model.layers = nn.ModuleList()
+
+        def forward(self, input_ids, use_cache=False):
+            x, state = self.model.embed_tokens(input_ids), None
+            where = torch.arange(x.shape[1])[None]
+            turned = self.model.rotary_emb(x, where)
+            for block in self.blocks:
+                x, state = block(x, state, position_embeddings=turned)
+            return x
+
+    model = Decoder()
+    recipe = Recipe(weights=Weights(format="int8"), steps=(Gptq(),))
+    with pytest.raises(ValueError, match="hand on hidden states alone: layer 1 of the model"):
+        quant.quantize_(model, recipe, tiny.ids())
+
+
 def test_what_runs_behind_a_module_is_left_out():
     model = tiny.opt()
     for block in replayed(model, tiny.ids()):

@@ -5,6 +5,8 @@ import tiny
 import torch
 
 import macsmith.quant as quant
+from macsmith.quant.blocks import blocks_of
+from macsmith.quant.convert import linear_layers
 from macsmith.quant.groups import fold, groups_of
 from macsmith.quant.recipe import Recipe, Weights
 from macsmith.quant.steps import Aqas, Atq, Aweq, Awq, Rtn, SmoothQuant
@@ -119,6 +121,25 @@ def test_a_layer_left_in_float_stops_the_scaling_of_its_input():
     assert torch.equal(model.model.layers[0].input_layernorm.weight, norm)
     gap = model(input_ids=tiny.ids()).logits - wanted
     assert gap.norm() < 0.1 * wanted.norm()
+
+
+@pytest.mark.parametrize("left", ["k_proj", "v_proj", "up_proj"])
+def test_it_does_so_beside_a_large_residual(left):
+    """Of which the block's output shows little else."""
+    model = tiny.llama()
+    with torch.no_grad():
+        model.model.embed_tokens.weight[:, 3] += 1e5
+    recipe = Recipe(weights=Weights(format="int8"), ignore=("lm_head", left))
+    scaled = []
+    for block in blocks_of(model, linear_layers(model, recipe), tiny.ids()):
+        scaled += [
+            name.rpartition(".")[2]
+            for group in groups_of(block) if group.producer is not None
+            for name in group.names
+        ]  # fmt: skip
+    together = {"gate_proj"} if left == "up_proj" else {"q_proj", "k_proj", "v_proj"}
+    assert "down_proj" in scaled
+    assert not together & set(scaled)
 
 
 def test_trying_leaves_every_parameter_as_it_was():

@@ -241,3 +241,57 @@ def _python(code: str, check: bool = True) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=check, cwd="/", env=env
     )
+
+
+def damaged(folder, change):
+    """The folder with its tensors changed in place."""
+    from safetensors.torch import save_file
+
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+FC1 = "model.decoder.layers.0.fc1"
+
+
+@pytest.mark.parametrize(
+    "name", [f"{FC1}.{part}" for part in ("weight", "scale", "zero_point", "bias")]
+    + ["model.decoder.final_layer_norm.weight"],
+)  # fmt: skip
+def test_a_tensor_that_is_missing_is_never_made_up(tmp_path, name):
+    """By transformers' own way in, too."""
+    model = opt()
+    quant.quantize_(model, "w4a8-rtn-dint4z")
+    folder = quant.save_quantized(model, tmp_path / "q")
+    damaged(folder, lambda tensors: tensors.pop(name))
+    for load in (AutoModelForCausalLM.from_pretrained, io.load_model):
+        with pytest.raises(ValueError, match=f"tensor '{name}' is missing"):
+            load(folder)
+
+
+@pytest.mark.parametrize(("part", "change", "words"), [
+    ("zero_point", lambda x: x.fill_(16), "has zero point 16: dint4z goes to 15"),
+    ("scale", lambda x: x.view(-1)[0].fill_(torch.nan), "has a scale that is not finite"),
+    ("scale", lambda x: x.view(-1)[1].fill_(0), "has a scale of 0"),
+])  # fmt: skip
+def test_numbers_that_mean_nothing_are_refused(tmp_path, part, change, words):
+    model = opt()
+    quant.quantize_(model, "w4a8-rtn-dint4z")
+    folder = quant.save_quantized(model, tmp_path / "q")
+    damaged(folder, lambda tensors: change(tensors[f"{FC1}.{part}"]))
+    with pytest.raises(ValueError, match=f"layer '{FC1}' {words}"):
+        AutoModelForCausalLM.from_pretrained(folder)
+
+
+def test_scales_of_another_dtype_and_kept_weights_elsewhere_are_refused(tmp_path):
+    model = opt()
+    quant.quantize_(model, "w4a8-gwq-int4", IDS)
+    folder = quant.save_quantized(model, tmp_path / "q")
+    damaged(folder, lambda tensors: tensors[f"{FC1}.kept_index"][-1:].fill_(24 * 33))
+    with pytest.raises(ValueError, match=f"layer '{FC1}' has kept weights outside itself"):
+        AutoModelForCausalLM.from_pretrained(folder)
+    name = f"{FC1}.scale"
+    damaged(folder, lambda tensors: tensors.update({name: tensors[name].bfloat16()}))
+    with pytest.raises(ValueError, match=f"'{name}' is BF16, wanted F32"):
+        AutoModelForCausalLM.from_pretrained(folder)

@@ -108,6 +108,7 @@ def test_a_file_gets_its_stem_as_name_and_finds_formats_beside_it(tmp_path):
         (LINE.replace("[weights]", "colour = 1\n[weights]"), "unknown key 'colour'$"),
         (LINE + "groupsize = 64\n", "unknown key 'weights.groupsize'$"),
         (LINE.replace("= 1", "= 2"), "version: Input should be 1, not 2$"),
+        (LINE.replace("= 1", "= true"), "version: wanted 1, not True$"),
         ("version = 1\n", "weights: Field required$"),
         (LINE.replace("dint4", "dint5"), "unknown format 'dint5'; the nearest is"),
         (LINE + "group_size = -1\n", "weights.group_size: .* greater than or equal to 0, not -1$"),

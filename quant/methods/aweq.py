@@ -26,7 +26,7 @@ def channel_ranges(rows: Sequence[torch.Tensor], kind: str) -> torch.Tensor:
 
 
 def equalizing(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-    """sqrt(x / w) of ranges [K], 1 where either is dead."""
+    """sqrt(x / w) of ranges [K], 1 where either is no more than 1e-5."""
     live = (x > _LEAST) & (w > _LEAST)
     return torch.where(live, (x / w.clamp(min=_LEAST)).sqrt(), torch.ones_like(x))
 

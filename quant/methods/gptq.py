@@ -35,12 +35,22 @@ def inverse_factor(h: torch.Tensor, damping: float) -> torch.Tensor:
     """U, upper triangular, with U^T U = (H + damping mean(diag H) I)^-1: float64 [K, K].
 
     An input that is always 0 gets a diagonal of 1, as in the released code: its weight is free.
+    ValueError where the damping is too little, or too large, for float64.
     """
     h = h.clone()
     diagonal = h.diagonal()
     diagonal[diagonal == 0] = 1
     diagonal += damping * diagonal.mean()
-    return torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(h)), upper=True)
+    try:
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(h))
+        return torch.linalg.cholesky(inverse, upper=True)
+    except torch.linalg.LinAlgError:
+        raise ValueError(
+            f"gptq: no inverse of the Hessian with damping {damping:g}: wanted more of it, or more "
+            "tokens"
+            if damping < 1
+            else f"gptq: no inverse of the Hessian with damping {damping:g}: wanted less of it"
+        ) from None
 
 
 def update_ratio(h: torch.Tensor, damping: float) -> torch.Tensor:
