@@ -150,6 +150,12 @@ _OF_CALIBRATION = {
     "seed": (int, "which samples are drawn; else 0"),
 }
 
+#: How a model is loaded; what is not given is the default of `Loading`.
+_OF_LOADING = {
+    "dtype": (str, "of what is not quantized: float16, bfloat16, auto (the file's); else float32"),
+    "device": (str, "where it computes: cuda, cuda:1; else cpu"),
+}
+
 UnitOptions = dict[str, Any]
 
 
@@ -204,7 +210,25 @@ def _calibration(given: dict[str, Any]) -> Any:
     return Calibration(**text, **given)
 
 
+def _loading(given: dict[str, Any]) -> Any:
+    from macsmith.experiments.loading import Loading
+
+    return Loading(**given)
+
+
 #: A command's parameter ``options``: a dictionary of the units' options that were given.
 unit_options = _several("options", _OF_UNITS, dict)
 #: A command's parameter ``calibration``: a `Calibration`.
 calibration_options = _several("calibration", _OF_CALIBRATION, _calibration)
+#: A command's parameter ``where``: a `Loading`.
+loading_options = _several("where", _OF_LOADING, _loading)
+
+
+def refuse_calibration(ctx: typer.Context, recipe: str | None) -> None:
+    """ValueError if samples are asked for that nothing is calibrated on."""
+    from macsmith.quant import Recipe
+
+    if recipe is None:
+        refuse(ctx, _OF_CALIBRATION, "goes with --recipe")
+    elif not Recipe.get(recipe).calibrated:
+        refuse(ctx, _OF_CALIBRATION, f"means nothing to {recipe}, which is not calibrated")

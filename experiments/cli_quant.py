@@ -6,7 +6,15 @@ from typing import Annotated, Any
 import typer
 
 from macsmith.experiments import console
-from macsmith.experiments.cli_app import Json, app, calibration_options, refuse, require_with
+from macsmith.experiments.cli_app import (
+    Json,
+    app,
+    calibration_options,
+    loading_options,
+    refuse,
+    refuse_calibration,
+    require_with,
+)
 
 __all__ = ["evaluate", "export", "quantize", "scales", "slac"]
 
@@ -15,11 +23,14 @@ Model = Annotated[str, typer.Argument(help="Hugging Face id, folder, opt-mini or
 
 @app.command()
 @calibration_options
+@loading_options
 def quantize(
+    ctx: typer.Context,
     model: Model,
     output: Annotated[Path, typer.Option("-o", "--output", help="the folder to write")],
     recipe: Annotated[str, typer.Option(help="preset name or .toml file")] = "w4a8-rtn-dint4",
     calibration: Any = None,  # a `Calibration`, from the decorator
+    where: Any = None,  # a `Loading`, likewise
     json: Json = False,
 ) -> None:
     """Quantize a model and save it: codes, scales, zero points and recipe.
@@ -28,10 +39,11 @@ def quantize(
     """
     from macsmith.experiments.inference import quantize_model
 
-    with console.working(f"quantizing {model}") as change:
+    refuse_calibration(ctx, recipe)
+    with console.counting(f"quantizing {model}", "layers") as progress:
         result = quantize_model(
-            model, recipe, output, calibration, say=console.complain,
-            progress=lambda done, of: change(f"quantizing {model}: {done} of {of} layers"),
+            model, recipe, output, calibration=calibration, where=where, say=console.complain,
+            progress=progress,
         )  # fmt: skip
     console.report(result, json)
 
@@ -53,6 +65,7 @@ def export(
 
 @app.command("eval")
 @calibration_options
+@loading_options
 def evaluate(
     ctx: typer.Context,
     model: Model,
@@ -74,11 +87,13 @@ def evaluate(
         Path | None, typer.Option(help="folder with task files (.yaml) of your own")
     ] = None,
     calibration: Any = None,  # a `Calibration`, from the decorator
+    where: Any = None,  # a `Loading`, likewise
     json: Json = False,
 ) -> None:
     """Perplexity of a model, in float or through the exact arithmetic of its recipe."""
     from macsmith.experiments.inference import evaluate_model
 
+    refuse_calibration(ctx, recipe)
     require_with(ctx, "tasks", "include_path")
     if tasks is not None:
         from macsmith.experiments.tasks import run_tasks
@@ -87,18 +102,18 @@ def evaluate(
         with console.working(f"evaluating {model}"):
             result = run_tasks(
                 model, tasks.split(","), recipe, execution, include_path=include_path, limit=limit,
-                calibration=calibration,
+                calibration=calibration, where=where,
             )  # fmt: skip
         console.report(result, json)
         return
     if compare:
         refuse(ctx, {"execution", "protocol"}, "means nothing with --compare")
-        _compare(model, recipe, text, window, limit, calibration, json)
+        _compare(model, recipe, text, window, limit, calibration, where, json)
         return
     with console.working(f"evaluating {model}"):
         result = evaluate_model(
             model, recipe, execution, text=text, window=window, limit=limit, protocol=protocol,
-            calibration=calibration,
+            calibration=calibration, where=where,
         )  # fmt: skip
     console.report(result, json)
 
@@ -110,15 +125,16 @@ def _compare(
     window: int | None,
     limit: int | None,
     calibration: Any,
+    where: Any,
     json: bool,
 ) -> None:
     """Exit status 1 where the bound does not hold."""
     from macsmith.experiments.compare import compare_model, table
 
-    with console.working(f"comparing {model}") as change:
+    with console.counting(f"comparing {model}", "windows") as progress:
         result = compare_model(
             model, recipe, text=text, window=window, limit=limit, calibration=calibration,
-            progress=lambda done, of: change(f"comparing {model}: {done} of {of} windows"),
+            where=where, progress=progress,
         )  # fmt: skip
     if not json:
         console.show(table(result))
@@ -188,9 +204,9 @@ def slac(
         raise ValueError(
             f"--lengths: wanted numbers with commas between, got {lengths!r}"
         ) from None
-    with console.working(f"calibrating {model}") as say:
+    with console.counting(f"calibrating {model}", "lengths") as progress:
         result = sweep_lengths(
             model, recipe, wanted, calibration, constant=constant, text=text, limit=limit,
-            progress=lambda done, of: say(f"calibrating {model}: {done} of {of} lengths"),
+            progress=progress,
         )  # fmt: skip
     console.report(result, json)

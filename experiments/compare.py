@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from macsmith.experiments import loading
 from macsmith.experiments.inference import Result, prepare
+from macsmith.experiments.loading import Loading
 from macsmith.experiments.models import locate
 from macsmith.experiments.models.calibration import USUAL, Calibration
 from macsmith.experiments.store import provenance
@@ -53,6 +55,7 @@ def compare_model(
     window: int | None = None,
     limit: int | None = None,
     calibration: Calibration = USUAL,
+    where: Loading = loading.USUAL,
     progress: Callable[[int, int], None] | None = None,
 ) -> Compared:
     """Every layer of ``model``, quantized by ``recipe`` if given, on the inputs that it meets.
@@ -69,7 +72,7 @@ def compare_model(
     count = WINDOWS if limit is None else limit
     if count < 1:
         raise ValueError(f"limit must be at least one window, not {limit}")
-    net, used, calibrated = prepare(model, recipe, "exact", calibration)
+    net, used, calibrated = prepare(model, recipe, "exact", calibration, where)
     size = min(WINDOW, context(net)) if window is None else window
     if not 1 <= size <= context(net):
         raise ValueError(f"window: the model reads 1 to {context(net)} tokens, not {size}")

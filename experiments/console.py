@@ -80,6 +80,27 @@ def working(what: str) -> Iterator[Callable[[str], None]]:
         yield status.update
 
 
+@contextmanager
+def counting(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on a terminal's standard error while the block runs; else a line a minute.
+
+    The block gets a function of how many are done, and of how many.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Left
+
+    terminal = Console(stderr=True)
+    if not terminal.is_terminal:
+        say = _each_minute()
+        yield lambda done, of: say(f"{what}: {done} of {of} {unit}")
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Left()
+    with Progress(*columns, console=terminal, transient=True) as bar:
+        task = bar.add_task(f"{what}, {unit}", total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
 def _each_minute() -> Callable[[str], None]:
     """Says the text that it is called with where the last one was a minute ago or more."""
     last = time.monotonic()

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from macsmith.experiments import loading
+from macsmith.experiments.loading import Loading
 from macsmith.experiments.models import locate
 from macsmith.experiments.models.calibration import USUAL, Calibration
 from macsmith.experiments.store import provenance
@@ -49,6 +51,7 @@ class Quantized(Written):
 
     recipe: dict[str, Any]
     calibration: dict[str, Any] | None
+    dtype: str  # of what is not quantized
 
     def lines(self) -> list[str]:
         return [self.line(f"by {_name(self.recipe)}")]
@@ -100,17 +103,19 @@ def quantize_model(
     recipe: str,
     output: Path,
     calibration: Calibration = USUAL,
+    where: Loading = loading.USUAL,
     *,
     say: Callable[[str], None] = lambda line: None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Quantized:
     """Quantize ``model`` by ``recipe`` and save it in ``output``, all of it or nothing.
 
+    What is not quantized is saved in the dtype in which it was loaded and calibrated.
     Blocks that are done are kept beside it, in ``output``.unfinished, until it is there: a run that
     was killed goes on behind them, which ``say`` is told.
     """
     from macsmith.quant import Recipe, save_quantized
-    from macsmith.quant.io import check_output, load_model
+    from macsmith.quant.io import check_output
     from macsmith.quant.unfinished import discard
 
     start = time.perf_counter()
@@ -118,8 +123,8 @@ def quantize_model(
     if chosen.weights.errors != "all":
         raise ValueError(f"recipe {recipe!r} is {chosen.weights.errors}: nothing to save")
     check_output(output)
-    net = load_model(locate(model), dtype="auto")  # what is not quantized is saved as it was
     place = locate(model)
+    net = where.load(place)
     work = output.absolute().with_name(f"{output.absolute().name}.unfinished")
     layers, calibrated = _quantized(
         net, place, chosen, calibration, work=work, say=say, progress=progress
@@ -130,6 +135,7 @@ def quantize_model(
     return Quantized(
         recipe=chosen.model_dump(mode="json"),
         calibration=calibrated,
+        dtype=str(net.dtype).removeprefix("torch."),
         **_written(model, folder, len(layers), start),
     )
 
@@ -148,6 +154,8 @@ def export_model(model: str, output: Path, layout: str) -> Exported:
         raise ValueError(f"unknown layout {layout!r}: wanted {LAYOUT}")
     check_output(output)
     place = locate(model)
+    if output.resolve() == Path(place).resolve():
+        raise FileExistsError(f"output {str(output)!r} is the model itself: name another folder")
     net = load_model(place, dtype="auto")
     folder = save_compressed(net, output, _tokenizer(place))
     layers = sum(1 for _ in quantized_layers(net))
@@ -189,14 +197,17 @@ def _quantized(
 
 
 def prepare(
-    model: str, recipe: str | None, execution: str, calibration: Calibration = USUAL
+    model: str,
+    recipe: str | None,
+    execution: str,
+    calibration: Calibration = USUAL,
+    where: Loading = loading.USUAL,
 ) -> tuple[Any, dict | None, dict | None]:
     """A model ready to run; its recipe as data, and calibration (None if there was none).
 
     ValueError if "exact" is asked of a model that is not quantized, or a recipe of one that is.
     """
     from macsmith.quant import Recipe, quantized_layers, set_execution
-    from macsmith.quant.io import load_model
     from macsmith.quant.linear import EXECUTIONS
 
     if execution not in EXECUTIONS:
@@ -204,7 +215,7 @@ def prepare(
     chosen = None if recipe is None else Recipe.get(recipe)
     if chosen and execution == "exact" and (why := chosen.float_only):
         raise ValueError(f"recipe {recipe!r} {why}: nothing to run exactly")
-    net = load_model(locate(model))
+    net = where.load(locate(model))
     quantized = any(True for _ in quantized_layers(net))
     if chosen and quantized:
         raise ValueError(f"{model!r} is quantized already: evaluate it without a recipe")
@@ -231,6 +242,7 @@ def evaluate_model(
     limit: int | None = None,
     protocol: str = "gptq",
     calibration: Calibration = USUAL,
+    where: Loading = loading.USUAL,
 ) -> Evaluated:
     """Perplexity of ``model``, quantized by ``recipe`` if given; on its first ``limit`` windows
     (documents, by "lm-eval-word")."""
@@ -241,7 +253,7 @@ def evaluate_model(
     start = time.perf_counter()
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least one window, not {limit}")
-    net, used, calibrated = prepare(model, recipe, execution, calibration)
+    net, used, calibrated = prepare(model, recipe, execution, calibration, where)
     tokenizer = load_tokenizer(locate(model))
     if protocol == "lm-eval-word":
         source, documents, prefix = evaluation_documents(tokenizer, text or "docs")

@@ -15,7 +15,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from macsmith.experiments import loading
 from macsmith.experiments.inference import Result, prepare
+from macsmith.experiments.loading import Loading
 from macsmith.experiments.models import locate
 from macsmith.experiments.models.calibration import USUAL, Calibration
 from macsmith.experiments.store import provenance
@@ -62,6 +64,7 @@ def run_tasks(
     include_path: Path | None = None,
     limit: int | None = None,
     calibration: Calibration = USUAL,
+    where: Loading = loading.USUAL,
 ) -> Scored:
     """Accuracies of ``model``, quantized by ``recipe`` if given, on the first ``limit`` documents.
 
@@ -78,7 +81,7 @@ def run_tasks(
         raise FileNotFoundError(f"include-path {str(include_path)!r}: wanted a folder")
     if find_spec("lm_eval") is None:
         raise ValueError("--tasks needs lm_eval: pip install -c constraints.txt -e '.[lm-eval]'")
-    net, used, calibrated = prepare(model, recipe, execution, calibration)
+    net, used, calibrated = prepare(model, recipe, execution, calibration, where)
     found = _evaluated(net, locate(model), names, include_path, limit)
     return Scored(
         model=model,

@@ -137,12 +137,13 @@ def _check_model(model: nn.Module, layers: dict[str, QuantLinear]) -> None:
     del config.quantization_config
     with torch.device("meta"):
         plain = type(model)(config)
+    group = model.config.quantization_config.recipe["weights"]["group_size"]
     for name, layer in layers.items():
-        if what := _unsaid(layer, plain.get_submodule(name)):
+        if what := _unsaid(layer, plain.get_submodule(name), group):
             raise ValueError(f"layer {name!r}: {LAYOUT} cannot say {what}")
 
 
-def _unsaid(layer: QuantLinear, plain: nn.Linear) -> str | None:
+def _unsaid(layer: QuantLinear, plain: nn.Linear, group: int) -> str | None:
     """What the layout has no words for, if anything."""
     weights, activations = layer.spec.weights, layer.spec.activations
     size = layer.group_size
@@ -158,6 +159,8 @@ def _unsaid(layer: QuantLinear, plain: nn.Linear) -> str | None:
         return f"weights {layer.errors}"
     if (layer.scale < 0).any():
         return "that scales are below 0: wanted weights.orientation 'positive'"
+    if size < group:
+        return f"a group of {group} in a layer of {layer.in_features} channels"
     if layer.in_features % size:
         return f"groups of {size} of {layer.in_features} channels, the last of which is short"
     if (layer.bias is None) != (plain.bias is None):

@@ -10,7 +10,7 @@ from macsmith.experiments.cli_app import ORDER
 from macsmith.experiments.models.calibration import Calibration
 
 LINES = {
-    "quantize_model": ("quantize", "opt-mini", "-o", "q"),
+    "quantize_model": ("quantize", "opt-mini", "--recipe", "w4a8-gptq-dint4", "-o", "q"),
     "evaluate_model": ("eval", "opt-mini", "--recipe", "w4a8-gptq-dint4"),
 }
 

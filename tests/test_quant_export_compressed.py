@@ -97,6 +97,7 @@ def test_the_files_without_the_library(tmp_path):
     ("made", "words"),
     [
         (recipe("dint4"), "weights in dint4: wanted int8, int4, int8z or int4z$"),
+        (recipe("int4", 32), "a group of 32 in a layer of 24 channels$"),
         (recipe("int4", 7), "groups of 7 of 24 channels, the last of which is short$"),
         (recipe("int4", steps=(Gwq(),)), "that weights are kept in float$"),
         (recipe("int4", steps=(Daq(epochs=0),)), "an offset beside the codes$"),
