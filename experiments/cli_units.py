@@ -130,6 +130,10 @@ def verify(
     With --netlist what is driven is the mapped netlist: by default in the bit-parallel simulation,
     with a million operands; with --simulator as Verilog models of its cells in a simulator. With
     --all besides, each style once.
+
+    --all: int8, int4, dint4, dint4_sm, dint4z and dint3 in every style that they have; pipelines,
+    lanes, overflow and shapes take turns over them, and so does the dataflow of an array's
+    separate- styles. GEMM tiles: all formats in style plain, the other styles with dint4.
     """
     from macsmith.experiments.units import spec_for
     from macsmith.experiments.verify import runner
