@@ -52,9 +52,10 @@ class Quantized(Written):
     recipe: dict[str, Any]
     calibration: dict[str, Any] | None
     dtype: str  # of what is not quantized
+    share: float  # of the model's weights, that are quantized: experts may be no linear layers
 
     def lines(self) -> list[str]:
-        return [self.line(f"by {_name(self.recipe)}")]
+        return [self.line(f"by {_name(self.recipe)}, {self.share:.0%} of its weights")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +137,17 @@ def quantize_model(
         recipe=chosen.model_dump(mode="json"),
         calibration=calibrated,
         dtype=str(net.dtype).removeprefix("torch."),
+        share=_share(net),
         **_written(model, folder, len(layers), start),
     )
+
+
+def _share(net: Any) -> float:
+    from macsmith.quant import quantized_layers
+
+    done = sum(layer.qweight.numel() for _, layer in quantized_layers(net))
+    left = sum(x.numel() for x in net.parameters() if x.dim() > 1)
+    return done / (done + left)
 
 
 def export_model(model: str, output: Path, layout: str) -> Exported:

@@ -25,6 +25,7 @@ def said(*line):
 def test_a_written_folder_is_the_model_that_eval_measures(tmp_path):
     written = said("quantize", "opt-mini", *RECIPE, "-o", str(tmp_path / "q"))
     assert written["dtype"] == "float32"
+    assert 0.5 < written["share"] < 0.8  # the others are embeddings
     few = ["--limit", "2", "--window", "64"]
     folder = said("eval", str(tmp_path / "q"), *few)
     assert folder["ppl"] == said("eval", "opt-mini", *RECIPE, *few)["ppl"]
@@ -43,6 +44,7 @@ def test_the_files_dtype_is_kept_where_it_is_asked_for(tmp_path):
 @pytest.mark.parametrize(("line", "words"), [
     (["quantize", "opt-mini", "-o", "x", "--seed", "1"], "--seed means nothing to w4a8-rtn-dint4"),
     (["eval", "opt-mini", "--task", "x"], "--task goes with --recipe"),
+    (["slac", "opt-mini", "--seed", "-1"], "calibration seed must be 0 or more, not -1"),
     (["eval", "opt-mini", "--dtype", "int8"], "dtype must be one of float32, float16, bfloat16"),
     (["eval", "opt-mini", "--device", "abacus"], "device 'abacus' is not here: "),
     (["eval", "opt-mini", "--device", "meta"], "device 'meta' computes nothing"),

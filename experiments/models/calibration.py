@@ -46,6 +46,9 @@ class Calibration:
                     f"calibration {name} must be at least 1, not {getattr(self, name)}"
                 )
 
+        if self.seed < 0:
+            raise ValueError(f"calibration seed must be 0 or more, not {self.seed}")
+
     def resolved(self, tokenizer: Any) -> "Calibration":
         """With the task's length in place of its own, where a task is named."""
         if self.task is None:
