@@ -48,5 +48,5 @@ echo "setup: installing Python packages into .venv (a few minutes the first time
 torch=$(grep '^torch==' constraints.txt)
 pip install -q "$torch+cpu" 2>/dev/null || pip install -q "$torch"
 pip install -q -c constraints.txt setuptools
-pip install -q -c constraints.txt --no-build-isolation -e '.[dev,compressed]'
+pip install -q -c constraints.txt --no-build-isolation -e '.[dev,compressed,accelerate]'
 printf '%s\n' "$inputs" >$stamp
