@@ -75,16 +75,26 @@ def evaluate(
         Path | None, typer.Option(help="text file or WikiText folder; else the held-out docs")
     ] = None,
     protocol: Annotated[str, typer.Option(help="gptq, hf-stride or lm-eval-word")] = "gptq",
-    window: Annotated[int | None, typer.Option(help="tokens per window; else the model's")] = None,
-    limit: Annotated[int | None, typer.Option(help="evaluate only this many windows")] = None,
+    window: Annotated[
+        int | None,
+        typer.Option(help="tokens per window; else the model's, at most 2048 but by lm-eval-word"),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(help="only the first windows; documents by lm-eval-word and of each task"),
+    ] = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="exact against float, layer by layer; limit 2")
     ] = False,
     tasks: Annotated[
-        str | None, typer.Option(help="instead: lm-eval's tasks, with commas; limit is documents")
+        str | None, typer.Option(help="instead: lm-eval's tasks and groups, with commas")
     ] = None,
     include_path: Annotated[
         Path | None, typer.Option(help="folder with task files (.yaml) of your own")
+    ] = None,
+    shots: Annotated[
+        int | None,
+        typer.Option(help="examples before each document; else a task's own (0 of its own stays)"),
     ] = None,
     calibration: Any = None,  # a `Calibration`, from the decorator
     where: Any = None,  # a `Loading`, likewise
@@ -94,7 +104,7 @@ def evaluate(
     from macsmith.experiments.inference import evaluate_model
 
     refuse_calibration(ctx, recipe)
-    require_with(ctx, "tasks", "include_path")
+    require_with(ctx, "tasks", "include_path", "shots")
     if tasks is not None:
         from macsmith.experiments.tasks import run_tasks
 
@@ -102,7 +112,7 @@ def evaluate(
         with console.working(f"evaluating {model}"):
             result = run_tasks(
                 model, tasks.split(","), recipe, execution, include_path=include_path, limit=limit,
-                calibration=calibration, where=where,
+                shots=shots, calibration=calibration, where=where,
             )  # fmt: skip
         console.report(result, json)
         return

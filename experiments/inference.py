@@ -257,12 +257,17 @@ def evaluate_model(
     """Perplexity of ``model``, quantized by ``recipe`` if given; on its first ``limit`` windows
     (documents, by "lm-eval-word")."""
     from macsmith.experiments.models.text import evaluation_documents, evaluation_text
-    from macsmith.quant.evaluate import WINDOW, context, perplexity, word_perplexity
+    from macsmith.quant.evaluate import PROTOCOLS, WINDOW, context, perplexity, word_perplexity
     from macsmith.quant.io import load_tokenizer
 
     start = time.perf_counter()
+    if protocol not in PROTOCOLS:
+        raise ValueError(
+            f"unknown protocol {protocol!r}: wanted {', '.join(PROTOCOLS[:-1])} or {PROTOCOLS[-1]}"
+        )
     if limit is not None and limit < 1:
-        raise ValueError(f"limit must be at least one window, not {limit}")
+        what = "document" if protocol == "lm-eval-word" else "window"
+        raise ValueError(f"limit must be at least one {what}, not {limit}")
     net, used, calibrated = prepare(model, recipe, execution, calibration, where)
     tokenizer = load_tokenizer(locate(model))
     if protocol == "lm-eval-word":

@@ -7,13 +7,15 @@ loss over the scored tokens.
 
 "hf-stride" (the guide of the transformers library): one string, tokenized once; windows begin every
 `stride` tokens and overlap; each scores what none before it has, the first token of the text never;
-the last window is short.
+the last window is short; perplexity is exp of the mean loss over the scored tokens. (In the
+guide's code a window that overlaps the one before counts for one token less than it scores.)
 
 "lm-eval-word" (the wikitext task of lm-evaluation-harness, in which AWQ's first version and, as far
 as can be told, Lee et al. 2023 give their OPT figures): each document by itself, every token
-scored, the first after the tokenizer's own prefix token, windows that do not overlap, each
-conditioned on the last token before it; perplexity is exp of the loss per *word* of the original
-text, so that tokenizers compare.
+scored, the first after the tokenizer's own prefix token, windows of the model's context that do not
+overlap, each conditioned on the last token before it; perplexity is exp of the loss per *word* of
+the original text, so that tokenizers compare. Documents have no special tokens: the harness's
+number with add_bos_token=False (0.4.13 left to itself also scores what the tokenizer puts first).
 """
 
 import hashlib
@@ -149,11 +151,12 @@ def word_perplexity(
 ) -> Perplexity:
     """Perplexity per word by "lm-eval-word"; ids without special tokens, `prefix` before each.
 
-    ValueError without a document or a word, or when an id is outside the model's vocabulary.
+    `window` defaults to the model's context. ValueError without a token or a word, or when an id is
+    outside the model's vocabulary.
     """
-    window = _window(model, window)
+    window = _window(model, context(model) if window is None else window)
     words = sum(document.words for document in documents)
-    if not words:
+    if not words or not any(document.ids.numel() for document in documents):
         raise ValueError(f"text too short: {len(documents)} documents without a word")
     every = torch.cat([document.ids for document in documents]).to(torch.int64)
     _check_vocabulary(model, torch.cat([every, torch.tensor([prefix])]))

@@ -122,6 +122,14 @@ def bad_inputs(bad, tmp):
         (("eval", "opt-mini", "--window", "513"), "the model reads 512 tokens, not 513"),
         (("verilog", "mac", "--acc-width", "9" * 20, "-o", tmp / "x.v"), "more than 63 bits"),
         (("eval", "opt-mini", "--limit", "0"), "limit must be at least one window"),
+        (
+            ("eval", "opt-mini", "--limit", "0", "--protocol", "lm-eval-word"),
+            "limit must be at least one document",
+        ),
+        (
+            ("eval", "no-model", "--protocol", "bogus"),
+            "unknown protocol 'bogus': wanted gptq, hf-stride or lm-eval-word",
+        ),
         (("eval", "opt-minni"), "opt-mini"),
         (("reproduce", "aria"), "unknown claim 'aria'; the nearest is 'area'"),
         (("reproduce", "definition", "-o", file), "a_file"),

@@ -22,6 +22,16 @@ doc_to_target: "{{{{answer}}}}"
 metric_list: [{{metric: acc}}, {{metric: acc_norm}}]
 metadata: {{version: 3.0}}
 """
+GROUP = """
+group: both
+task: [endings, beginnings, nested]
+aggregate_metric_list: [{metric: acc, weight_by_size: true}]
+metadata: {version: 2}
+"""
+NESTED = """
+group: nested
+task: [endings]
+"""
 needs_lm_eval = pytest.mark.skipif(find_spec("lm_eval") is None, reason="extra lm-eval is not here")
 
 
@@ -66,6 +76,41 @@ def test_a_task_of_our_own_in_both_executions(endings, tmp_path, monkeypatch, ca
     assert "endings (version 3.0, 0-shot, 2 documents): acc " in out
 
 
+@pytest.fixture
+def both(endings):
+    """A group of two tasks and of a group without a mean, which has one of them again."""
+    data = endings.parent / "beginnings.jsonl"
+    rows = (endings.parent / "endings.jsonl").read_text().splitlines()[:3]
+    data.write_text("".join(row.replace('"answer": 1', '"answer": 0') + "\n" for row in rows))
+    task = TASK.format(data=data).replace("task: endings", "task: beginnings\nnum_fewshot: 0")
+    (endings / "beginnings.yaml").write_text(task)
+    (endings / "both.yaml").write_text(GROUP)
+    (endings / "nested.yaml").write_text(NESTED)
+    return endings
+
+
+@needs_lm_eval
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_group_has_its_mean_behind_its_tasks(both, monkeypatch, capsys):
+    options = ["opt-mini", "--tasks", "both", "--include-path", both]
+    status, out, err = run(monkeypatch, capsys, "eval", *options, "--json")
+    assert (status, err) == (0, "")
+    *tasks, group = json.loads(out)["tasks"]
+    found = {row["task"]: row for row in tasks}
+    assert {name: row["n"] for name, row in found.items()} == {"endings": 6, "beginnings": 3}
+    assert all(row["subtasks"] == [] for row in tasks)
+    assert (group["task"], group["n"], group["fewshot"]) == ("both", 9, 0)
+    assert sorted(group["subtasks"]) == ["beginnings", "endings"]
+    acc = {name: row["metrics"]["acc"] for name, row in found.items()}
+    assert acc["endings"] != acc["beginnings"]
+    status, out, err = run(monkeypatch, capsys, "eval", *options, "--shots", 2, "--limit", 2)
+    assert (status, err) == (0, "")
+    assert "endings (version 3.0, 2-shot, 2 documents): acc " in out
+    assert "beginnings (version 3.0, 0-shot, 2 documents): acc " in out, "0 of its own stays"
+    assert "both (2 tasks, version 2, several numbers of shots, 4 documents): acc " in out
+
+
 @needs_lm_eval
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
@@ -98,7 +143,9 @@ def test_without_the_harness(monkeypatch):
         (("--tasks", ","), "tasks: wanted names with commas between, got none"),
         (("--tasks", "piqa", "--limit", 0), "limit must be at least one document, not 0"),
         (("--tasks", "piqa", "--include-path", "no/where"), "'no/where': wanted a folder"),
+        (("--tasks", "piqa", "--shots", -1), "shots must be 0 or more, not -1"),
         (("--include-path", "x"), "--include-path goes with --tasks"),
+        (("--shots", 2), "--shots goes with --tasks"),
     ],
 )
 def test_what_is_refused(options, words, monkeypatch, capsys):

@@ -91,7 +91,16 @@ def test_words_by_hand():
     assert found.loss == pytest.approx(-(math.log(0.75) + 2 * math.log(0.5)) / 2, rel=1e-6)
 
 
+def test_words_are_measured_on_all_of_the_context():
+    model = Table(torch.zeros(5, 5), context=3000)
+    found = word_perplexity(model, [Document(torch.zeros(3000, dtype=torch.int64), 1)], 0)
+    assert (found.window, model.shapes) == (3000, [(1, 3000)])
+    assert perplexity(model, torch.zeros(3000, dtype=torch.int64)).window == 2048
+
+
 def test_nothing_to_score_is_refused():
+    with pytest.raises(ValueError, match="text too short: 1 documents without a word"):
+        word_perplexity(Seen(), [Document(torch.arange(0), 1)], 0)
     with pytest.raises(ValueError, match="text too short: 1 documents without a word"):
         word_perplexity(Seen(), [Document(torch.arange(0), 0)], 0)
     with pytest.raises(ValueError, match="stride: wanted 1 to 4 tokens, got 5"):

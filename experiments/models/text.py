@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 
+from macsmith.experiments.models.pages import detokenised, pages, words
 from macsmith.quant.evaluate import Document, TokenText
 
 __all__ = [
@@ -158,8 +159,12 @@ def evaluation_documents(
     """What "lm-eval-word" measures: a name, documents, and the token before each.
 
     "docs"             each topic of the held-out documentation
-    a WikiText folder  each article of its test file, detokenised; words are the file's own
+    a WikiText folder  each article of its test file, cut, detokenised and counted as by
+                       lm-evaluation-harness (`pages`)
     a text file        one document
+
+    Words are the source's own, before detokenising. There are no special tokens in a document;
+    the token before it is BOS, or EOS of a tokenizer without one: ValueError if it has neither.
     """
     if str(source) == "docs":
         corpus = documentation()
@@ -167,9 +172,8 @@ def evaluation_documents(
         pairs = [(text, text) for text in texts]
     elif Path(source).is_dir():
         file = _wikitext_file(source, "test")
-        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
         name = f"WikiText-2 {file.name}"
-        pairs = [("".join(page), _detokenised("".join(page))) for page in _pages(lines)]
+        pairs = [(page, detokenised(page)) for page in pages(file.read_text(encoding="utf-8"))]
     else:
         name, text = str(source), _read(source)
         pairs = [(text, text)]
@@ -180,7 +184,7 @@ def evaluation_documents(
     documents = []
     for original, text in pairs:
         ids = tokenizer(text, add_special_tokens=False, verbose=False).input_ids
-        documents.append(Document(torch.tensor(ids, dtype=torch.int64), len(original.split())))
+        documents.append(Document(torch.tensor(ids, dtype=torch.int64), words(original)))
     return name, documents, prefix
 
 
@@ -203,17 +207,6 @@ def _read(source: str | Path) -> str:
         return Path(source).read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise ValueError(f"text {str(source)!r}: wanted UTF-8 text, got other bytes") from None
-
-
-def _pages(lines: Iterable[str]) -> Iterator[list[str]]:
-    """Lines of each article; what stands before the first heading is part of the first."""
-    page: list[str] = []
-    for line in lines:
-        if _HEADING.match(line.rstrip("\n")) and any(_HEADING.match(x.rstrip("\n")) for x in page):
-            yield page
-            page = []
-        page.append(line)
-    yield page
 
 
 def _detokenised(text: str) -> str:
