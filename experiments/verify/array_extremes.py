@@ -158,8 +158,9 @@ def _returns(spec: MacSpec) -> bool:
     return 0 in spec.activations.levels and max(-low, high) <= 2 * min(-low, high)
 
 
-def at_limit_bins(spec: MacSpec, signs: list[int]) -> list[str]:
-    """Of `ElementSum.shown`, what a sum that can overflow these ways must have shown."""
+def at_limit_bins(spec: MacSpec, signs: list[int], near: bool = True) -> list[str]:
+    """Of `ElementSum.shown`, what a sum that can overflow these ways must have shown; where it
+    takes long, not for every way in which a sum begins."""
     bins, lanes = [SIGNS[sign] for sign in signs], group_of(spec)
     if spec.overflow != "saturate":
         return bins
@@ -169,5 +170,5 @@ def at_limit_bins(spec: MacSpec, signs: list[int]) -> list[str]:
         bins += [f"back from {SIGNS[sign]}" for sign in signs]
         if lanes > 1 and signs and _returns(spec):
             bins += [_left(SIGNS[sign], place) for sign in signs for place in range(1, lanes)]
-            bins += [_RESET, *(_begun(place) for place in range(lanes))]
+            bins += [_RESET, *(_begun(place) for place in range(lanes))] if near else []
     return bins

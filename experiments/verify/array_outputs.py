@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from macsmith.experiments.verify.array_extremes import ElementSum, at_limit_bins, group_of
 from macsmith.experiments.verify.array_models import Model, fields
-from macsmith.experiments.verify.sums import OVERFLOW_CYCLES, can_overflow
+from macsmith.experiments.verify.bench import NEAR
+from macsmith.experiments.verify.sums import can_overflow
 
 __all__ = ["OutputModel"]
 
@@ -63,10 +64,22 @@ class OutputModel(Model):
             self.beat(int(first), int(last), self.codes(j), *self.weights(i, z))
 
     @property
+    def near(self) -> bool:
+        """Whether every overflow that a sum is driven to takes few beats."""
+        return can_overflow(self.spec) == can_overflow(self.spec, cycles=self.reach)
+
+    @property
+    def furthest(self) -> int:
+        """Beats that the slowest of these overflows may take, or `bench.NEAR` if that is more."""
+        ends = zip(self.spec.acc_range, self.spec.product_range, strict=True)
+        beats = (end // most + 1 for end, most in ends if most * end > 0)
+        return max([NEAR, *(n for n in beats if n <= self.reach)])
+
+    @property
     def limits(self) -> list[str]:
         """What every element must have shown at the limits of its sum."""
-        signs = [sign for sign, can in can_overflow(self.spec).items() if can]
-        names = at_limit_bins(self.spec, signs)
+        can = can_overflow(self.spec, cycles=self.reach)
+        names = at_limit_bins(self.spec, [sign for sign in can if can[sign]], self.near)
         return [f"element {r},{c}: {name}" for r, c in self.entered for name in names]
 
     def extremes(self) -> None:
@@ -87,8 +100,8 @@ class OutputModel(Model):
         forth = there.codes(row), *there.weights(col)
         row, col = there.back(row, col)
         back, half, still = ((there.codes(row, n), *there.weights(col)) for n in (2, 1, 0))
-        waiting, count = set(self.sums), 0
-        while (waiting and count < OVERFLOW_CYCLES) or self.beats % lanes:
+        waiting, count, most = set(self.sums), 0, self.furthest
+        while (waiting and count < most) or self.beats % lanes:
             self.beat(first, 0, *forth)
             waiting -= {place for place, model in self.sums.items() if model.overflowed}
             first, count = 0, count + 1
@@ -111,7 +124,7 @@ class OutputModel(Model):
 
     def from_reset(self) -> None:
         """The same, to where it shows that a reset leaves no part of a group either."""
-        if group_of(self.spec) > 1 and self.limits:
+        if group_of(self.spec) > 1 and self.near and self.limits:
             self.to_the_limits(0, first=0, places=())
 
     def random(self, k: int) -> None:

@@ -11,7 +11,7 @@ from macsmith.experiments.verify.gemm_cases import Layers
 from macsmith.experiments.verify.gemm_layers import played, real_layer
 from macsmith.experiments.verify.handshake import Run, StreamAgent
 from macsmith.experiments.verify.paces import Pace, before_reset, long_holds, paces, places
-from macsmith.experiments.verify.sums import join
+from macsmith.experiments.verify.sums import SIGNS, join
 from macsmith.sim.gemm_schedule import Schedule
 
 __all__ = ["READY", "beats_out", "drive_gemm", "packed_beat"]
@@ -89,6 +89,19 @@ class _Bench:
         self.events |= {SHAPES[3]} if len(schedule.tokens) % schedule.height else set()
         self.events |= {SHAPES[4]} if len(schedule.channels) % self.cols else set()
 
+    def overflows(self) -> None:
+        """Each sum to both ends of its range, as far as that is within reach."""
+        wanted = set(self._overflow_bins())
+        for turn in range(4):
+            if not wanted <= self.events:
+                layer, left = self.of.overflowing(turn)
+                self.run(layer, Pace())
+                self.events |= {_overflow(place, sign) for place, sign in left.items()}
+
+    def _overflow_bins(self) -> list[str]:
+        places = list(itertools.product(range(self.rows), range(self.cols)))
+        return list(itertools.starmap(_overflow, itertools.product(places, self.of.overflows)))
+
     def _cover_partial(self, rows: Sequence[Mapping[str, Any]]) -> None:
         low, high = self.spec.acc_range
         for row in rows:
@@ -124,12 +137,18 @@ class _Bench:
             self.cols if self.component.dataflow == "weight" and self.of.deepest > self.rows else 0
         )
         near = itertools.starmap(_near_end, itertools.product(range(passes), ENDS))
-        return [*OUTCOMES, *names, *map(_in_range, shifts), *ends, *near]
+        far = self._overflow_bins()
+        return [*OUTCOMES, *names, *map(_in_range, shifts), *ends, *near, *far]
 
 
 def _in_range(shift: int) -> str:
     """A bin: a result so far from its zero point that the product's upper bits are in it."""
     return f"shift {shift} into the range"
+
+
+def _overflow(place: tuple[int, int], sign: int) -> str:
+    """A bin: a sum that left its range."""
+    return f"sum {place[0]},{place[1]}: {SIGNS[sign]}"
 
 
 def _near_end(c: int, end: str) -> str:
@@ -163,8 +182,9 @@ def drive_gemm(instance: Instance) -> StreamAgent:
         bench.run(layers.shifts(), Pace())
     if layers.corrects:
         bench.run(layers.corrected(), Pace())
-    if "partial" in sinks:
+    if "load" in ready:
         bench.run(layers.any_sums(), Pace())
+    bench.overflows()
     if instance.effort.long and layers.longest > rows:
         bench.run(layers.layer(1, 1, layers.longest), Pace(name="a long sum"))
     cycles = 2 * (rows + cols) + rows * cols // layers.exits

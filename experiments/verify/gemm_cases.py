@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from macsmith.experiments.units import get_unit
+from macsmith.experiments.verify.array_extremes import Directions
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.corners import drawn_zero_points
 from macsmith.experiments.verify.gemm_layers import SCHEDULES
-from macsmith.experiments.verify.sums import SIGNS, extreme
+from macsmith.experiments.verify.sums import SIGNS, can_overflow, extreme
 from macsmith.sim.formats import signed_width
 from macsmith.sim.gemm_schedule import Channel, Schedule
 from macsmith.sim.requantize import fixed_point
@@ -38,6 +39,8 @@ class Layers:
         Whether activations have zero points.
     deepest, longest : int
         Products of the sums of most layers, and of the longest.
+    overflows : list of int
+        Signs of the overflows that sums of output-stationary tiles are driven to.
     weight_sums, corrections : (int, int)
         Least and greatest sums of weights of the deepest layer, and their products with a zero
         point.
@@ -52,6 +55,10 @@ class Layers:
         self.corrects = bool(self.numbers.correction_width)
         self.deepest = deepest(instance)
         self.longest = min(options["depth"], instance.effort.long)
+        self.reach = instance.effort.reach
+        driven = options["dataflow"] == "output" and self.spec.overflow != "exact"
+        can = can_overflow(self.spec, cycles=self.reach) if driven else {}
+        self.overflows = [sign for sign in can if can[sign]]
         self.weight_sums = [
             f(0, options["depth"] * level)
             for f, level in zip((min, max), self.spec.weights.level_range, strict=True)
@@ -144,6 +151,40 @@ class Layers:
         layer = self.schedule(spec, tokens, made, self.rows, self.cols, zeros)
         layer.weight_sums = sums
         return layer
+
+    def overflowing(self, turn: int) -> tuple[Schedule, dict[tuple[int, int], int]]:
+        """Extremes in all directions until each sum that can has left its range, and the sign of
+        that overflow by row and column.
+
+        Twice, with scales that put half a step between the greatest sum and the next, and between
+        the least and the next. No zero points: such a sum may have more products than a tile's
+        `depth`, which only the sums of weights have to fit.
+        """
+        spec, there = self.spec, Directions(self.spec, self.rows, self.cols)
+        row, col = turn % 2, turn // 2
+        tokens, (codes, zeros) = there.codes(row), there.weights(col)
+        (low, high), products, left = spec.acc_range, {}, {}
+        for (r, a), (c, w) in itertools.product(enumerate(tokens), enumerate(codes)):
+            products[r, c] = self._level(w, a, zeros[c])
+        needed = {place: (high if x > 0 else low) // x + 1 for place, x in products.items() if x}
+        left = {p: 1 if products[p] > 0 else -1 for p, n in needed.items() if n <= self.reach}
+        depth = max((needed[place] for place in left), default=1)
+        furthest = 2 * (4 * self.numbers.out_range[1] // 5) + 1  # halves: none is clamped
+        made = [
+            Channel(
+                [w] * depth,
+                *fixed_point(Fraction(furthest, 2 * abs(end) - 1), self.numbers),
+                weight_zero=z if spec.weights.zero_pointed else None,
+            )
+            for end in (high, low)
+            for w, z in zip(codes, zeros, strict=True)
+        ]
+        still = [0] * self.rows if self.corrects else None
+        layer = self.schedule(
+            spec, [[a] * depth for a in tokens], made, self.rows, self.cols, still
+        )
+        layer.weight_sums = [0] * len(made)
+        return layer, left
 
     def any_sums(self) -> Schedule:
         """Partial sums that enter and leave anywhere in their range, and at its ends; scales bring
