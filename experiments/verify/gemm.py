@@ -188,8 +188,12 @@ def drive_gemm(instance: Instance) -> StreamAgent:
     if instance.effort.long and layers.longest > rows:
         bench.run(layers.layer(1, 1, layers.longest), Pace(name="a long sum"))
     cycles = 2 * (rows + cols) + rows * cols // layers.exits
-    for k in range(1, 2 * cycles):  # what is under way, wherever it is, must be dropped
-        layer = layers.layer(4 * rows, 2 * cols, min(rows + 1, deepest))
+    tokens, depth = 4 * rows, min(rows + 1, deepest)
+    # Results come once all tokens have passed with all but the last of the weights.
+    late = (-(-depth // rows) - 1) * tokens if "load" in ready else 0
+    late += bench.component.exit.latency
+    for k in range(1, 2 * cycles + late):  # what is under way, wherever it is, must be dropped
+        layer = layers.layer(tokens, 2 * cols, depth)
         for pace in (before_reset(sinks, k), Pace()):
             bench.run(layer, pace, reset_after=k)
     for pace in long_holds(tuple(ready), sinks):
