@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from amaranth.lib import wiring
 
-from macsmith.experiments.testbench_streams import ENDING, make_stream_testbench
+from macsmith.experiments.testbench_streams import ending, heading, make_stream_testbench
 from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.bench import FULL, RESET_CYCLES, Instance
 from macsmith.experiments.verify.runner import describe
@@ -72,7 +72,7 @@ def _verilog(name: str, instance: Instance, count: int, vectors: str) -> str:
         shows.append(f"{port.name}=%h")
     values = ", ".join(pin[pin.index("(") + 1 : -1] for pin in pins if "(vector" in pin)
     return f"""\
-// Self-checking testbench of {instance.module}: {count} cycles from {vectors}.
+{heading(instance, f"{count} cycles from {vectors}")}\
 // iverilog -g2001 -o sim {name}.v {instance.module}.v && vvp -n sim
 module {name};
   localparam COUNT = {count};
@@ -115,4 +115,4 @@ module {name};
     end
     if (wrong != 0 || checked != COUNT) begin
       $display("FAIL: %0d of %0d results are wrong", wrong, checked);
-{ENDING}"""
+{ending(instance)}"""

@@ -14,14 +14,26 @@ from dataclasses import dataclass, replace
 from macsmith.experiments.verify.agent import make_agent
 from macsmith.experiments.verify.bench import FULL, RESET_CYCLES, Instance
 from macsmith.experiments.verify.handshake import PATIENCE, PAUSE, SPARE, Ready, Run
+from macsmith.experiments.verify.reach import unreached
 
-__all__ = ["ENDING", "make_stream_testbench"]
+__all__ = ["ending", "heading", "make_stream_testbench"]
 
-#: Of every testbench, after the message of a failure: its status, or that all is well.
-ENDING = """\
+
+def heading(instance: Instance, what: str) -> str:
+    """The first lines of every testbench; ``what`` it has."""
+    far = unreached(instance)
+    more = f"// What it does not show: {far} of the largest size.\n" if far else ""
+    return f"// Self-checking testbench of {instance.module}: {what}.\n{more}"
+
+
+def ending(instance: Instance) -> str:
+    """Of every testbench, after the message of a failure: its status, or that all is well."""
+    far = unreached(instance)
+    more = f"; {far.partition(',')[0]}" if far else ""
+    return f"""\
       $finish_and_return(1);
     end
-    $display("PASS: %0d results checked", checked);
+    $display("PASS: %0d results checked{more}", checked);
     $finish;
   end
 endmodule
@@ -43,7 +55,8 @@ class _Part:
 
 def make_stream_testbench(name: str, instance: Instance, vectors: str) -> tuple[str, str, int]:
     """(Verilog, vectors, beats that must come out); ``vectors`` is also the name of their file."""
-    agent = make_agent(replace(instance, effort=replace(FULL, whole_layer=False)))
+    instance = replace(instance, effort=replace(FULL, whole_layer=False))
+    agent = make_agent(instance)
     queues: dict[str, list[int]] = {port: [] for port in (*agent.sources, *agent.sinks)}
     parts = _parts(agent.runs, queues)
     due, start = 0, dict.fromkeys(queues, 0)
@@ -177,7 +190,7 @@ def _verilog(
         )
     lines = "\n".join
     return f"""\
-// Self-checking testbench of {instance.module}: {due} beats out, of {vectors}.
+{heading(instance, f"{due} beats out, of {vectors}")}\
 // iverilog -g2001 -o sim {name}.v {instance.module}.v && vvp -n sim
 module {name};
   reg [{width - 1}:0] words [0:{base}];
@@ -252,4 +265,4 @@ module {name};
     if (wrong == 0 && checked != {due}) fail("stuck, or a beat is missing");
     if (wrong != 0) begin
       $display("FAIL: %0d of {due} results were seen", checked);
-{ENDING}"""
+{ending(instance)}"""

@@ -19,6 +19,10 @@ SPEC = MacSpec("dint4", "int8", 14)
 WIDE = MacSpec("dint4", "int8")
 
 
+#: Its first results come after all tokens have passed twice.
+LATE = {"rows": 2, "cols": 1, "dataflow": "weight", "depth": 5, "zero_points": False, "pipeline": 3}
+
+
 def wrapped(text, name, inputs=None, outputs=None, logic=""):
     """The module of ``text``, called ``name``, around the right one: of the ports that are given
     what goes in (of the port's own name) or comes out (of ``x_`` and the name) is another."""
@@ -72,6 +76,11 @@ def test_a_reset_that_meets_a_beat_that_waits(dataflow):
     assert all(wrong.values()), wrong
 
 
+def test_a_reset_that_meets_a_result_that_comes_late():
+    wrong = found("gemm", WIDE, {"o_waits": reset_lost("x_o__valid & ~o__ready")}, **LATE)
+    assert all(wrong.values()), wrong
+
+
 def later(beats):
     """Wrong once so many beats have entered since one with ``first``."""
     count = (
@@ -119,6 +128,7 @@ def test_partial_sums():
         ("array", {"rows": 2, "cols": 2}, ("o",)),
         ("array", {"rows": 2, "cols": 2, "dataflow": "weight"}, ("o",)),
         ("gemm", {"rows": 2, "cols": 2, "dataflow": "weight"}, ("o", "partial")),
+        ("gemm", LATE, ("o",)),
     ],
 )
 def test_the_exported_testbench_finds_them_too(unit, options, waiting, tmp_path):

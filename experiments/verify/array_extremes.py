@@ -1,14 +1,24 @@
 """Extremes for a systolic array: a direction for each row and column, and what they must do to the
 sum of each element."""
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations_with_replacement, product
 
 from macsmith.experiments.verify.corners import levels_at
 from macsmith.experiments.verify.sums import SIGNS, MacModel
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["Directions", "ElementSum", "at_limit_bins", "group_of", "signs_of"]
+__all__ = [
+    "RESET_BIN", "Directions", "ElementSum", "at_limit_bins", "group_of", "left_bin", "signs_of",
+    "ways_back",
+]  # fmt: skip
+
+#: A weight's code, an activation's, and a zero point.
+Product = tuple[int, int, int]
+MOST_SUMS = 2**12  # that a search for a way back goes through
 
 
 def signs_of(spec: MacSpec) -> list[int]:
@@ -70,6 +80,13 @@ class Directions:
         ends = [self._w_ends[(c + turn) % 2] for c in range(self.cols)]
         return [end.code for end in ends], [end.z for end in ends]
 
+    def products(self, turn: int) -> set[int]:
+        """Of all elements, with activations in direction ``turn % 2`` and weights in the other."""
+        ends = self._a_ends[turn % 2 :] + self._a_ends[: turn % 2]
+        rows, cols = ends[: self.rows], self._w_ends
+        cols = (cols[turn // 2 :] + cols[: turn // 2])[: self.cols]
+        return {a.level * w.level for a in rows for w in cols}
+
     def back(self, row_turn: int, col_turn: int) -> tuple[int, int]:
         """Directions in which every product has the other sign, if the formats have it."""
         return (row_turn ^ 1, col_turn) if self.both else (row_turn, col_turn ^ 1)
@@ -105,7 +122,7 @@ class ElementSum(MacModel):
         self.most = {sign: max(sign * x for x in spec.product_range) for sign in signs_of(spec)}
         self.count = 0
         super().__init__(spec)
-        self.origin = _RESET
+        self.origin = RESET_BIN
 
     def start(self) -> None:
         self.origin = _begun(self.count % self.lanes)
@@ -133,33 +150,81 @@ class ElementSum(MacModel):
         returned = []
         if self._clamped * group < 0:
             returned.append(f"back from {SIGNS[self._clamped]}")
-        returned += [_left(SIGNS[sign], place) for place, sign in self._left.items()]
+        returned += [left_bin(sign, place) for place, sign in self._left.items()]
         yield from returned
         if returned:
             yield self.origin
 
 
-_RESET = "a sum on from a reset is back"
+RESET_BIN = "a sum on from a reset is back"
 
 
-def _left(what: str, place: int) -> str:
-    return f"{what} after {place} of a group, and back within it"
+def left_bin(sign: int, place: int) -> str:
+    return f"{SIGNS[sign]} after {place} of a group, and back within it"
 
 
 def _begun(place: int) -> str:
     return f"a sum begun after {place} of a group is back"
 
 
-def _returns(spec: MacSpec) -> bool:
-    """Whether one product can take another back: there is a 0 to stand still with, and no end of
-    what changes its sign is more than twice as far from 0 as the other."""
-    ranges = (spec.activations.level_range, spec.weights.level_range)
-    low, high = next(((a, b) for a, b in ranges if a < 0 < b), (0, 1))
-    return 0 in spec.activations.levels and max(-low, high) <= 2 * min(-low, high)
+@lru_cache(maxsize=64)
+def ways_back(spec: MacSpec, sign: int) -> dict[int, list[Product]]:
+    """By place in a group, products that lead from the end of the range out of it after so many of
+    a group, and back within that group, which is the last of theirs.
+
+    A search over the sums that whole groups leave, each of two products at most. Of many products
+    those next to 0 and at the ends take part: so a place may be left out, but none is in that no
+    sum can have.
+    """
+    lanes, products = spec.lanes, _steps(spec, sign)
+    most, least = max(products), min(products)
+    mixes = [_mixes(list(products), count) for count in range(lanes + 1)]
+    bound = min(lanes * max(most, -least), 2**spec.acc_width - 1)
+    found: dict[int, list[int]] = {}
+    paths: dict[int, list[int]] = {0: []}  # by how far below the end a sum is
+    waiting = deque(paths) if least < 0 < most else deque()
+    while waiting and len(found) < lanes - 1:
+        below = waiting.popleft()
+        for place in set(range(1, lanes)) - found.keys():
+            outside = range(below + 1, below - least * (lanes - place) + 1)
+            if mix := next((mixes[place][x] for x in outside if x in mixes[place]), None):
+                found[place] = [*paths[below], *mix, *[least] * (lanes - place)]
+        for x, mix in mixes[lanes].items():
+            left = max(0, below - x)
+            if left <= bound and left not in paths and len(paths) < MOST_SUMS:
+                paths[left] = [*paths[below], *mix]
+                waiting.append(left)
+    return {place: [products[x] for x in path] for place, path in found.items()}
 
 
-def at_limit_bins(spec: MacSpec, signs: list[int]) -> list[str]:
-    """Of `ElementSum.shown`, what a sum that can overflow these ways must have shown."""
+def _steps(spec: MacSpec, sign: int) -> dict[int, Product]:
+    """Products times the sign, and what makes them: at the ends, and those next to 0."""
+    weights, a_levels = spec.weights, spec.activations.levels
+    found: dict[int, Product] = {}
+    for z in {weights.zero_points[0], weights.zero_points[-1]}:
+        for (w, u), (a, v) in product(enumerate(levels_at(weights, z)), enumerate(a_levels)):
+            found.setdefault(sign * u * v, (w, a, z))
+    near = sorted(found, key=abs)
+    some = {
+        min(found),
+        max(found),
+        *[x for x in near if x >= 0][:5],
+        *[x for x in near if x < 0][:4],
+    }
+    return {x: found[x] for x in some}
+
+
+def _mixes(values: list[int], count: int) -> dict[int, list[int]]:
+    """By sum, so many values of which at most two differ."""
+    found: dict[int, list[int]] = {}
+    for (x, y), k in product(combinations_with_replacement(values, 2), range(count + 1)):
+        found.setdefault((count - k) * x + k * y, [*[x] * (count - k), *[y] * k])
+    return found
+
+
+def at_limit_bins(spec: MacSpec, signs: list[int], near: bool = True) -> list[str]:
+    """Of `ElementSum.shown`, what a sum that can overflow these ways must have shown; where it
+    takes long, not for every way in which a sum begins."""
     bins, lanes = [SIGNS[sign] for sign in signs], group_of(spec)
     if spec.overflow != "saturate":
         return bins
@@ -167,7 +232,7 @@ def at_limit_bins(spec: MacSpec, signs: list[int]) -> list[str]:
         bins += [f"{SIGNS[sign]} by a whole group" for sign in signs]
     if len(signs_of(spec)) == 2:
         bins += [f"back from {SIGNS[sign]}" for sign in signs]
-        if lanes > 1 and signs and _returns(spec):
-            bins += [_left(SIGNS[sign], place) for sign in signs for place in range(1, lanes)]
-            bins += [_RESET, *(_begun(place) for place in range(lanes))]
+        if lanes > 1 and signs:
+            bins += [left_bin(sign, place) for sign in signs for place in ways_back(spec, sign)]
+            bins += [RESET_BIN, *(_begun(place) for place in range(lanes))] if near else []
     return bins

@@ -44,6 +44,7 @@ class Model:
         self.spec, self.rng = instance.spec, rng
         self.rows, self.cols = instance.options["rows"], instance.options["cols"]
         self.most = instance.effort.exhaustive  # operands of an element to go through
+        self.reach = instance.effort.reach  # beats to where a sum overflows
         self.zero_points = drawn_zero_points(self.spec.weights)
         self.w_corners, self.a_corners = Corners(self.spec.weights), Corners(self.spec.activations)
         elements = itertools.product(range(self.rows), range(self.cols))

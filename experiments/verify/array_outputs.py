@@ -1,12 +1,21 @@
 """Output-stationary array: its model, and the sums that it is driven with."""
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from macsmith.experiments.verify.array_extremes import ElementSum, at_limit_bins, group_of
+from macsmith.experiments.verify.array_extremes import (
+    RESET_BIN,
+    ElementSum,
+    at_limit_bins,
+    group_of,
+    left_bin,
+    signs_of,
+    ways_back,
+)
 from macsmith.experiments.verify.array_models import Model, fields
-from macsmith.experiments.verify.sums import OVERFLOW_CYCLES, can_overflow
+from macsmith.experiments.verify.bench import NEAR
+from macsmith.experiments.verify.sums import can_overflow, extreme
 
 __all__ = ["OutputModel"]
 
@@ -63,20 +72,64 @@ class OutputModel(Model):
             self.beat(int(first), int(last), self.codes(j), *self.weights(i, z))
 
     @property
+    def near(self) -> bool:
+        """Whether every overflow that a sum is driven to takes few beats."""
+        return can_overflow(self.spec) == can_overflow(self.spec, cycles=self.reach)
+
+    @property
+    def furthest(self) -> int:
+        """Beats to where the slowest sum of a direction has overflowed; `bench.NEAR` at least, and
+        no more than are ever driven."""
+        (low, high), most = self.spec.acc_range, max(self.reach, 4 * NEAR)
+        products = [x for turn in range(4) for x in self.directions.products(turn)]
+        beats = ((high if x > 0 else low) // x + 1 for x in products if x)
+        return max([NEAR, *(n for n in beats if n <= most)])
+
+    @property
     def limits(self) -> list[str]:
         """What every element must have shown at the limits of its sum."""
-        signs = [sign for sign, can in can_overflow(self.spec).items() if can]
-        names = at_limit_bins(self.spec, signs)
+        can = can_overflow(self.spec, cycles=self.reach)
+        names = at_limit_bins(self.spec, [sign for sign in can if can[sign]], self.near)
         return [f"element {r},{c}: {name}" for r, c in self.entered for name in names]
 
     def extremes(self) -> None:
-        """Sums in all directions, begun at every place of a group, until `limits` are hit."""
-        lanes, wanted = group_of(self.spec), set(self.limits)
+        """Sums in all directions, begun at every place of a group, until `limits` are hit; then all
+        sums the same way, where formats are so lopsided that directions do not show each step."""
+        lanes, lone = group_of(self.spec), self._ways_back()
+        from_reset = {name for name in self.limits if name.endswith(RESET_BIN)}
+        wanted = set(self.limits) - from_reset - {name for names in lone for name in names}
         for turn, place in itertools.product(range(4), range(lanes)):
             if not wanted <= self.events | self.recent:
                 while self.beats % lanes != place:
                     self.beat(0, 0, self.codes(), *self.weights())
                 self.to_the_limits((turn + place) % 4, first=1, places=range(1, lanes))
+
+        for names, (sign, path) in lone.items():
+            if not set(names) <= self.events | self.recent:
+                self._all_sums(sign, path)
+
+    def _ways_back(self) -> dict[tuple[str, ...], tuple[int, list]]:
+        """Bins of all elements that `ways_back` hits, by a sign and what follows at its end."""
+        wanted, found = set(self.limits), {}
+        for sign in signs_of(self.spec) if group_of(self.spec) > 1 else ():
+            for place, path in ways_back(self.spec, sign).items():
+                bins = tuple(f"element {r},{c}: {left_bin(sign, place)}" for r, c in self.entered)
+                if wanted.issuperset(bins):
+                    found[bins] = sign, path
+        return found
+
+    def _all_sums(self, sign: int, path: Sequence[tuple[int, int, int]]) -> None:
+        """Every sum to one end of its range, and on from there; the last group shows."""
+        lanes, model = group_of(self.spec), next(iter(self.sums.values()))
+        outwards, first = extreme(self.spec, sign), 1
+        while first or model.overflowed != sign or self.beats % lanes:
+            self._same(first, 0, *outwards)
+            first = 0
+        for k, step in enumerate(path, 1):
+            self._same(0, int(k > len(path) - lanes), *step)
+
+    def _same(self, first: int, last: int, w: int, a: int, z: int) -> None:
+        self.beat(first, last, [a] * self.rows, [w] * self.cols, [z] * self.cols)
 
     def to_the_limits(self, turn: int, first: int, places: Iterable[int]) -> None:
         """Every sum to where it overflows and, if it saturates there, beats that show each step:
@@ -87,8 +140,8 @@ class OutputModel(Model):
         forth = there.codes(row), *there.weights(col)
         row, col = there.back(row, col)
         back, half, still = ((there.codes(row, n), *there.weights(col)) for n in (2, 1, 0))
-        waiting, count = set(self.sums), 0
-        while (waiting and count < OVERFLOW_CYCLES) or self.beats % lanes:
+        waiting, count, most = set(self.sums), 0, self.furthest
+        while (waiting and count < most) or self.beats % lanes:
             self.beat(first, 0, *forth)
             waiting -= {place for place, model in self.sums.items() if model.overflowed}
             first, count = 0, count + 1
@@ -109,10 +162,16 @@ class OutputModel(Model):
         self.tile(2, go_on=True)
         self.recent.add(self.fresh[0])
 
-    def from_reset(self) -> None:
+    def from_reset(self, turn: int) -> None:
         """The same, to where it shows that a reset leaves no part of a group either."""
-        if group_of(self.spec) > 1 and self.limits:
-            self.to_the_limits(0, first=0, places=())
+        if group_of(self.spec) > 1 and self.near and self.limits:
+            self.to_the_limits(turn, first=0, places=())
+
+    @property
+    def settled(self) -> bool:
+        """Whether `from_reset` has shown that of every element."""
+        wanted = {name for name in self.limits if name.endswith(RESET_BIN)}
+        return wanted <= self.events | self.recent
 
     def random(self, k: int) -> None:
         self.tile(1 + (k * 5) % (2 * self.rows + 3))

@@ -76,7 +76,10 @@ class WeightModel(Model):
     def after_reset(self) -> None:
         """Nothing: what a weight is after a reset is not said."""
 
-    from_reset = after_reset
+    def from_reset(self, turn: int) -> None:
+        """Nothing either."""
+
+    settled = True
 
     @property
     def limits(self) -> list[str]:

@@ -1,5 +1,6 @@
 """Bench of the systolic array: beats in, rows of sums out, in both dataflows."""
 
+import itertools
 import random
 from dataclasses import replace
 
@@ -64,11 +65,13 @@ def drive_array(instance: Instance) -> StreamAgent:
         pace = before_reset(("o",), after) if after % 2 else Pace()
         reset_run(replace(pace, name=f"reset after {after} cycles"), after)
         run(Pace())
-    for k in range(2):  # one of them finds each element within a group
-        model.tile(cycles + 2)
+    for turn, k in itertools.product(range(4), range(2)):
+        if turn and model.settled:  # all directions only where one is too slow
+            continue
+        model.tile(cycles + 2)  # one k of two finds each element within a group
         reset_run(Pace(name=f"reset within a tile, {k}"), cycles + k)
         run(Pace())
-        model.from_reset()
+        model.from_reset(turn)
         run(Pace())
     model.tile(cycles)
     reset_run(Pace(), cycles // 2)

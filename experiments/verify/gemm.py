@@ -8,10 +8,11 @@ from typing import Any
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.coverage import Cover
 from macsmith.experiments.verify.gemm_cases import Layers
+from macsmith.experiments.verify.gemm_clamps import clamps, possible_outcomes, surely_clamped
 from macsmith.experiments.verify.gemm_layers import played, real_layer
 from macsmith.experiments.verify.handshake import Run, StreamAgent
 from macsmith.experiments.verify.paces import Pace, before_reset, long_holds, paces, places
-from macsmith.experiments.verify.sums import join
+from macsmith.experiments.verify.sums import SIGNS, join
 from macsmith.sim.gemm_schedule import Schedule
 
 __all__ = ["READY", "beats_out", "drive_gemm", "packed_beat"]
@@ -21,7 +22,6 @@ READY = {
     "output": {"i": (True, True), "tile": (False, False)},
     "weight": {"load": (True, True), "i": (True, False), "tile": (False, False)},
 }
-OUTCOMES = ("clamped above", "clamped below", "in between")
 SHAPES = ("one product", "fewer products than rows", "more products than rows",
           "tokens end within a tile", "channels end within a tile")  # fmt: skip
 ENDS = ("least", "greatest")  # corrections
@@ -74,10 +74,10 @@ class _Bench:
 
     def _cover(self, schedule: Schedule, found: list[tuple[int, int]]) -> None:
         low, high = self.numbers.out_range
-        of = {low: "clamped below", high: "clamped above"}
-        self.events |= {of.get(y, "in between") for _, y in found}
-        for row in schedule.collect([y for _, y in found]):
-            for channel, y in zip(schedule.channels, row, strict=True):
+        totals, results = (schedule.collect(x) for x in zip(*found, strict=True))
+        for row in zip(totals, results, strict=True):
+            for channel, total, y in zip(schedule.channels, *row, strict=True):
+                self.events.add(surely_clamped(total, channel, (low, high)))
                 if low < y < high and 2 * abs(y - channel.zero) > high:
                     self.events.add(_in_range(channel.shift))
         if self.of.corrects:
@@ -88,6 +88,19 @@ class _Bench:
         self.events |= {SHAPES[2]} if depth > rows else set()
         self.events |= {SHAPES[3]} if len(schedule.tokens) % schedule.height else set()
         self.events |= {SHAPES[4]} if len(schedule.channels) % self.cols else set()
+
+    def overflows(self) -> None:
+        """Each sum to both ends of its range, as far as that is within reach."""
+        wanted = set(self._overflow_bins())
+        for turn in range(4):
+            if not wanted <= self.events:
+                layer, left = self.of.overflowing(turn)
+                self.run(layer, Pace())
+                self.events |= {_overflow(place, sign) for place, sign in left.items()}
+
+    def _overflow_bins(self) -> list[str]:
+        places = list(itertools.product(range(self.rows), range(self.cols)))
+        return list(itertools.starmap(_overflow, itertools.product(places, self.of.overflows)))
 
     def _cover_partial(self, rows: Sequence[Mapping[str, Any]]) -> None:
         low, high = self.spec.acc_range
@@ -124,12 +137,19 @@ class _Bench:
             self.cols if self.component.dataflow == "weight" and self.of.deepest > self.rows else 0
         )
         near = itertools.starmap(_near_end, itertools.product(range(passes), ENDS))
-        return [*OUTCOMES, *names, *map(_in_range, shifts), *ends, *near]
+        far = self._overflow_bins()
+        outcomes = possible_outcomes(self.of)
+        return [*outcomes, *names, *map(_in_range, shifts), *ends, *near, *far]
 
 
 def _in_range(shift: int) -> str:
     """A bin: a result so far from its zero point that the product's upper bits are in it."""
     return f"shift {shift} into the range"
+
+
+def _overflow(place: tuple[int, int], sign: int) -> str:
+    """A bin: a sum that left its range."""
+    return f"sum {place[0]},{place[1]}: {SIGNS[sign]}"
 
 
 def _near_end(c: int, end: str) -> str:
@@ -161,15 +181,21 @@ def drive_gemm(instance: Instance) -> StreamAgent:
             bench.run(layers.layer(rows + 1, cols, deepest), pace)
     for _ in range(2):
         bench.run(layers.shifts(), Pace())
+    bench.run(clamps(layers), Pace())
     if layers.corrects:
         bench.run(layers.corrected(), Pace())
-    if "partial" in sinks:
+    if "load" in ready:
         bench.run(layers.any_sums(), Pace())
+    bench.overflows()
     if instance.effort.long and layers.longest > rows:
         bench.run(layers.layer(1, 1, layers.longest), Pace(name="a long sum"))
     cycles = 2 * (rows + cols) + rows * cols // layers.exits
-    for k in range(1, 2 * cycles):  # what is under way, wherever it is, must be dropped
-        layer = layers.layer(4 * rows, 2 * cols, min(rows + 1, deepest))
+    tokens, depth = 4 * rows, min(rows + 1, deepest)
+    # Results come once all tokens have passed with all but the last of the weights.
+    late = (-(-depth // rows) - 1) * tokens if "load" in ready else 0
+    late += bench.component.exit.latency
+    for k in range(1, 2 * cycles + late):  # what is under way, wherever it is, must be dropped
+        layer = layers.layer(tokens, 2 * cols, depth)
         for pace in (before_reset(sinks, k), Pace()):
             bench.run(layer, pace, reset_after=k)
     for pace in long_holds(tuple(ready), sinks):

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from macsmith.experiments.units import get_unit
+from macsmith.experiments.verify.array_extremes import Directions, signs_of
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.corners import drawn_zero_points
 from macsmith.experiments.verify.gemm_layers import SCHEDULES
-from macsmith.experiments.verify.sums import SIGNS, extreme
+from macsmith.experiments.verify.sums import SIGNS, can_overflow, extreme
 from macsmith.sim.formats import signed_width
 from macsmith.sim.gemm_schedule import Channel, Schedule
 from macsmith.sim.requantize import fixed_point
@@ -38,6 +39,10 @@ class Layers:
         Whether activations have zero points.
     deepest, longest : int
         Products of the sums of most layers, and of the longest.
+    enters : bool
+        Whether sums enter, on which the tile's are: in weight-stationary ones.
+    overflows : list of int
+        Signs of the overflows that sums of output-stationary tiles are driven to.
     weight_sums, corrections : (int, int)
         Least and greatest sums of weights of the deepest layer, and their products with a zero
         point.
@@ -52,6 +57,11 @@ class Layers:
         self.corrects = bool(self.numbers.correction_width)
         self.deepest = deepest(instance)
         self.longest = min(options["depth"], instance.effort.long)
+        self.reach = instance.effort.reach
+        self.enters = options["dataflow"] == "weight"
+        driven = not self.enters and self.spec.overflow != "exact"
+        can = can_overflow(self.spec, cycles=self.reach) if driven else {}
+        self.overflows = [sign for sign in can if can[sign]]
         self.weight_sums = [
             f(0, options["depth"] * level)
             for f, level in zip((min, max), self.spec.weights.level_range, strict=True)
@@ -99,7 +109,7 @@ class Layers:
         """Multipliers that bring the loudest product between a half and three quarters of the
         way to the end of the range; empty where there are none."""
         end, loud = self.numbers.out_range[1] + 1, abs(self._level(*self.loud))
-        low, high = (quarters * end * 2**shift // (4 * loud) for quarters in (2, 3))
+        low, high = (quarters * end * 2**shift // (4 * max(1, loud)) for quarters in (2, 3))
         return range(low + 1, min(high + 1, 2**self.numbers.multiplier_width))
 
     def shifts(self) -> Schedule:
@@ -135,7 +145,7 @@ class Layers:
         zeros = [za for za in (least, most, 1, -1) if least <= za <= most]
         made = []
         for total in sums:
-            furthest = abs(total) * max(-least, most) + abs(self._level(*self.loud))
+            furthest = abs(total) * max(-least, most) + max(1, abs(self._level(*self.loud)))
             scale = Fraction(3 * numbers.out_range[1], 4 * furthest)
             w, z = (rng.getrandbits(spec.weights.width), rng.choice(spec.weights.zero_points))
             zero = z if spec.weights.zero_pointed else None
@@ -144,6 +154,43 @@ class Layers:
         layer = self.schedule(spec, tokens, made, self.rows, self.cols, zeros)
         layer.weight_sums = sums
         return layer
+
+    def overflowing(self, turn: int) -> tuple[Schedule, dict[tuple[int, int], int]]:
+        """Extremes in all directions until each sum that can has left its range, and the sign of
+        that overflow by row and column.
+
+        Twice, with scales that put half a step between the greatest sum and the next, and between
+        the least and the next; and clamped, where only a sum that wraps has that sign. No zero
+        points: such a sum may have more products than a tile's `depth`, which only the sums of
+        weights have to fit.
+        """
+        spec, there = self.spec, Directions(self.spec, self.rows, self.cols)
+        row, col = turn % 2, turn // 2
+        tokens, (codes, zeros) = there.codes(row), there.weights(col)
+        (low, high), products, left = spec.acc_range, {}, {}
+        for (r, a), (c, w) in itertools.product(enumerate(tokens), enumerate(codes)):
+            products[r, c] = self._level(w, a, zeros[c])
+        needed = {place: (high if x > 0 else low) // x + 1 for place, x in products.items() if x}
+        left = {p: 1 if products[p] > 0 else -1 for p, n in needed.items() if n <= self.reach}
+        depth = max((needed[place] for place in left), default=1)
+        furthest = 2 * (4 * self.numbers.out_range[1] // 5) + 1  # halves: none is clamped
+        scales = [
+            fixed_point(Fraction(furthest, 2 * abs(e) - 1), self.numbers) for e in (high, low)
+        ]
+        if spec.overflow == "wrap" and len(signs_of(spec)) == 1:  # no other sum has that sign
+            scales.append((2**self.numbers.multiplier_width - 1, 0))
+        pointed = spec.weights.zero_pointed
+        made = [
+            Channel([w] * depth, *scale, weight_zero=z if pointed else None)
+            for scale in scales
+            for w, z in zip(codes, zeros, strict=True)
+        ]
+        still = [0] * self.rows if self.corrects else None
+        layer = self.schedule(
+            spec, [[a] * depth for a in tokens], made, self.rows, self.cols, still
+        )
+        layer.weight_sums = [0] * len(made)
+        return layer, left
 
     def any_sums(self) -> Schedule:
         """Partial sums that enter and leave anywhere in their range, and at its ends; scales bring

@@ -8,7 +8,7 @@ from typing import Any
 from amaranth.lib import wiring
 
 from macsmith.experiments.units import get_unit
-from macsmith.experiments.verify.bench import FULL, Instance
+from macsmith.experiments.verify.bench import Effort, Instance
 from macsmith.experiments.verify.runner import describe
 from macsmith.hw.netlist import Netlist
 from macsmith.sim.formats import Format
@@ -17,7 +17,7 @@ from macsmith.sim.spec import MacSpec
 __all__ = ["MORE", "SUBJECTS", "Mutant", "Subject", "swapped"]
 
 #: Long enough for corners, all pairs of codes, stalls and resets; the random run is cut short.
-_EFFORT = replace(FULL, random=1000, long=0, stalls=20, whole_layer=False)
+_EFFORT = Effort(random=1000, long=0, stalls=20)
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,8 @@ class VerifyResult:
         Wall time by step.
     clean : bool
         The build was Verilator's, which found nothing to warn of in any module.
+    notes : tuple of str
+        What a right unit may still do wrong, because no bench goes that far.
     """
 
     unit: str
@@ -91,6 +93,7 @@ class VerifyResult:
     cycles: int
     seconds: Mapping[str, float] = field(compare=False)
     clean: bool = field(default=False, compare=False)
+    notes: tuple[str, ...] = ()
 
     @property
     def results(self) -> int:
@@ -171,6 +174,7 @@ class VerifyResult:
                 text if text.startswith(name) else f"{name}: {text}"
                 for name, text in self.failures.items()
             ),
+            *self.notes,
         ]
         if not self.results:
             lines.append("no result was checked: this is a failure")

@@ -21,6 +21,7 @@ from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.bench import FULL, TOP, Effort, Instance, Port, top_verilog
 from macsmith.experiments.verify.checker import bench_keys
 from macsmith.experiments.verify.lint import warns
+from macsmith.experiments.verify.reach import unreached
 from macsmith.experiments.verify.results import Checked, VerifyResult
 from macsmith.experiments.verify.simulators import environment, run_bench
 from macsmith.experiments.verify.sums import can_overflow
@@ -108,8 +109,27 @@ def build_cases(
     started = time.perf_counter()
     prepared = prepare(cases)
     exported = time.perf_counter() - started
-    result = simulate(label, prepared.instances(effort), prepared.verilog, simulator)
-    return replace(result, seconds={"export": exported, **result.seconds})
+    instances = prepared.instances(effort)
+    result = simulate(label, instances, prepared.verilog, simulator)
+    seconds = {"export": exported, **result.seconds}
+    return replace(result, seconds=seconds, notes=_notes(instances))
+
+
+def _notes(instances: Sequence[Instance]) -> tuple[str, ...]:
+    """What is not reached, and which companion reaches it in its place."""
+
+    def like(one: Instance) -> tuple:
+        return one.spec.weights, one.spec.activations, one.spec.lanes, dict(one.options)
+
+    notes = []
+    for one, said in ((one, unreached(one)) for one in instances):
+        others = (
+            f"; that of {other.spec.acc_width} bits was, in {other.module}"
+            for other in instances
+            if said and like(other) == like(one) and not unreached(other)
+        )
+        notes += [f"{one.module}: {said}{next(others, '')}"] if said else []
+    return tuple(notes)
 
 
 @dataclass(frozen=True)

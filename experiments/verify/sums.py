@@ -9,6 +9,7 @@ the same place where there is one for each.
 import random
 from functools import lru_cache
 
+from macsmith.experiments.verify.bench import NEAR
 from macsmith.experiments.verify.corners import (
     drawn_zero_points,
     levels_at,
@@ -25,8 +26,6 @@ __all__ = [
     "Driver", "MacModel", "can_overflow", "extreme", "join", "operand_bins", "operand_hits",
 ]  # fmt: skip
 
-#: Cycles that a directed run to overflow may take; a wider accumulator is not driven to it.
-OVERFLOW_CYCLES = 600
 STROBES = ("reset", "reset with en", "stall", "clear", "clear without en", "clear twice in a row")
 LONG_SUM = "a long sum"
 SIGNS = {+1: "overflow", -1: "negative overflow"}
@@ -68,10 +67,10 @@ class MacModel:
         return (exact > self.acc) - (exact < self.acc)
 
 
-def can_overflow(spec: MacSpec, per_cycle: int = 1) -> dict[int, bool]:
-    """Whether a directed run of OVERFLOW_CYCLES cycles leaves the range, by sign."""
+def can_overflow(spec: MacSpec, per_cycle: int = 1, cycles: int = NEAR) -> dict[int, bool]:
+    """Whether a directed run of so many cycles leaves the range, by sign."""
     lo, hi = spec.acc_range
-    least, greatest = (OVERFLOW_CYCLES * per_cycle * x for x in spec.product_range)
+    least, greatest = (cycles * per_cycle * x for x in spec.product_range)
     return {+1: greatest > hi, -1: least < lo}
 
 
@@ -128,7 +127,8 @@ class Driver:
         return f"sum {k}: {name}" if self.sums > 1 else name
 
     def overflows(self) -> dict[int, bool]:
-        return can_overflow(self.spec, self.per_sum)
+        """Whether a run to overflow is driven, by sign."""
+        return can_overflow(self.spec, self.per_sum, self.stream.instance.effort.reach)
 
     @property
     def clamped(self) -> bool:

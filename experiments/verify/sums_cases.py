@@ -5,7 +5,7 @@ import random
 
 from macsmith.experiments.verify.corners import CODE_BITS, Corners, corner_zero_points, sweep
 from macsmith.experiments.verify.stimulus import Stream
-from macsmith.experiments.verify.sums import Driver, extreme
+from macsmith.experiments.verify.sums import Driver, can_overflow, extreme
 
 __all__ = ["drive_sums"]
 
@@ -47,9 +47,13 @@ def _cases(drive: Driver) -> None:
     for _ in range(effort.random):
         en, clear, rst = (int(rng.random() < p) for p in (0.75, 0.08, 0.01))
         drive.cycle(*drive.operands(), en=en, clear=clear, rst=rst)
+    near = can_overflow(drive.spec, drive.per_sum)
     for sign, possible in drive.overflows().items():
-        for turn in range(effort.runs if possible else 0):
-            _overflow_run(drive, sign, turn)
+        if near[sign]:
+            for turn in range(effort.runs):
+                _overflow_run(drive, sign, turn)
+        elif possible:  # far away: once, from a reset upwards and from a clear downwards
+            _overflow_run(drive, sign, int(sign < 0))
 
 
 def _corners(drive: Driver) -> None:
