@@ -15,6 +15,7 @@ from macsmith.experiments.verify.whole import EFFORTS
 from macsmith.hw import array, gemm_exit, requantizer
 from macsmith.hw.export import to_verilog_many
 from macsmith.hw.mac import Mac
+from macsmith.sim.formats import Format
 from macsmith.sim.spec import MacSpec
 
 DINT4 = MacSpec("dint4", "int8")
@@ -75,6 +76,19 @@ def test_ties_beyond_the_multipliers_width(rounding):
              for what in ("even", "odd")]  # fmt: skip
     bins = modules["right"].bins
     assert {f"tie at shift {n}, {kind}" for n in range(1, 61) for kind in kinds} <= bins.keys()
+
+
+def test_a_clamp_that_one_bit_asks_for():
+    """Of a tile, as of the requantizer alone: a result of 2**n, and nothing else."""
+    spec = MacSpec(Format("ternary", 2, (0, 1, -1, 0)), "int2", 6)
+    faults = {"right": None}
+    for n in range(24, 31):
+        faults[f"lost_{n}"] = shifter(
+            lambda x, by, y, sticky, beyond, n=n: (
+                y, sticky, beyond & ~((by == 0) & ((x == 2**n) | (x == -(2**n)))))
+        )  # fmt: skip
+    shape = {"rows": 2, "cols": 1, "depth": 5, "dataflow": "weight", "zero_points": False}
+    require_found(checked("gemm", spec, faults, pipeline=1, **shape))
 
 
 def narrowed(width, bits):

@@ -8,6 +8,7 @@ from typing import Any
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.coverage import Cover
 from macsmith.experiments.verify.gemm_cases import Layers
+from macsmith.experiments.verify.gemm_clamps import clamps, possible_outcomes, surely_clamped
 from macsmith.experiments.verify.gemm_layers import played, real_layer
 from macsmith.experiments.verify.handshake import Run, StreamAgent
 from macsmith.experiments.verify.paces import Pace, before_reset, long_holds, paces, places
@@ -21,7 +22,6 @@ READY = {
     "output": {"i": (True, True), "tile": (False, False)},
     "weight": {"load": (True, True), "i": (True, False), "tile": (False, False)},
 }
-OUTCOMES = ("clamped above", "clamped below", "in between")
 SHAPES = ("one product", "fewer products than rows", "more products than rows",
           "tokens end within a tile", "channels end within a tile")  # fmt: skip
 ENDS = ("least", "greatest")  # corrections
@@ -74,10 +74,10 @@ class _Bench:
 
     def _cover(self, schedule: Schedule, found: list[tuple[int, int]]) -> None:
         low, high = self.numbers.out_range
-        of = {low: "clamped below", high: "clamped above"}
-        self.events |= {of.get(y, "in between") for _, y in found}
-        for row in schedule.collect([y for _, y in found]):
-            for channel, y in zip(schedule.channels, row, strict=True):
+        totals, results = (schedule.collect(x) for x in zip(*found, strict=True))
+        for row in zip(totals, results, strict=True):
+            for channel, total, y in zip(schedule.channels, *row, strict=True):
+                self.events.add(surely_clamped(total, channel, (low, high)))
                 if low < y < high and 2 * abs(y - channel.zero) > high:
                     self.events.add(_in_range(channel.shift))
         if self.of.corrects:
@@ -138,7 +138,8 @@ class _Bench:
         )
         near = itertools.starmap(_near_end, itertools.product(range(passes), ENDS))
         far = self._overflow_bins()
-        return [*OUTCOMES, *names, *map(_in_range, shifts), *ends, *near, *far]
+        outcomes = possible_outcomes(self.of)
+        return [*outcomes, *names, *map(_in_range, shifts), *ends, *near, *far]
 
 
 def _in_range(shift: int) -> str:
@@ -180,6 +181,7 @@ def drive_gemm(instance: Instance) -> StreamAgent:
             bench.run(layers.layer(rows + 1, cols, deepest), pace)
     for _ in range(2):
         bench.run(layers.shifts(), Pace())
+    bench.run(clamps(layers), Pace())
     if layers.corrects:
         bench.run(layers.corrected(), Pace())
     if "load" in ready:

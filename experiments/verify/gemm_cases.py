@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from macsmith.experiments.units import get_unit
-from macsmith.experiments.verify.array_extremes import Directions
+from macsmith.experiments.verify.array_extremes import Directions, signs_of
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.corners import drawn_zero_points
 from macsmith.experiments.verify.gemm_layers import SCHEDULES
@@ -39,6 +39,8 @@ class Layers:
         Whether activations have zero points.
     deepest, longest : int
         Products of the sums of most layers, and of the longest.
+    enters : bool
+        Whether sums enter, on which the tile's are: in weight-stationary ones.
     overflows : list of int
         Signs of the overflows that sums of output-stationary tiles are driven to.
     weight_sums, corrections : (int, int)
@@ -56,7 +58,8 @@ class Layers:
         self.deepest = deepest(instance)
         self.longest = min(options["depth"], instance.effort.long)
         self.reach = instance.effort.reach
-        driven = options["dataflow"] == "output" and self.spec.overflow != "exact"
+        self.enters = options["dataflow"] == "weight"
+        driven = not self.enters and self.spec.overflow != "exact"
         can = can_overflow(self.spec, cycles=self.reach) if driven else {}
         self.overflows = [sign for sign in can if can[sign]]
         self.weight_sums = [
@@ -157,8 +160,9 @@ class Layers:
         that overflow by row and column.
 
         Twice, with scales that put half a step between the greatest sum and the next, and between
-        the least and the next. No zero points: such a sum may have more products than a tile's
-        `depth`, which only the sums of weights have to fit.
+        the least and the next; and clamped, where only a sum that wraps has that sign. No zero
+        points: such a sum may have more products than a tile's `depth`, which only the sums of
+        weights have to fit.
         """
         spec, there = self.spec, Directions(self.spec, self.rows, self.cols)
         row, col = turn % 2, turn // 2
@@ -170,13 +174,15 @@ class Layers:
         left = {p: 1 if products[p] > 0 else -1 for p, n in needed.items() if n <= self.reach}
         depth = max((needed[place] for place in left), default=1)
         furthest = 2 * (4 * self.numbers.out_range[1] // 5) + 1  # halves: none is clamped
+        scales = [
+            fixed_point(Fraction(furthest, 2 * abs(e) - 1), self.numbers) for e in (high, low)
+        ]
+        if spec.overflow == "wrap" and len(signs_of(spec)) == 1:  # no other sum has that sign
+            scales.append((2**self.numbers.multiplier_width - 1, 0))
+        pointed = spec.weights.zero_pointed
         made = [
-            Channel(
-                [w] * depth,
-                *fixed_point(Fraction(furthest, 2 * abs(end) - 1), self.numbers),
-                weight_zero=z if spec.weights.zero_pointed else None,
-            )
-            for end in (high, low)
+            Channel([w] * depth, *scale, weight_zero=z if pointed else None)
+            for scale in scales
             for w, z in zip(codes, zeros, strict=True)
         ]
         still = [0] * self.rows if self.corrects else None
