@@ -87,7 +87,8 @@ def write_unit(
     if rows * cols > MANY_ELEMENTS:
         progress(f"{unit} of {rows} x {cols} elements: the Verilog may take minutes")
     if testbench is not None:
-        bench = make_testbench(unit, module, spec, component, vectors.name, **options)
+        files = testbench.name, os.path.relpath(output, testbench.parent)
+        bench = make_testbench(unit, module, spec, component, vectors.name, files=files, **options)
     contents = {output: to_verilog(component, name=module)}
     if sdc is not None:
         contents[sdc] = sdc_text(component, constraints or Constraints())

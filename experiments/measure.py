@@ -16,7 +16,7 @@ from macsmith.hw import adder_cells
 from macsmith.hw import pdk as pdks
 from macsmith.hw.gatesim import Activity, run
 from macsmith.hw.power import Energy, energy, leakage, no_energy
-from macsmith.hw.recipes import ADDERS
+from macsmith.hw.recipes import ADDERS, require_adders
 from macsmith.hw.synth import Synthesis, synthesize
 from macsmith.sim.spec import MacSpec
 
@@ -160,6 +160,7 @@ def measure(
     ``adders`` says what adders become (`hw.recipes.ADDERS`). With ``glitches`` cells take time in
     the simulation. ``options`` are the unit's own, without the style. ValueError on bad input.
     """
+    require_adders(adders)  # before the operands, which take a second
     kind = get_unit(unit)
     component_options = kind.complete({**(options or {}), "style": style})
     component = kind.make(spec, **component_options)
@@ -226,13 +227,16 @@ def _simulated(
 def choose_library(pdk: str | None, liberty: Iterable[Path] | None = None) -> pdks.Pdk | None:
     """The library that was asked for, else the first of PREFERRED, else any, else None.
 
-    None, also by the name "none", means generic gates.
+    None, also by the name "none", means generic gates. ValueError for no such library, and for
+    files that are none.
     """
     files = tuple(liberty or ())
     if pdk is not None and files:
         raise ValueError("give a library by --pdk or by --liberty, not both")
     if files:
-        return pdks.from_files(files)
+        found = pdks.from_files(files)
+        found.library()  # complains now, and is kept
+        return found
     if pdk == "none":
         return None
     if pdk is not None:

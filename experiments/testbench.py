@@ -5,6 +5,7 @@ results that must be seen at the end of the cycle, and whether they count. It pr
 the number of results compared, or ``FAIL`` with the first wrong one and ends with a status of 1.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from amaranth.lib import wiring
@@ -30,17 +31,26 @@ class Testbench:
 
 
 def make_testbench(
-    unit: str, module: str, spec: MacSpec, component: wiring.Component, vectors: str, **options
+    unit: str,
+    module: str,
+    spec: MacSpec,
+    component: wiring.Component,
+    vectors: str,
+    *,
+    files: Sequence[str] = (),
+    **options,
 ) -> Testbench:
-    """Testbench of ``component``, exported as ``module``; ``vectors`` is that file's name.
+    """Testbench of ``component``, exported as ``module``; ``vectors`` is that file's name, and
+    ``files`` are those of the testbench and the module, if they are not called as both are.
 
     All operand combinations where they are few, else random ones, clears, stalls and overflows. A
     unit with a handshake sends and takes its beats with stalls, and a result is a beat.
     """
+    name = f"{module}_tb"
+    files = files or (f"{name}.v", f"{module}.v")
     instance = describe(unit, module, spec, component, **options)
     if get_unit(unit).handshake:
-        name = f"{module}_tb"
-        return Testbench(name, *make_stream_testbench(name, instance, vectors))
+        return Testbench(name, *make_stream_testbench(name, instance, vectors, files))
     instance = replace(instance, effort=FULL)
     stream = make_stream(instance)
     out_bits = sum(port.width for port in instance.outputs)
@@ -50,11 +60,11 @@ def make_testbench(
         words.append(stim << out_bits | want & (1 << out_bits) - 1)
     digits = -(-(in_bits + out_bits) // 4)
     text = "".join(f"{word:0{digits}x}\n" for word in words)
-    name = f"{module}_tb"
-    return Testbench(name, _verilog(name, instance, len(words), vectors), text, len(words))
+    verilog = _verilog(name, instance, len(words), vectors, files)
+    return Testbench(name, verilog, text, len(words))
 
 
-def _verilog(name: str, instance: Instance, count: int, vectors: str) -> str:
+def _verilog(name: str, instance: Instance, count: int, vectors: str, files: Sequence[str]) -> str:
     out_bits = sum(port.width for port in instance.outputs)
     in_bits = sum(port.width for port in instance.inputs)
     width = in_bits + out_bits
@@ -72,8 +82,7 @@ def _verilog(name: str, instance: Instance, count: int, vectors: str) -> str:
         shows.append(f"{port.name}=%h")
     values = ", ".join(pin[pin.index("(") + 1 : -1] for pin in pins if "(vector" in pin)
     return f"""\
-{heading(instance, f"{count} cycles from {vectors}")}\
-// iverilog -g2001 -o sim {name}.v {instance.module}.v && vvp -n sim
+{heading(instance, f"{count} cycles from {vectors}", files)}\
 module {name};
   localparam COUNT = {count};
   reg [{width - 1}:0] vectors [0:COUNT-1];

@@ -8,6 +8,7 @@ Whatever is in a sink is compared with the beat that is due, also while it waits
 until a beat enters, each source must be ready for just what it should, and nothing may come out.
 """
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,11 +20,12 @@ from macsmith.experiments.verify.reach import unreached
 __all__ = ["ending", "heading", "make_stream_testbench"]
 
 
-def heading(instance: Instance, what: str) -> str:
-    """The first lines of every testbench; ``what`` it has."""
+def heading(instance: Instance, what: str, files: Sequence[str]) -> str:
+    """The first lines of every testbench: ``what`` it has, and how ``files`` are simulated."""
     far = unreached(instance)
     more = f"// What it does not show: {far} of the largest size.\n" if far else ""
-    return f"// Self-checking testbench of {instance.module}: {what}.\n{more}"
+    command = f"iverilog -g2001 -o sim {' '.join(map(shlex.quote, files))} && vvp -n sim"
+    return f"// Self-checking testbench of {instance.module}: {what}.\n{more}// {command}\n"
 
 
 def ending(instance: Instance) -> str:
@@ -53,8 +55,11 @@ class _Part:
     held: bool
 
 
-def make_stream_testbench(name: str, instance: Instance, vectors: str) -> tuple[str, str, int]:
-    """(Verilog, vectors, beats that must come out); ``vectors`` is also the name of their file."""
+def make_stream_testbench(
+    name: str, instance: Instance, vectors: str, files: Sequence[str]
+) -> tuple[str, str, int]:
+    """(Verilog, vectors, beats that must come out); ``vectors`` is also the name of their file, and
+    ``files`` are those to simulate."""
     instance = replace(instance, effort=replace(FULL, whole_layer=False))
     agent = make_agent(instance)
     queues: dict[str, list[int]] = {port: [] for port in (*agent.sources, *agent.sinks)}
@@ -70,7 +75,8 @@ def make_stream_testbench(name: str, instance: Instance, vectors: str) -> tuple[
     digits = -(-width // 4)
     text = "".join(f"{word:0{digits}x}\n" for queue in queues.values() for word in queue)
     ports = agent.sources, agent.sinks
-    return _verilog(name, instance, *ports, agent.ready, queues, parts, due, vectors), text, due
+    verilog = _verilog(name, instance, *ports, agent.ready, queues, parts, due, vectors, files)
+    return verilog, text, due
 
 
 def _parts(runs: Iterable[Run], queues: dict[str, list[int]]) -> list[_Part]:
@@ -100,6 +106,7 @@ def _verilog(
     parts: Sequence[_Part],
     due: int,
     vectors: str,
+    files: Sequence[str],
 ) -> str:
     names = [*sources, *sinks]
     width = max(instance.widths[f"{port}__payload"] for port in names)
@@ -190,8 +197,7 @@ def _verilog(
         )
     lines = "\n".join
     return f"""\
-{heading(instance, f"{due} beats out, of {vectors}")}\
-// iverilog -g2001 -o sim {name}.v {instance.module}.v && vvp -n sim
+{heading(instance, f"{due} beats out, of {vectors}", files)}\
 module {name};
   reg [{width - 1}:0] words [0:{base}];
   reg clk, rst, fast, held, fresh;  // fresh: nothing has entered since a reset

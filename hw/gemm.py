@@ -8,7 +8,7 @@ from amaranth.lib.wiring import Out
 from macsmith.hw.array import SystolicArray
 from macsmith.hw.gemm_exit import Exit
 from macsmith.sim.formats import signed_width
-from macsmith.sim.requantize import RequantizeSpec
+from macsmith.sim.requantize import MAX_WIDTH, RequantizeSpec
 from macsmith.sim.spec import MacSpec
 
 __all__ = ["Gemm"]
@@ -136,6 +136,11 @@ class Gemm(wiring.Component):
                 f"{spec.activations.name} has none"
             )
         zero_width, sum_width, correction_width = _widths(spec, depth) if zero_points else (0, 0, 0)
+        if correction_width > MAX_WIDTH:
+            raise ValueError(
+                f"a depth of {depth} needs corrections of {correction_width} bits, "
+                f"more than {MAX_WIDTH}"
+            )
         self.numbers = RequantizeSpec(spec.acc_width, correction_width, rounding=rounding)
         self.array = SystolicArray(spec, rows, cols, dataflow, style, decode)
         keeps = dataflow == "output"

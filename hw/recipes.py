@@ -23,6 +23,7 @@ __all__ = [
     "logic_budget_ps",
     "map_to_library",
     "map_to_nand2",
+    "require_adders",
 ]
 
 _SIZE = "buffer -c; topo; upsize {D}; dnsize {D}; stime"
@@ -84,6 +85,12 @@ BARE = Recipe("bare", "strash; ifraig; scorr; dc2; dch -f; amap -m; topo")
 #: half-adder cells, where a unit or Yosys's products have compressor trees; and, besides, every
 #: carry-propagating adder as a row of full-adder cells.
 ADDERS = ("gates", "cells", "ripple")
+
+
+def require_adders(adders: str) -> None:
+    """ValueError, one line, if it is none of `ADDERS`."""
+    if adders not in ADDERS:
+        raise ValueError(f"adders must be one of {', '.join(ADDERS)}, not {adders!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from macsmith.hw.idle_bits import refuse_idle_bits
 from macsmith.sim.names import suggestion
 
 __all__ = ["Style", "Styles", "check_count", "check_stages"]
@@ -101,11 +102,12 @@ class Styles:
         return register
 
     def get(self, name: str, subject: Any) -> Style:
-        """Style ``name``; ValueError if there is none, or if it cannot serve ``subject``."""
+        """Style ``name``; ValueError if there is none, or if it, or none, can serve ``subject``."""
         everything = {style.name: style for style in self}
         if name not in everything:
             raise ValueError(f"unknown {self.unit} style {name!r}; {suggestion(name, everything)}")
         style = everything[name]
+        refuse_idle_bits(subject)
         if reason := style.refuses(subject):
             raise ValueError(f"{self.unit} style {name!r} cannot serve this: {reason}")
         return style

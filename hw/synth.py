@@ -19,13 +19,13 @@ from macsmith.hw.adders import KEEP_ADDERS
 from macsmith.hw.liberty import Library
 from macsmith.hw.netlist import Netlist
 from macsmith.hw.recipes import (
-    ADDERS,
     BARE,
     RECIPES,
     Recipe,
     logic_budget_ps,
     map_to_library,
     map_to_nand2,
+    require_adders,
 )
 from macsmith.hw.timing import Boundary, Step, Timing, analyze
 
@@ -111,8 +111,7 @@ def synthesize(
 
     ValueError, one line: unusable technology, or what Yosys has against the design.
     """
-    if adders not in ADDERS:
-        raise ValueError(f"adders must be one of {', '.join(ADDERS)}, not {adders!r}")
+    require_adders(adders)
     source, kind, top = _source(design, name, keep_adders=adders != "gates")
     library = _library(technology, tuple(dont_use))
     if library is None:

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from numbers import Rational
 
-__all__ = ["ROUNDINGS", "RequantizeSpec", "fixed_point", "requantize"]
+__all__ = ["MAX_WIDTH", "ROUNDINGS", "RequantizeSpec", "fixed_point", "requantize"]
 
+MAX_WIDTH = 64  # of an accumulator and of a correction
 ROUNDINGS = ("half-up", "half-even", "half-away", "tflite")
 
 
@@ -65,8 +66,8 @@ class RequantizeSpec:
     def __post_init__(self) -> None:
         # A shift of 2**7 bits would reach past every product that the other limits allow.
         limits = {
-            "acc_width": (1, 64),
-            "correction_width": (0, 64),
+            "acc_width": (1, MAX_WIDTH),
+            "correction_width": (0, MAX_WIDTH),
             "multiplier_width": (1, 32),
             "shift_width": (1, 7),
             "out_width": (2, 32),

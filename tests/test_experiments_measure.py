@@ -51,6 +51,23 @@ def test_a_unit_that_is_not_driven_has_area_and_delay():
     assert found.synthesis.area_um2 > 0
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"adders": "foo", "pdk": "none"}, r"^adders must be one of gates, cells, ripple, not "),
+        ({"liberty": ["/nope"]}, r"/nope"),
+    ],
+)
+def test_bad_options_are_refused_before_operands_are_made(options, message, monkeypatch):
+    def too_late(*_):
+        raise AssertionError("operands are made")
+
+    monkeypatch.setattr("macsmith.experiments.measure.get", too_late)
+    monkeypatch.setattr("macsmith.experiments.measure.synthesize", too_late)
+    with pytest.raises(ValueError, match=message):
+        measure("mac", MacSpec("dint4", "int8"), **options)
+
+
 @needs_osu018
 def test_a_wrong_netlist_is_seen():
     """The netlist of another spec, measured as if it were this one's, must differ."""

@@ -167,6 +167,7 @@ def test_widths_have_a_reason():
         ({"exits": 3}, r"^exits must divide 4 columns, not 3$"),
         ({"exits": 0}, r"^exits must divide 4 columns, not 0$"),
         ({"depth": 0}, r"^depth must be a positive integer, not 0$"),
+        ({"depth": 10**23}, r"^a depth of 10{23} needs corrections of 92 bits, more than 64$"),
         ({"rounding": "up"}, r"^rounding must be one of "),
         ({"pipeline": 4}, r"^pipeline must be 0 to 3 stages, not 4$"),
         ({"requantizer": "plane"}, r"^unknown requantizer style 'plane'; the nearest is 'plain'$"),

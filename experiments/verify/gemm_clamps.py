@@ -78,11 +78,11 @@ def clamps(layers: Layers) -> Schedule:
 
 
 def _quietest(levels: Sequence[int]) -> list[int]:
-    """The codes of the levels next to 0, one of each sign; or any code, if all levels are 0."""
+    """The codes of the levels next to 0, one of each sign that there is."""
     found = [
         min(
             (u for u in enumerate(levels) if sign * u[1] > 0), key=lambda u: abs(u[1]), default=None
         )
         for sign in SIGNS
     ]
-    return [one[0] for one in found if one] or [0]
+    return [one[0] for one in found if one]

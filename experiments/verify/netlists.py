@@ -19,6 +19,7 @@ from macsmith.experiments.workers import worker_pool
 from macsmith.hw.cell_models import cell_models
 from macsmith.hw.netlist import to_verilog
 from macsmith.hw.pdk import Pdk
+from macsmith.hw.recipes import require_adders
 from macsmith.hw.synth import Synthesis, synthesize
 from macsmith.sim.catalog import get_format
 
@@ -71,6 +72,7 @@ def verify_netlists(
     """
     if not cases:
         raise ValueError("nothing to verify: there is no case")
+    require_adders(adders)
     technology = choose_library(pdk, liberty)
     if technology is None:
         raise ValueError("a netlist needs a library: give --pdk or --liberty (`macsmith doctor`)")
