@@ -109,7 +109,7 @@ class Layers:
         """Multipliers that bring the loudest product between a half and three quarters of the
         way to the end of the range; empty where there are none."""
         end, loud = self.numbers.out_range[1] + 1, abs(self._level(*self.loud))
-        low, high = (quarters * end * 2**shift // (4 * max(1, loud)) for quarters in (2, 3))
+        low, high = (quarters * end * 2**shift // (4 * loud) for quarters in (2, 3))
         return range(low + 1, min(high + 1, 2**self.numbers.multiplier_width))
 
     def shifts(self) -> Schedule:
@@ -145,7 +145,7 @@ class Layers:
         zeros = [za for za in (least, most, 1, -1) if least <= za <= most]
         made = []
         for total in sums:
-            furthest = abs(total) * max(-least, most) + max(1, abs(self._level(*self.loud)))
+            furthest = abs(total) * max(-least, most) + abs(self._level(*self.loud))
             scale = Fraction(3 * numbers.out_range[1], 4 * furthest)
             w, z = (rng.getrandbits(spec.weights.width), rng.choice(spec.weights.zero_points))
             zero = z if spec.weights.zero_pointed else None
