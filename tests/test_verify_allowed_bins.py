@@ -15,6 +15,7 @@ from macsmith.experiments.verify import runner
 from macsmith.experiments.verify.agent import make_agent
 from macsmith.experiments.verify.array_extremes import ElementSum, signs_of, ways_back
 from macsmith.experiments.verify.whole import EFFORTS
+from macsmith.hw.idle_bits import idle_bits
 from macsmith.sim.formats import Format
 from macsmith.sim.spec import MacSpec
 
@@ -92,10 +93,12 @@ def drawn(rng, name):
     """A format of one sign, of both, or one whose levels are much further on one side."""
     width = rng.choice((1, 2, 3))
     sides = rng.choice(((0, 20), (-20, 0), (-9, 9), (-60, 3)))
-    levels = [0]
-    while len(set(levels)) == 1:
-        levels = [rng.randint(*sides) for _ in range(2**width)]
-    return Format(name, width, tuple(levels), frac_bits=rng.randrange(4))
+    while True:
+        levels = tuple(rng.randint(*sides) for _ in range(2**width))
+        if len(set(levels)) > 1:
+            fmt = Format(name, width, levels, frac_bits=rng.randrange(4))
+            if not idle_bits(fmt):
+                return fmt
 
 
 @pytest.mark.parametrize("unit", ["array", "gemm"])
