@@ -126,7 +126,7 @@ def quantize_model(
     check_output(output)
     place = locate(model)
     net = where.load(place)
-    work = output.absolute().with_name(f"{output.absolute().name}.unfinished")
+    work = output.resolve().with_name(f"{output.resolve().name}.unfinished")
     layers, calibrated = _quantized(
         net, place, chosen, calibration, work=work, say=say, progress=progress
     )

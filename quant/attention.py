@@ -15,8 +15,9 @@ Values have a scale per channel, over all tokens that the call sees (section A.1
 2023 has it "channel-wise, in the dimension where partial sums accumulate"). While decoding with a
 cache, the cache stays in float, and each call quantizes all values in it anew: a channel's scale is
 that of all tokens up to the newest. The paper says nothing about caches; this is ours. A group size
-gives every group of that many tokens a scale of its own; full groups then keep theirs. What no
-query of a sequence may see, pads in a batch or room in a cache, is no part of its range.
+gives every group of that many tokens a scale of its own; full groups then keep theirs, as long as
+nothing in front of them goes: groups are counted from the call's first place, be it a pad or what a
+cache has left. What no query of a sequence may see, pads or room in a cache, is in no range.
 
 So in one call over a whole text, as perplexity is measured, later tokens are in the range that
 earlier ones are computed with: decoding the same text token by token gives other results.
@@ -27,6 +28,7 @@ transformers calls this through its attention interface, by the name NAME.
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from macsmith.quant.recipe import Attention
@@ -135,6 +137,11 @@ def attend(
         raise ValueError(f"quantized attention cannot serve {given[0]!r}")
     if attention_mask is None and query.shape[2] > 1:
         raise ValueError("quantized attention wants a mask: without it tokens would see the future")
+    if attention_mask is not None and attention_mask.dtype == torch.bool:
+        lowest = torch.finfo(query.dtype).min
+        attention_mask = torch.zeros_like(attention_mask, dtype=query.dtype).masked_fill(
+            ~attention_mask, lowest
+        )
     state: QuantAttention | None = getattr(module, _STATE, None)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     repeat = query.shape[1] // key.shape[1]
@@ -147,22 +154,30 @@ def attend(
         scores = scores + attention_mask
     p = scores.softmax(dim=-1, dtype=torch.float32)
     if quantized:
-        out = state.mix(p, value if attention_mask is None else _seen(value, attention_mask))
+        if attention_mask is not None:
+            value = _seen(value, attention_mask, state.options.value.group_size)
+        out = state.mix(p, value)
     else:
         out = p.to(value.dtype) @ value.repeat_interleave(repeat, dim=1)
     return out.to(query.dtype).transpose(1, 2).contiguous(), p.to(query.dtype)
 
 
-def _seen(value: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """``value`` [B, J, S, D] with the last token that any query sees where none does.
+def _seen(value: torch.Tensor, mask: torch.Tensor, group_size: int) -> torch.Tensor:
+    """``value`` [B, J, S, D] with the group's last token that any query sees where none does.
 
-    Its probabilities are 0 there, and ranges become those of the tokens that are seen.
+    Its probabilities are 0 there, and ranges become those of the tokens that are seen. A group of
+    which none is seen gets the last of all.
     """
     lowest = torch.finfo(mask.dtype).min / 2  # masks are added up, and have infinities too
     seen = (mask > lowest).flatten(1, 2).any(dim=1).expand(len(value), -1)  # [B, S]
-    last = (seen * torch.arange(seen.shape[1], device=seen.device)).argmax(dim=1)
-    instead = value[torch.arange(len(value), device=value.device), :, last]  # [B, J, D]
-    return torch.where(seen[:, None, :, None], value, instead[:, :, None])
+    batch, tokens = seen.shape
+    size = min(group_size or tokens, tokens)
+    place = torch.arange(tokens, device=seen.device).where(seen, -1)
+    grouped = F.pad(place, (0, -tokens % size), value=-1).view(batch, -1, size).amax(dim=2)
+    last = place.amax(dim=1, keepdim=True).clamp(min=0)
+    chosen = grouped.where(grouped >= 0, last).repeat_interleave(size, dim=1)[:, :tokens]
+    chosen = chosen.where(~seen, torch.arange(tokens, device=seen.device))
+    return value.gather(2, chosen[:, None, :, None].expand_as(value))
 
 
 def install(
@@ -185,6 +200,11 @@ def install(
         raise ValueError(
             f"attention: {type(model).__name__} does not use transformers' attention interface"
         )
+    text = model.config.get_text_config() if hasattr(model, "config") else None
+    if getattr(text, "attn_logit_softcapping", None) is not None:
+        raise ValueError("attention: quantized attention cannot serve 'softcap'")
+    if any(hasattr(module, "sinks") for module in model.modules()):
+        raise ValueError("attention: quantized attention cannot serve 's_aux' (sinks)")
     AttentionInterface.register(NAME, attend)
     AttentionMaskInterface.register(NAME, eager_mask)  # or there would be no causal mask at all
     model.set_attn_implementation(NAME)

@@ -139,7 +139,8 @@ class MacsmithQuantizer(HfQuantizer):
         if (errors := self.quantization_config.recipe["weights"].get("errors", "all")) != "all":
             raise ValueError(f"weights.errors {errors!r}: such a model is computed, but not saved")
         state = model.state_dict()
-        for name in self.quantization_config.layers:
+        for saved in self.quantization_config.layers:
+            name = _local(model, saved)
             qweight = state.pop(f"{name}.qweight")
             fmt = model.get_submodule(name).spec.weights
             state[f"{name}.weight"] = codes.pack(qweight, fmt)

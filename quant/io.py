@@ -135,11 +135,11 @@ def _runs(pid: int) -> bool:
 
 
 def check_output(folder: str | Path) -> Path:
-    """`folder` as an absolute path; FileExistsError if something that is not ours is in it.
+    """`folder` as an absolute path without links; FileExistsError if it has what is not ours.
 
     Worth calling before long work: it also finds a parent that is a file.
     """
-    folder = Path(folder).absolute()
+    folder = Path(folder).resolve()  # a path through the folder itself ends when it is moved
     if folder.is_dir():
         if any(folder.iterdir()) and _quantization(folder).get("quant_method") != METHOD:
             raise FileExistsError(

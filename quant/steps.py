@@ -128,7 +128,7 @@ class Daq(_Step):
     method: Literal["daq"] = "daq"
     samples: Positive = 8  # of the calibration: 1,024 tokens of samples of 128, what its scripts do
     coverage: float = Field(default=0.95, gt=0, le=1)  # of the weights, between the two quantiles
-    reach: float = Field(default=0.9, gt=0)
+    reach: float = Field(default=0.9, gt=0, le=100)
     # "center": the paper's stage. "zero": zp starts at 0, with the same s, as in its code today.
     start: Literal["center", "zero"] = "center"
     epochs: StrictInt = Field(default=10, ge=0)  # 0: alignment only

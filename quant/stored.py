@@ -1,7 +1,8 @@
-"""What a quantized folder's files must have: every tensor, as it was saved, in the ranges it means.
+"""What a folder's files must have of quantized layers: each tensor, as it was saved, in its range.
 
 transformers fills what a file has not with numbers of its own, and casts what has another dtype.
-Neither is a model that anybody quantized, so both are refused before anything is loaded.
+Neither is a layer that anybody quantized, so both are refused before anything is loaded. Of all
+other tensors `io.load_model` refuses what is missing; transformers itself says it in a report.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,24 +24,25 @@ _DTYPES = {
 
 
 def check_files(model: nn.Module, packed: Sequence[str], files: Iterable[str | Path]) -> None:
-    """ValueError unless safetensors ``files`` hold all of ``model``'s tensors.
+    """ValueError unless safetensors ``files`` hold all tensors of ``model``'s modules ``packed``.
 
-    Those of its modules ``packed`` must also have the dtypes that they are declared with, but for
-    biases. A tied tensor may be left out.
+    But for biases, in the dtypes that they are declared with. A module of which there is nothing
+    has other names in the file, which transformers knows.
     """
     found = _headers(files)
     prefix = getattr(model, "base_model_prefix", "") + "."
     known = {name.removeprefix(prefix): dtype for name, dtype in found.items()}
-    tied = getattr(model, "all_tied_weights_keys", {})
-    for name, tensor in model.state_dict().items():
-        dtype = known.get(name.removeprefix(prefix))
-        if dtype is None:
-            if name in tied or name in tied.values():
-                continue
-            raise ValueError(f"quantized folder: tensor {name!r} is missing")
-        module, _, part = name.rpartition(".")
-        if module in packed and part != "bias" and dtype != (wanted := _DTYPES[tensor.dtype]):
-            raise ValueError(f"quantized folder: {name!r} is {dtype}, wanted {wanted}")
+    for module in packed:
+        tensors = model.get_submodule(module).state_dict(prefix=f"{module}.")
+        dtypes = {name: known.get(name.removeprefix(prefix)) for name in tensors}
+        if not any(dtypes.values()):
+            continue
+        for name, dtype in dtypes.items():
+            if dtype is None:
+                raise ValueError(f"quantized folder: tensor {name!r} is missing")
+            wanted = _DTYPES.get(tensors[name].dtype)
+            if not name.endswith(".bias") and dtype != wanted:
+                raise ValueError(f"quantized folder: {name!r} is {dtype}, wanted {wanted}")
 
 
 def check_weight(name: str, weight: QuantizedWeight, fmt: Format) -> None:

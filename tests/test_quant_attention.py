@@ -2,11 +2,19 @@
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, OPTConfig
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    OPTConfig,
+)
 from transformers import OPTForCausalLM as Opt
 
 from macsmith import quant
-from macsmith.quant.attention import QuantAttention, attend, quantized_attentions
+from macsmith.quant import attention
+from macsmith.quant.attention import QuantAttention, _seen, attend, quantized_attentions
 from macsmith.quant.recipe import Attention, Recipe, Weights
 from macsmith.quant.tokens import quantize_tokens
 from macsmith.quant.weights import quantize_weight
@@ -146,6 +154,34 @@ def test_pads_change_nothing(make, execution, value):
         found = model(rows, attention_mask=masks, position_ids=positions).logits
     for row, mask in zip(found, masks, strict=True):
         torch.testing.assert_close(row[mask == 1], alone, atol=2e-4, rtol=1e-3)
+
+
+def test_what_is_not_seen_is_in_no_range_of_its_group():
+    value = torch.arange(1.0, 8).view(1, 1, 7, 1)
+    mask = torch.zeros(1, 1, 2, 7)
+    mask[..., [0, 1, 3, 6]] = torch.finfo(torch.float32).min
+    assert _seen(value, mask, 0).flatten().tolist() == [6, 6, 3, 6, 5, 6, 6]
+    assert _seen(value, mask, 3).flatten().tolist() == [3, 3, 3, 6, 5, 6, 6]
+    assert _seen(value, mask, 2).flatten().tolist() == [6, 6, 3, 3, 5, 6, 6]
+
+
+def test_a_mask_of_bools_is_the_same_mask():
+    module, made = torch.nn.Module(), state("int8")
+    setattr(module, attention._STATE, made)
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(1, 2, 5, 4) for _ in range(3))
+    seen = torch.ones(5, 5, dtype=torch.bool).tril()[None, None]
+    added = torch.zeros(1, 1, 5, 5).masked_fill(~seen, torch.finfo(torch.float32).min)
+    assert torch.equal(attend(module, q, k, v, seen)[0], attend(module, q, k, v, added)[0])
+
+
+def test_softcaps_are_refused_before_anything_runs():
+    shape = Gemma2Config(
+        vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=1,
+        num_attention_heads=4, num_key_value_heads=2, head_dim=8,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="cannot serve 'softcap'"):
+        quant.quantize_(Gemma2ForCausalLM(shape), "w4a8v4-rtn-dint4")
 
 
 @pytest.mark.parametrize("make", [opt, llama])

@@ -151,3 +151,11 @@ def test_a_damping_that_leaves_no_inverse(damping, more):
 def test_infinite_options(step, field):
     with pytest.raises(ValueError, match="finite number"):
         step(**{field: float("inf")})
+
+
+@pytest.mark.parametrize("options", [{"step": 1e308, "rate": 1e300}, {"growth": 1e300}])
+def test_steps_of_daq_beyond_all_bounds(options):
+    daq = steps.Daq(epochs=1, iterations=4, samples=1, **options)
+    made = model()
+    quant.quantize_(made, Recipe(weights=Weights(format="nf4"), steps=(daq,)), tiny.ids(1, 8))
+    assert torch.isfinite(made(tiny.ids(1, 8)).logits).all()

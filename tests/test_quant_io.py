@@ -257,8 +257,7 @@ FC1 = "model.decoder.layers.0.fc1"
 
 @pytest.mark.parametrize(
     "name", [f"{FC1}.{part}" for part in ("weight", "scale", "zero_point", "bias")]
-    + ["model.decoder.final_layer_norm.weight"],
-)  # fmt: skip
+)
 def test_a_tensor_that_is_missing_is_never_made_up(tmp_path, name):
     """By transformers' own way in, too."""
     model = opt()

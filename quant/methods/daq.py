@@ -15,6 +15,7 @@ from macsmith.sim.formats import Format
 
 __all__ = ["METHOD", "Fit", "aligned"]
 
+MOST = 1e6  # of a step: nobody explores so far, and a scale beyond is soon none of float32
 ROWS = 256  # of a triangular factor: products that are still quick, and few zeros among the rest
 
 
@@ -84,9 +85,11 @@ class Fit:
         idle = 0
         for _ in range(step.epochs):
             idle += 1
-            low, high = step.step / step.rate, step.step * step.rate
+            low, high = step.step / step.rate, min(step.step * step.rate, MOST)
             for j in range(step.iterations):
-                low, high = (low * step.decay, high) if j % 2 else (low, high * step.growth)
+                low, high = (
+                    (low * step.decay, high) if j % 2 else (low, min(high * step.growth, MOST))
+                )
                 e = low if j % 2 else high
                 before = error
                 # zp + e and zp - e: an offset is -zp s.
