@@ -121,7 +121,7 @@ class Recipe(Part):
     @field_validator("version", mode="before")
     @classmethod
     def _counts(cls, version: Any) -> Any:
-        if isinstance(version, bool):  # Python takes True for 1
+        if isinstance(version, (bool, float)):  # Python takes True and 1.0 for 1
             raise ValueError(f"wanted {VERSION}, not {version}")
         return version
 

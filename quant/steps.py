@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 Positive = Annotated[StrictInt, Field(ge=1)]
+Number = Annotated[float, Field(strict=True)]  # no "0.1" and no true
 
 
 class Part(BaseModel):
@@ -55,7 +56,7 @@ class SmoothQuant(_Step):
     """
 
     method: Literal["smoothquant"] = "smoothquant"
-    alpha: float = Field(default=0.5, ge=0, le=1)  # the paper's for OPT
+    alpha: Number = Field(default=0.5, ge=0, le=1)  # the paper's for OPT
 
 
 class _Search(_Step):
@@ -103,7 +104,7 @@ class Gptq(_Step):
 
     rounds: ClassVar[bool] = True
     method: Literal["gptq"] = "gptq"
-    damping: float = Field(default=0.01, gt=0)  # of the Hessian's mean diagonal
+    damping: Number = Field(default=0.01, gt=0)  # of the Hessian's mean diagonal
     order: Literal["index", "activation"] = "index"
     group_scales: Literal["updated", "fixed"] = "updated"  # from weights as they are by then
     # What a layer is rounded on: "block", with the rest of its block in float, is the released
@@ -127,18 +128,18 @@ class Daq(_Step):
     rounds: ClassVar[bool] = True
     method: Literal["daq"] = "daq"
     samples: Positive = 8  # of the calibration: 1,024 tokens of samples of 128, what its scripts do
-    coverage: float = Field(default=0.95, gt=0, le=1)  # of the weights, between the two quantiles
-    reach: float = Field(default=0.9, gt=0, le=100)
+    coverage: Number = Field(default=0.95, gt=0, le=1)  # of the weights, between the two quantiles
+    reach: Number = Field(default=0.9, gt=0, le=100)
     # "center": the paper's stage. "zero": zp starts at 0, with the same s, as in its code today.
     start: Literal["center", "zero"] = "center"
     epochs: StrictInt = Field(default=10, ge=0)  # 0: alignment only
     iterations: Positive = 100  # in an epoch, which starts the two steps anew
     # e is `step` / `rate`, times `decay` each time, in every second iteration; `step` `rate`, times
     # `growth` each time, in the others: one refines, one explores.
-    step: float = Field(default=1e-3, gt=0)
-    rate: float = Field(default=5, ge=1)
-    decay: float = Field(default=0.9, gt=0, le=1)
-    growth: float = Field(default=1.1, ge=1)
+    step: Number = Field(default=1e-3, gt=0)
+    rate: Number = Field(default=5, ge=1)
+    decay: Number = Field(default=0.9, gt=0, le=1)
+    growth: Number = Field(default=1.1, ge=1)
     # An epoch ends when no row of the layer has moved in more iterations than these, counted over
     # all epochs, each of which counts for one.
     patience: StrictInt = Field(default=5, ge=0)
@@ -155,7 +156,7 @@ class Gwq(_Step):
 
     rounds: ClassVar[bool] = True
     method: Literal["gwq"] = "gwq"
-    fraction: float = Field(default=0.01, ge=0, le=1)  # of weights, rounded to a whole number
+    fraction: Number = Field(default=0.01, ge=0, le=1)  # of weights, rounded to a whole number
     samples: Positive = 1  # of the calibration; their gradients are added
     # Whose `fraction`: of each "layer" or of the whole "model". Not said; the first gives every
     # layer the same share of memory.
@@ -192,7 +193,7 @@ class Atq(_Step):
     # "quantile": s_j = max(1, max|X_j| / tau), tau the `quantile` of all channels' maxima: only
     # outlier channels shrink. "median": s_j = max|X_j| over the channels' median, which evens all.
     rule: Literal["quantile", "median"] = "quantile"
-    quantile: float = Field(default=0.99, ge=0, le=1)  # of rule "quantile"
+    quantile: Number = Field(default=0.99, ge=0, le=1)  # of rule "quantile"
 
 
 class BiasCorrection(_Step):

@@ -10,6 +10,7 @@ version = 1
 [weights]
 format = "dint4"
 """
+GPTQ = LINE + "[[steps]]\nmethod = 'gptq'\n"
 
 
 def test_presets_have_the_promised_names():
@@ -109,6 +110,9 @@ def test_a_file_gets_its_stem_as_name_and_finds_formats_beside_it(tmp_path):
         (LINE + "groupsize = 64\n", "unknown key 'weights.groupsize'$"),
         (LINE.replace("= 1", "= 2"), "version: Input should be 1, not 2$"),
         (LINE.replace("= 1", "= true"), "version: wanted 1, not True$"),
+        (LINE.replace("= 1", "= 1.0"), r"version: wanted 1, not 1\.0$"),
+        (GPTQ + "damping = true\n", "damping: Input should be a valid number, not True$"),
+        (GPTQ + "damping = '0.1'\n", "damping: Input should be a valid number, not '0.1'$"),
         ("version = 1\n", "weights: Field required$"),
         (LINE.replace("dint4", "dint5"), "unknown format 'dint5'; the nearest is"),
         (LINE + "group_size = -1\n", "weights.group_size: .* greater than or equal to 0, not -1$"),
