@@ -48,7 +48,7 @@ def constraints_of(library: str | None, **given: Any) -> Constraints:
     if library is None:
         return Constraints(**given)
     found = pdk.find(library)
-    loaded = found.library()
+    loaded = found.load()
     if (cell := given.get("driving_cell")) and cell not in loaded:
         raise ValueError(f"{found.name} has no cell {cell!r} to drive the inputs with")
     boundary, units = Boundary.of(loaded), loaded.units[0]

@@ -91,7 +91,7 @@ def _examine(one: pdk.Pdk) -> Listed:
         "file_names": tuple(file.name for file in one.files),
     }
     try:
-        library = one.library()
+        library = one.load()
         adders = adder_cells.find(library)
         return Listed(
             **place,

@@ -235,7 +235,7 @@ def choose_library(pdk: str | None, liberty: Iterable[Path] | None = None) -> pd
         raise ValueError("give a library by --pdk or by --liberty, not both")
     if files:
         found = pdks.from_files(files)
-        found.library()  # complains now, and is kept
+        found.load()  # complains now, and is kept
         return found
     if pdk == "none":
         return None
@@ -251,7 +251,7 @@ def choose_library(pdk: str | None, liberty: Iterable[Path] | None = None) -> pd
 def adders_of(technology: pdks.Pdk | None) -> tuple[str, ...]:
     """Of `recipes.ADDERS` those that the library has cells for; gates it always has."""
     if technology is not None:
-        library = technology.library()
+        library = technology.load()
         if adder_cells.find(library) is not None:
             return ADDERS
     return ADDERS[:1]

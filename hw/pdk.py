@@ -43,7 +43,7 @@ class Pdk:
     dont_use: tuple[str, ...] = DONT_USE
     others: tuple[Path, ...] = ()
 
-    def library(self, dont_use: Iterable[str] = ()) -> Library:
+    def load(self, dont_use: Iterable[str] = ()) -> Library:
         """Its cells, read once; `dont_use` adds to its own. Errors are those of `liberty.load`."""
         return load(self.files, self.name, (*self.dont_use, *dont_use))
 

@@ -262,7 +262,7 @@ def _library(technology, dont_use: tuple[str, ...]) -> Library | None:
         technology = pdks.from_files([technology])
     elif not isinstance(technology, pdks.Pdk):
         technology = pdks.from_files(tuple(technology))
-    return technology.library(dont_use)
+    return technology.load(dont_use)
 
 
 def _versions() -> dict[str, str]:

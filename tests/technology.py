@@ -17,7 +17,7 @@ def library(name: str) -> Library:
     if name not in {here.name for here in pdk.available()}:
         pytest.skip(f"the library {name} is not installed: see `macsmith doctor`")
     found = pdk.find(name)
-    return found.library()
+    return found.load()
 
 
 def _table(kind: str, rows: str, template: str = "two") -> str:

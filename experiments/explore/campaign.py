@@ -138,7 +138,7 @@ def _fields(found: Any) -> dict[str, Any]:
 
 
 def _has_delays(technology: Pdk) -> bool:
-    return technology.library().has_delays
+    return technology.load().has_delays
 
 
 def _over(area: float | None, macs: int) -> float | None:
@@ -149,7 +149,7 @@ def _keys(points: Sequence[Point], technology: Pdk) -> list[str]:
     versions = provenance()["versions"]
     base = {
         "python": provenance()["python"],  # its documentation is what the model reads
-        "library": technology.library().sha256,
+        "library": technology.load().sha256,
         "dont_use": technology.dont_use,
         "sources": source_digest(*_SOURCES),
         "versions": {name: versions.get(name) for name in _VERSIONS},

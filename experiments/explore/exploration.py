@@ -158,7 +158,7 @@ def explore(
     technology = choose_library(pdk, liberty)
     if technology is None:
         raise ValueError("an exploration needs a library: see `macsmith pdk list`")
-    technology.library().require_flip_flop()
+    technology.load().require_flip_flop()
     clock_ps = clock_of(technology, clock_ps)
     points = grid.points(GRIDS[which], clock_ps, adders_of(technology))
     measured = partial(

@@ -153,7 +153,7 @@ def compare(
 
 
 def _require_comparable(technology: Pdk) -> None:
-    library = technology.library()
+    library = technology.load()
     library.require_flip_flop()
     known = {
         "areas": library.flip_flop.area > 0,

@@ -138,4 +138,4 @@ def _library(name: str | None) -> Library:
     if name is None and LIBRARY not in here and here:
         name = next(iter(here))
     found = pdk.find(name or LIBRARY)
-    return found.library()
+    return found.load()
