@@ -1,5 +1,6 @@
 """`macsmith quantize`, `export`, `eval`, `scales` and `slac`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -146,6 +147,11 @@ def _compare(
             model, recipe, text=text, window=window, limit=limit, calibration=calibration,
             where=where, progress=progress,
         )  # fmt: skip
+    _checked(result, table, json)
+
+
+def _checked(result: Any, table: Callable[[Any], Any], json: bool) -> None:
+    """A result with its table, or as JSON; exit status 1 where what it checks does not hold."""
     if not json:
         console.show(table(result))
     console.report(result, json)
@@ -172,16 +178,9 @@ def scales(
     """
     from macsmith.experiments.scales import compare_scales, table
 
-    with console.working(f"scaling {model}") as change:
-        result = compare_scales(
-            model, recipe, calibration, outliers=outliers,
-            progress=lambda done: change(f"scaling {model}: {done} blocks"),
-        )  # fmt: skip
-    if not json:
-        console.show(table(result))
-    console.report(result, json)
-    if not result.holds:
-        raise typer.Exit(1)
+    with console.counting(f"scaling {model}", "layers") as progress:
+        result = compare_scales(model, recipe, calibration, outliers=outliers, progress=progress)
+    _checked(result, table, json)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from macsmith.experiments.store import provenance
 
 __all__ = [
     "Evaluated", "Exported", "Quantized", "evaluate_model", "export_model", "prepare",
-    "quantize_model",
+    "quantize_model", "recipe_name",
 ]  # fmt: skip
 
 
@@ -55,7 +55,7 @@ class Quantized(Written):
     share: float  # of the model's weights, that are quantized: experts may be no linear layers
 
     def lines(self) -> list[str]:
-        return [self.line(f"by {_name(self.recipe)}, {self.share:.0%} of its weights")]
+        return [self.line(f"by {recipe_name(self.recipe)}, {self.share:.0%} of its weights")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ class Evaluated(Result):
     text: str
 
     def lines(self) -> list[str]:
-        how = "unquantized" if self.recipe is None else _name(self.recipe)
+        how = "unquantized" if self.recipe is None else recipe_name(self.recipe)
         return [
             f"{self.model}, {how}, {self.execution}: perplexity {self.ppl:.4f}",
             f"protocol {self.protocol}, {self.tokens} tokens in {self.windows} windows of "
@@ -291,5 +291,5 @@ def evaluate_model(
     )
 
 
-def _name(recipe: dict) -> str:
+def recipe_name(recipe: dict) -> str:
     return recipe["name"] or f"weights {recipe['weights']['format']}"

@@ -8,7 +8,7 @@ from itertools import takewhile
 from statistics import fmean
 from typing import Any
 
-from macsmith.experiments.inference import Result
+from macsmith.experiments.inference import Result, recipe_name
 from macsmith.experiments.models import locate
 from macsmith.experiments.models.calibration import USUAL, Calibration
 from macsmith.experiments.store import provenance
@@ -45,7 +45,7 @@ class Scaled(Result):
         return super().as_dict() | {"holds": self.holds}
 
     def lines(self) -> list[str]:
-        where = f"{self.model}{' with outliers' * self.outliers}, {_name(self.recipe)}"
+        where = f"{self.model}{' with outliers' * self.outliers}, {recipe_name(self.recipe)}"
         verdict = "never above" if self.holds else "ABOVE"
         lines = [f"{where}: AQAS {verdict} no scales and SmoothQuant's"]
         for other in (name for name in COMPARED if name != "aqas"):
@@ -76,21 +76,21 @@ def compare_scales(
     calibration: Calibration = USUAL,
     *,
     outliers: bool = False,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Scaled:
     """Eq. 1 of Lee et al. 2023, at the output of each group of layers of ``model`` in float.
 
     Every method scales the same float block, groups one by one, nothing folded: errors of a row
     differ by the scale alone. Formats and the options of "smoothquant", "awq" and "aqas" are those
     of ``recipe``, by default their own. ``outliers`` are put in first (`models.outliers`).
-    ``progress(blocks)`` is called after each block. ValueError as of `quantize_`, or if no layer
-    can be scaled or activations stay in float, where Eq. 1 is AWQ's.
+    ``progress(done, layers)`` is called after each block. ValueError as of `quantize_`, or if no
+    layer can be scaled or activations stay in float, where Eq. 1 is AWQ's.
     """
     import torch
 
     from macsmith.experiments.models.outliers import put_outliers
     from macsmith.quant import Recipe, steps
-    from macsmith.quant.blocks import blocks_of, check_calibration
+    from macsmith.quant.blocks import blocks_of, check_calibration, inside_blocks
     from macsmith.quant.calibrate import one_thread
     from macsmith.quant.convert import linear_layers
     from macsmith.quant.groups import groups_of
@@ -110,16 +110,18 @@ def compare_scales(
     ids = check_calibration(drawn, net, "aqas")
     rows, unscaled = [], []
     with torch.no_grad(), one_thread():
-        layers = linear_layers(net, chosen)
-        for done, block in enumerate(blocks_of(net, layers, ids, [asked["aqas"].samples]), 1):
+        layers = inside_blocks(net, linear_layers(net, chosen))
+        done = 0
+        for block in blocks_of(net, layers, ids, [asked["aqas"].samples]):
             block.check()
             for group in groups_of(block):
                 if group.producer is None:
                     unscaled += group.names
                 else:
                     rows.append(_row(block, group, asked, chosen))
+            done += len(block.layers)
             if progress:
-                progress(done)
+                progress(done, len(layers))
     if not rows:
         raise ValueError(f"{model}: no layer's input can be scaled")
     return Scaled(
@@ -180,7 +182,3 @@ def _geometric(ratios: list[float]) -> float:
 
 def _layers(rows: list[dict[str, Any]]) -> int:
     return sum(len(row["layers"]) for row in rows)
-
-
-def _name(recipe: dict[str, Any]) -> str:
-    return recipe["name"] or recipe["weights"]["format"]

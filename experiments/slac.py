@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from macsmith.experiments.inference import Result
+from macsmith.experiments.inference import Result, recipe_name
 from macsmith.experiments.models import locate
 from macsmith.experiments.models.calibration import USUAL, Calibration
 from macsmith.experiments.store import provenance
@@ -30,7 +30,7 @@ class Swept(Result):
     ids_sha256: str
 
     def lines(self) -> list[str]:
-        name = self.recipe["name"] or self.recipe["weights"]["format"]
+        name = recipe_name(self.recipe)
         rows = [
             f"{row['length']:6} x {row['samples']:<5} {row['ppl']:12.4f} {row['ratio']:14.6f}"
             + ("  the task's" if row["length"] == self.task_length else "")

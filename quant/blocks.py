@@ -138,8 +138,9 @@ def check_calibration(calibration: Any, model: nn.Module, what: str) -> torch.Te
         raise ValueError(f"calibration: wanted token ids [samples, length], got {got}")
     if not calibration.numel():
         raise ValueError(f"calibration is empty: {list(calibration.shape)} token ids")
-    if calibration.is_floating_point() or calibration.dtype in (torch.bool, torch.complex64):
-        raise ValueError(f"calibration: wanted integer token ids, got {calibration.dtype}")
+    kind = calibration.dtype
+    if kind.is_floating_point or kind.is_complex or kind == torch.bool:
+        raise ValueError(f"calibration: wanted integer token ids, got {kind}")
     ids = calibration.to(torch.int64)
     vocab = getattr(getattr(model, "config", None), "vocab_size", None)
     if vocab is not None and not 0 <= int(ids.min()) <= int(ids.max()) < vocab:

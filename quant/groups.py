@@ -129,7 +129,7 @@ def _folds(
     s = 2.0 ** torch.randint(-1, 2, (group.width,), generator=draw).to(module.weight.device)
     try:
         fold(Group(group.names, group.layers, None, module), s)
-        found = _outputs(block, [m for m in _with_parameters(block) if m is not module])
+        found = _outputs(block, _with_parameters(block))
     finally:
         parameters = [p for m in (module, *group.layers) for p in m.parameters(recurse=False)]
         for parameter, data in zip(parameters, kept, strict=True):

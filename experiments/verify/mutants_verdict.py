@@ -60,4 +60,4 @@ def judge(
     if clock is None:
         seconds = time.monotonic() - begun
         return Verdict("equivalent", f"in all states that are reached ({seconds:.1f} s)")
-    return Verdict("survived", f"{line}; {clock} clocks after a reset outputs can")
+    return Verdict("survived", f"{line}; outputs can differ {clock} clocks after a reset")

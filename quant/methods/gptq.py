@@ -45,11 +45,9 @@ def inverse_factor(h: torch.Tensor, damping: float) -> torch.Tensor:
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(h))
         return torch.linalg.cholesky(inverse, upper=True)
     except torch.linalg.LinAlgError:
+        wanted = "more of it, or more tokens" if damping < 1 else "less of it"
         raise ValueError(
-            f"gptq: no inverse of the Hessian with damping {damping:g}: wanted more of it, or more "
-            "tokens"
-            if damping < 1
-            else f"gptq: no inverse of the Hessian with damping {damping:g}: wanted less of it"
+            f"gptq: no inverse of the Hessian with damping {damping:g}: wanted {wanted}"
         ) from None
 
 
