@@ -5,7 +5,9 @@ way, or when all of it is through. Of some parts a beat is offered and taken in 
 others in cycles that a shift register picks, the same ones in every run; some sinks take a beat
 only after it has waited, the first one of a part for long, and some resets find every sink held up.
 Whatever is in a sink is compared with the beat that is due, also while it waits. After a reset,
-until a beat enters, each source must be ready for just what it should, and nothing may come out.
+until a beat enters, each source must be ready for just what it should, and nothing may come out. A
+part at full speed moves each beat in just the cycle that latency and throughput promise: what is
+compared is the sum of all these cycles.
 """
 
 import shlex
@@ -16,6 +18,7 @@ from macsmith.experiments.verify.agent import make_agent
 from macsmith.experiments.verify.bench import FULL, RESET_CYCLES, Instance
 from macsmith.experiments.verify.handshake import PATIENCE, PAUSE, SPARE, Ready, Run
 from macsmith.experiments.verify.reach import unreached
+from macsmith.experiments.verify.rhythm import moments_at_full_speed
 
 __all__ = ["ending", "heading", "make_stream_testbench"]
 
@@ -46,13 +49,15 @@ endmodule
 class _Part:
     """``ends`` are the beats up to its end, by port; ``reset_after`` is 0 where it goes on until
     all is through; ``fast`` is a beat in every cycle; ``patient`` are the cycles, by sink, that the
-    first beat waits before it is taken; ``held`` is whether sinks are before the reset."""
+    first beat waits before it is taken; ``held`` is whether sinks are before the reset; ``moments``
+    is the sum of the cycles in which beats move, and 0 where they depend on the pace."""
 
     ends: Mapping[str, int]
     reset_after: int
     fast: bool
     patient: Mapping[str, int]
     held: bool
+    moments: int = 0
 
 
 def make_stream_testbench(
@@ -63,11 +68,16 @@ def make_stream_testbench(
     instance = replace(instance, effort=replace(FULL, whole_layer=False))
     agent = make_agent(instance)
     queues: dict[str, list[int]] = {port: [] for port in (*agent.sources, *agent.sinks)}
-    parts = _parts(agent.runs, queues)
-    due, start = 0, dict.fromkeys(queues, 0)
-    for part in parts:
+    due, start, parts = 0, dict.fromkeys(queues, 0), []
+    for part in _parts(agent.runs, queues):
+        here = {port: queue[start[port] : part.ends[port]] for port, queue in queues.items()}
+        sinks = {port: len(here.pop(port)) for port in agent.sinks}
         if not part.reset_after:
-            due += sum(part.ends[port] - start[port] for port in agent.sinks)
+            due += sum(sinks.values())
+            if part.fast:
+                moments = moments_at_full_speed(agent.new_rhythm(), here, sinks)
+                part = replace(part, moments=moments % 2**32)
+        parts.append(part)
         start = part.ends
     if not due:
         raise AssertionError(f"{instance.module}: nothing to check")
@@ -144,6 +154,7 @@ def _verilog(
             moves += [
                 f"        if ({port}_moved) begin",
                 f"          {port}_at = {port}_at + 1; {port}_valid = 0; quiet = 0; fresh = 0;",
+                "          moments = moments + cycle;",
                 "        end",
             ]
             continue
@@ -176,6 +187,7 @@ def _verilog(
             f"        {port}_waited = {port}_waits ? {port}_waited + 1 : 0;",
             f"        if ({port}_moved) begin",
             f"          {port}_at = {port}_at + 1; checked = checked + 1; quiet = 0;",
+            "          moments = moments + cycle;",
             f"          {port}_patient = {port}_patient > 0;",  # later beats: a cycle
             "        end",
         ]
@@ -193,7 +205,7 @@ def _verilog(
         waits = " ".join(f"{port}_patient = {part.patient.get(port, 0)};" for port in sinks)
         cases.append(
             f"        {k}: begin fast = {int(part.fast)}; held = {int(part.held)};"
-            f" reset_after = {part.reset_after}; {waits} {ends} end"
+            f" reset_after = {part.reset_after}; promised = {part.moments}; {waits} {ends} end"
         )
     lines = "\n".join
     return f"""\
@@ -202,6 +214,7 @@ module {name};
   reg [{width - 1}:0] words [0:{base}];
   reg clk, rst, fast, held, fresh;  // fresh: nothing has entered since a reset
   reg [15:0] noise;
+  reg [31:0] moments, promised;  // sums of the cycles in which a part's beats move
   integer part, cycle, reset_after, quiet, idle, checked, before, wrong;
 {lines(declared)}
 
@@ -212,7 +225,7 @@ module {name};
     begin
       part = part + 1;
 {lines(begin)}
-      cycle = 0; quiet = 0; idle = 0; before = checked;
+      cycle = 0; moments = 0; quiet = 0; idle = 0; before = checked;
       case (part)
 {lines(cases)}
         default: ;
@@ -262,7 +275,11 @@ module {name};
         next_part;
       end else begin
 {lines(moves)}
-        if ({through}) idle = idle + 1;
+        if ({through}) begin
+          if (idle == 0 && promised != 0 && moments != promised)
+            fail("a beat too early or late");
+          idle = idle + 1;
+        end
         if (reset_after == 0 && idle == (part == {len(parts) - 1} ? {SPARE} : {PAUSE}))
           next_part;
       end

@@ -94,7 +94,7 @@ def runs():
 
 
 def play(unit, limit=10_000):
-    agent = StreamAgent(INSTANCE, runs(), Cover(), READY, {"o": 1})
+    agent = StreamAgent(INSTANCE, runs(), Cover(), READY, {"o": 1}, None)
     for _ in range(limit):
         if agent.done:
             return agent
@@ -150,7 +150,7 @@ def test_valid_that_waits_for_ready_is_stuck_before_a_patient_sink():
 
 def test_the_first_beat_waits_for_long_and_the_others_do_not():
     run = Run({"i": [5] * 6}, {"o": [6] * 6}, Pace(patient={"o": LONG}, name="patient"))
-    agent, unit = StreamAgent(INSTANCE, [run], Cover(), READY, {"o": 1}), Queue()
+    agent, unit = StreamAgent(INSTANCE, [run], Cover(), READY, {"o": 1}, None), Queue()
     seen = []
     while not agent.done:
         word = agent.stim()
@@ -164,7 +164,7 @@ def test_the_first_beat_waits_for_long_and_the_others_do_not():
 
 def test_a_reset_comes_also_where_all_is_through_before():
     run = Run({"i": [5]}, {"o": [6]}, Pace(), reset_after=80)
-    agent, unit = StreamAgent(INSTANCE, [run, run], Cover(), READY, {"o": 1}), Queue()
+    agent, unit = StreamAgent(INSTANCE, [run, run], Cover(), READY, {"o": 1}, None), Queue()
     resets = []
     for cycle in range(200):
         word = agent.stim()
@@ -182,7 +182,7 @@ def test_a_hold_counts_only_where_there_was_a_beat():
     for start, hits in ((2, 1), (40, 0)):
         pace = Pace(holds={"o": range(start, start + 20)}, name="held", needs="o")
         run = Run({"i": [5] * 6}, {"o": [6] * 6}, pace)
-        agent, unit = StreamAgent(INSTANCE, [run], Cover(), READY, {"o": 1}), Queue()
+        agent, unit = StreamAgent(INSTANCE, [run], Cover(), READY, {"o": 1}, None), Queue()
         while not agent.done:
             agent.see(unit.cycle(agent.stim()))
         assert agent.cover.bins["held"] == hits
@@ -190,7 +190,7 @@ def test_a_hold_counts_only_where_there_was_a_beat():
 
 def test_a_port_is_held_up_where_it_is_said():
     run = Run({"i": [5] * 6}, {"o": [6] * 6}, Pace(holds={"i": range(2, 5)}, name="held"))
-    agent, unit = StreamAgent(INSTANCE, [run], Cover(), READY, {"o": 1}), Queue()
+    agent, unit = StreamAgent(INSTANCE, [run], Cover(), READY, {"o": 1}, None), Queue()
     offered = []
     for _ in range(12):
         word = agent.stim()

@@ -64,6 +64,51 @@ def reset_lost(*waiting):
     return {"inputs": {"rst": f"rst & ~({held})"}}
 
 
+def late(width):
+    """A result that comes a cycle later, through a register of its own."""
+    logic = (
+        f"  reg later; reg [{width - 1}:0] kept;\n  always @(posedge clk) if (rst) later <= 0;\n"
+        "    else if (!later | o__ready) begin later <= x_o__valid; kept <= x_o__payload; end"
+    )
+    return {
+        "logic": logic,
+        "inputs": {"o__ready": "(!later | o__ready)"},
+        "outputs": {"o__valid": "later", "o__payload": "kept"},
+    }
+
+
+def lost(port, often):
+    """A cycle in which the source is not ready, of so many."""
+    count = f"  integer count;\n  always @(posedge clk) count <= rst ? 0 : (count + 1) % {often};"
+    return {
+        "logic": count,
+        "inputs": {f"{port}__valid": f"({port}__valid & count != {often - 1})"},
+        "outputs": {f"{port}__ready": f"x_{port}__ready & count != {often - 1}"},
+    }
+
+
+def out_of_rhythm(unit, spec, options, often):
+    """By name, a right unit's beats at other cycles than those that are promised."""
+    component = get_unit(unit).make(spec, **options)
+    faults = {"late": late(len(component.o.payload.as_value()))}
+    sources = [port for port in ("i", "load", "tile") if hasattr(component, port)]
+    return faults | {f"{port}_lost": lost(port, often) for port in sources}
+
+
+RHYTHMS = [
+    ("array", {"rows": 2, "cols": 3}),
+    ("array", {"rows": 3, "cols": 2, "dataflow": "weight"}),
+    ("gemm", {"rows": 2, "cols": 2, "exits": 2}),
+    ("gemm", {"rows": 2, "cols": 2, "dataflow": "weight", "pipeline": 1}),
+]
+
+
+@pytest.mark.parametrize(("unit", "options"), RHYTHMS)
+def test_latency_and_throughput(unit, options):
+    wrong = found(unit, WIDE, out_of_rhythm(unit, WIDE, options, 40), **options)
+    assert all(wrong.values()), wrong
+
+
 @pytest.mark.parametrize("dataflow", ["output", "weight"])
 def test_a_reset_that_meets_a_beat_that_waits(dataflow):
     faults = {
@@ -151,6 +196,7 @@ def test_the_exported_testbench_finds_them_too(unit, options, waiting, tmp_path)
             "waits for ready": {"outputs": {f"{port}__valid": f"x_{port}__valid & {port}__ready"}},
         }.items()
     }
+    faults |= out_of_rhythm(unit, WIDE, options, 8)
     if unit == "array":
         faults["after_30"] = later(30)
     for name, fault in faults.items():

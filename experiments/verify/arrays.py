@@ -3,13 +3,16 @@
 import itertools
 import random
 from dataclasses import replace
+from functools import partial
 
+from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.array_outputs import OutputModel
 from macsmith.experiments.verify.array_weights import WeightModel
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.coverage import Cover
 from macsmith.experiments.verify.handshake import StreamAgent
 from macsmith.experiments.verify.paces import Pace, before_reset, long_holds, paces, places
+from macsmith.experiments.verify.rhythm import make_rhythm
 
 __all__ = ["drive_array"]
 
@@ -82,4 +85,6 @@ def drive_array(instance: Instance) -> StreamAgent:
     # The weights of a single row are one beat, and the next waits until they are in use.
     never = ["load beats in a row"] if model.rows == 1 else []
     per_beat = {"o": model.cols}
-    return StreamAgent(instance, runs, cover, model.ready, per_beat, never)
+    array = get_unit(instance.unit).make(instance.spec, **instance.options)
+    rhythm = partial(make_rhythm, array)
+    return StreamAgent(instance, runs, cover, model.ready, per_beat, rhythm, never)

@@ -3,6 +3,7 @@
 import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from macsmith.experiments.verify.bench import Instance
@@ -12,6 +13,7 @@ from macsmith.experiments.verify.gemm_clamps import clamps, possible_outcomes, s
 from macsmith.experiments.verify.gemm_layers import played, real_layer
 from macsmith.experiments.verify.handshake import Run, StreamAgent
 from macsmith.experiments.verify.paces import Pace, before_reset, long_holds, paces, places
+from macsmith.experiments.verify.rhythm import make_rhythm
 from macsmith.experiments.verify.sums import SIGNS, join
 from macsmith.sim.gemm_schedule import Schedule
 
@@ -220,4 +222,5 @@ def drive_gemm(instance: Instance) -> StreamAgent:
         never += [f"partial {what}" for what in ("waits", "is awaited", "beats in a row")]
         never += ["reset while partial waits"]
     per_beat = {"o": layers.exits, "partial": cols}
-    return StreamAgent(instance, bench.runs, cover, ready, per_beat, never)
+    rhythm = partial(make_rhythm, bench.component)
+    return StreamAgent(instance, bench.runs, cover, ready, per_beat, rhythm, never)

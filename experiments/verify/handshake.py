@@ -2,16 +2,18 @@
 
 Order, loss and doubling show because every beat that comes out is compared with the next one due,
 also while it waits: so a payload that changes before it is taken is wrong too. After a reset, until
-something enters, nothing may come out, and each source must be ready for just what it should.
+something enters, nothing may come out, and each source must be ready for just what it should. The
+rhythm, latency and throughput in every cycle, is compared with the one that the unit promises.
 """
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.coverage import Cover
 from macsmith.experiments.verify.paces import Pace
+from macsmith.experiments.verify.rhythm import Rhythm
 
 __all__ = ["PATIENCE", "PAUSE", "SPARE", "Ready", "Run", "StreamAgent", "ready_bins"]
 
@@ -68,6 +70,8 @@ class StreamAgent:
         Of all sources.
     per_beat : mapping of str to int
         Results in a beat, by sink.
+    rhythm : callable or None
+        Makes the unit's rhythm from a reset on; None if it promises none.
     never : iterable of str
         Bins of the handshakes that this unit cannot hit.
     """
@@ -79,6 +83,7 @@ class StreamAgent:
         cover: Cover,
         ready: Ready,
         per_beat: Mapping[str, int],
+        rhythm: Callable[[], Rhythm] | None,
         never: Iterable[str] = (),
     ) -> None:
         self.instance, self.cover, self.per_beat = instance, cover, per_beat
@@ -88,6 +93,8 @@ class StreamAgent:
         if set(ready) != set(self.sources):
             raise AssertionError(f"sources are {self.sources}, not {list(ready)}")
         self.ready, self.ready_bins = ready, ready_bins(ready)
+        self.new_rhythm = rhythm
+        self._rhythm = rhythm and rhythm()
         self.results = self.wrong = 0
         self.first = ""
         self._rng = random.Random(f"{instance.unit} {instance.spec}")
@@ -176,12 +183,15 @@ class StreamAgent:
             waiting = [k for k in self.sources if self._offered[k] and seen[f"{k}__ready"] == "0"]
             waiting += [k for k in self.sinks if seen[f"{k}__valid"] == "1" and not self._ready[k]]
             self.cover.mark(f"reset while {port} waits" for port in waiting)
+            self._rhythm = self.new_rhythm and self.new_rhythm()
             self._end_run(run)
             return
         if self._fresh:
             self._see_fresh(seen)
+        promised = self._promised()
         moved = [self._source(run, port, seen) for port in self.sources]
         moved += [self._sink(run, port, seen) for port in self.sinks]
+        self._see_rhythm(promised, seen)
         if self._index >= len(self.runs):  # given up
             return
         self._fresh &= not any(moved)
@@ -215,6 +225,21 @@ class StreamAgent:
         for port in self.sinks:
             if seen[f"{port}__valid"] == "1":
                 self._fail(f"{port} has a beat before one entered")
+
+    def _promised(self) -> dict[str, bool]:
+        """By port whether it is ready (a source that offers a beat), or has a beat (a sink)."""
+        if not self._rhythm:
+            return {}
+        offered = {k: self._payload[k] if self._offered[k] else None for k in self.sources}
+        due = self._rhythm.step(offered, self._ready)
+        return {k: up for k, up in due.items() if k in self.sinks or self._offered[k]}
+
+    def _see_rhythm(self, promised: Mapping[str, bool], seen: Mapping[str, str]) -> None:
+        for port, up in promised.items():
+            what = f"{port}__{'ready' if port in self.sources else 'valid'}"
+            if seen[what] != "01"[up]:
+                self._fail(f"{what.replace('__', '.')} is {seen[what]}, out of its rhythm")
+                self._rhythm = None  # what follows would show the same
 
     def _source(self, run: Run, port: str, seen: Mapping[str, str]) -> bool:
         ready, hit = seen[f"{port}__ready"], self.cover.hit
