@@ -2,8 +2,8 @@
 """Faults that show only in states which no reset leads to are none, all others are found."""
 
 import pytest
-from amaranth import Module, Signal
-from amaranth.lib import wiring
+from amaranth import Module, Mux, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from macsmith.experiments.verify.mutants_rtl import LEVEL
@@ -64,9 +64,51 @@ def test_another_first_state_is_a_difference():
     assert first_difference(graphs["plain"], graphs["faulty"], SOON) == 0
 
 
-def test_a_register_that_is_not_reset_is_refused():
-    with pytest.raises(ValueError, match="register 'seen' is not reset"):
-        compared(reset_less=True)
+def test_a_register_that_is_not_reset_holds_anything_at_first():
+    """The same in both circuits; and one that only the right circuit resets is found."""
+    graphs = {
+        **to_aigs({"right": Counter(), "kept": Counter(reset_less=True)}),
+        **to_aigs({"kept too": Counter(reset_less=True, wrong=3)}),
+        **to_aigs({"wrong": Counter(reset_less=True, wrong=1)}),
+    }
+    assert first_difference(graphs["kept"], graphs["kept too"], SOON) is None
+    assert first_difference(graphs["kept"], graphs["wrong"], SOON) == 1
+    assert first_difference(graphs["right"], graphs["kept"], SOON) == 0
+
+
+class Slot(wiring.Component):
+    """A beat that is kept until it is taken; ``fault`` is what is wrong."""
+
+    latency = 1
+
+    def __init__(self, fault=""):
+        self.fault = fault
+        super().__init__({"i": In(stream.Signature(4)), "o": Out(stream.Signature(4))})
+
+    def elaborate(self, platform):
+        m = Module()
+        valid, payload = Signal(), Signal(4, reset_less=True)
+        m.d.comb += [
+            self.i.ready.eq(~valid | self.o.ready),
+            self.o.valid.eq(valid),
+            self.o.payload.eq(payload),
+        ]
+        if self.fault == "garbage without a beat":
+            m.d.comb += self.o.payload.eq(Mux(valid, payload, 5))
+        with m.If(self.i.ready):
+            m.d.sync += valid.eq(self.i.valid)
+            m.d.sync += payload.eq(self.i.payload)
+        if self.fault == "payload changes":
+            m.d.sync += payload[3].eq(self.i.payload[3])
+        return m
+
+
+@pytest.mark.parametrize(("fault", "clock"), [
+    ("garbage without a beat", None), ("payload changes", 2),
+])  # fmt: skip
+def test_a_payload_counts_where_it_is_valid(fault, clock):
+    graphs = to_aigs({"plain": Slot(), "faulty": Slot(fault)})
+    assert first_difference(graphs["plain"], graphs["faulty"], SOON) == clock
 
 
 @pytest.mark.parametrize(("wrong", "word"), [(3, "equivalent"), (2, "survived")])

@@ -79,16 +79,14 @@ SUBJECTS = (
     Subject("requantizer", MacSpec("int4", "int4", 9)),
     Subject("requantizer", MacSpec("int4", "int4", 9), options=(("pipeline", 2),)),
     Subject("array", _WRAP, "fused-digits", (("rows", 2), ("cols", 2))),
-)
-#: Subjects only by their unit's name: not every fault of theirs that shows in no state which can be
-#: reached, or only in when a beat is taken, is proven harmless.
-MORE = (
-    Subject("gemm", _WRAP, options=(("rows", 2), ("cols", 2))),
-    Subject("gemm", _WRAP, options=(("rows", 2), ("cols", 2), ("dataflow", "weight"))),
     Subject("array", replace(_CLAMP, lanes=3), options=(("rows", 2), ("cols", 2))),
     Subject("array", _CLAMP, options=(("rows", 2), ("cols", 2), ("dataflow", "weight"))),
-    Subject("float_mac", _WRAP, options=(("fmt", "bf16"),)),
+    Subject("gemm", _WRAP, options=(("rows", 2), ("cols", 2))),
+    Subject("gemm", _WRAP, options=(("rows", 2), ("cols", 2), ("dataflow", "weight"))),
 )
+#: Subjects only by their unit's name: not every fault of theirs that shows in no operands is proven
+#: harmless.
+MORE = (Subject("float_mac", _WRAP, options=(("fmt", "bf16"),)),)
 
 
 @dataclass(frozen=True)
