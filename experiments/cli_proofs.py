@@ -148,10 +148,9 @@ def mutants(
 ) -> None:
     """Put faults into units: the benches must find each that is not proven harmless.
 
-    Without UNIT into all but floating-point MACs, GEMM tiles, and arrays that are weight-stationary
-    or saturate: some faults of these show only in states that are never reached, or only in when a
-    beat is taken, and no proof here excuses those. By name they are tried too, and such faults
-    survive. Netlists are of units without a handshake.
+    Without UNIT into all but floating-point MACs, of which no proof here tells in time what changes
+    nothing: by name they are tried too, and such faults survive. Netlists are of all units but GEMM
+    tiles, which take long to map.
     """
     from macsmith.experiments.verify.mutants import run, subjects_of
 

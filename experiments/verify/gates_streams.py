@@ -71,13 +71,13 @@ def _checked(one: Instance, what: str, run: Player) -> Checked:
     )
 
 
-def followed(one: Instance, steps: Steps) -> tuple[Checked, int]:
+def followed(one: Instance, steps: Steps, *, until_wrong: bool = False) -> tuple[Checked, int]:
     """The agent's verdict, and cycles, of one stream; the others do the same."""
     agent, cycles = make_agent(one), 0
     taken = [bit for port in one.inputs for bit in _bits(steps.inputs[port.name])]
     given = [bit for port in one.outputs for bit in _bits(steps.outputs[port.name])]
     width = max(at.stop for at in steps.inputs.values())
-    while not agent.done:
+    while not (agent.done or (until_wrong and agent.wrong)):
         word = agent.stim() if cycles >= RESET_CYCLES else one.reset_word
         bits = np.frombuffer(word.to_bytes(one.stim_bytes, "little"), np.uint8)
         driven = np.zeros((steps.streams, width), np.uint8)

@@ -112,8 +112,8 @@ def run(
     """Draw ``count`` faults in RTL and as many in netlists, simulate, and prove what survives.
 
     The swapped specials of every dINT come besides. ``library`` is a PDK's name; without one it is
-    LIBRARY, or another that is here. Netlists of units with a handshake are none of it. ``limit_s``
-    is the time for one proof. ValueError on bad input, and where no library is found.
+    LIBRARY, or another that is here. ``limit_s`` is the time for one proof. ValueError on bad
+    input, and where no library is found.
     """
     if not 1 <= count <= MOST:
         raise ValueError(f"count must be 1 up to {MOST}, not {count}")
@@ -126,8 +126,8 @@ def run(
         verdicts |= mutants_rtl.score(rtl, limit_s)
         seconds[LEVELS[0]] = time.monotonic() - begun
     middle, mapped = time.monotonic(), []
-    if plain := [subject for subject in subjects if not get_unit(subject.unit).handshake]:
-        mapped, circuits = mutants_mapped.make_mutants(plain, count, seed, cells)
+    if netlists := [subject for subject in subjects if subject.mapped]:
+        mapped, circuits = mutants_mapped.make_mutants(netlists, count, seed, cells)
         verdicts |= mutants_mapped.score(mapped, circuits, limit_s)
         seconds[LEVELS[1]] = time.monotonic() - middle
     return MutantReport((*rtl, *mapped), verdicts, cells.name, seconds)

@@ -1,8 +1,9 @@
 """Mutants of mapped netlists: faults at cells of a library, scored in the bit-parallel simulation.
 
-A mutant is killed by the stream that the unit's bench is driven with, or by what goes on from sums
-that are placed in it. One that survives both is put to the proof: the same next state and outputs
-as the netlist without the fault, in all states.
+A mutant is killed by the stream that the unit's bench is driven with, or its agent where there is a
+handshake, or by what goes on from sums that are placed in it. One that survives is put to the
+proof: the same next state and outputs as the netlist without the fault, in all states, or in those
+that a reset leads to.
 """
 
 import random
@@ -14,6 +15,7 @@ import numpy as np
 from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.faults_mapped import Faults
 from macsmith.experiments.verify.gates_check import check_placed
+from macsmith.experiments.verify.gates_streams import followed
 from macsmith.experiments.verify.mutants_subjects import Mutant, Subject, swapped
 from macsmith.experiments.verify.mutants_verdict import Verdict, judge
 from macsmith.experiments.verify.proof_problem import INNER
@@ -22,6 +24,7 @@ from macsmith.experiments.verify.sums_cases import drive_sums
 from macsmith.hw import gatesim
 from macsmith.hw.aig_netlist import to_aig
 from macsmith.hw.aig_yosys import to_aigs
+from macsmith.hw.gatesim_steps import Steps
 from macsmith.hw.liberty import Library
 from macsmith.hw.netlist import Netlist
 from macsmith.hw.synth import synthesize
@@ -69,7 +72,10 @@ class Circuit:
         return operands, wanted
 
     def killed(self, netlist: Netlist) -> bool:
-        """Whether the stream, or placed sums, tell the netlist from what golden says."""
+        """Whether agent, stream or placed sums tell the netlist from what golden says."""
+        if get_unit(self.subject.unit).handshake:
+            steps = Steps(netlist, self.cells)
+            return bool(followed(self.instance, steps, until_wrong=True)[0].wrong)
         cycles = next(iter(self._codes[0].values())).shape[-1]
         lengths = dict.fromkeys((min(_FIRST, cycles), cycles))
         return any(self._differs(netlist, n) for n in lengths) or bool(
