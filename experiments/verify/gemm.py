@@ -181,11 +181,11 @@ def drive_gemm(instance: Instance) -> StreamAgent:
             bench.run(layers.layer(*size, depth), pace)
         if "partial" in sinks:
             bench.run(layers.layer(rows + 1, cols, deepest), pace)
-    for _ in range(2):
-        bench.run(layers.shifts(), Pace())
-    bench.run(clamps(layers), Pace())
-    if layers.corrects:
-        bench.run(layers.corrected(), Pace())
+    for pace in (Pace(), Pace({"o": 0.4})):  # what waits with a result must stay whole, too
+        bench.run(layers.shifts(), pace)
+        bench.run(clamps(layers), pace)
+        if layers.corrects:
+            bench.run(layers.corrected(), pace)
     if "load" in ready:
         bench.run(layers.any_sums(), Pace())
     bench.overflows()
