@@ -44,8 +44,8 @@ def extended(number: Value, width: int) -> Value:
 
 
 def only_if(bit: Value, bits: Value) -> Value:
-    """``bits``, or all 0 where ``bit`` is 0."""
-    return bits & bit.replicate(len(bits))
+    """``bits``, as they are, or all 0 where ``bit`` is 0."""
+    return Cat(bits) & bit.replicate(len(bits))  # Cat: of a signed number, & makes one bit more
 
 
 def selected(choices: Iterable[tuple[Value, Value]], width: int) -> Value:

@@ -10,6 +10,7 @@ from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.coverage import Cover
 from macsmith.experiments.verify.many import MOST, Drawn, in_parts, shape_of
+from macsmith.experiments.verify.requantizing_bits import beyond, lone_bits, sticky
 from macsmith.experiments.verify.stimulus import Stream
 from macsmith.sim import ndarray
 from macsmith.sim.requantize import RequantizeSpec, requantize
@@ -36,6 +37,7 @@ def drive_requantizer(stream: Stream, rng: random.Random) -> None:
         *(f"remainder {name}" for name in REMAINDERS),
         *(f"shift {shift}" for shift in shifts),
         *(_tie_at(shift, odd) for shift in shifts for odd in TIES if _factors(numbers, shift, odd)),
+        *(name for name, *_ in (*sticky(numbers), *beyond(numbers)) if name),
         *(f"{name} {end}" for name in _ends(numbers) for end in ("least", "greatest")),
         *(["reset"] if one.latency else []),
     ])
@@ -94,6 +96,8 @@ def _cases(numbers: RequantizeSpec, rng: random.Random, count: int):
         half = numbers.out_range[1] + 1
         for odd in (*TIES, *(2 * rng.randrange(-half, half) + 1 for _ in range(8))):
             yield from _ties(numbers, rng, shift, odd)
+    for _, shift, difference, multiplier in (*sticky(numbers), *beyond(numbers)):
+        yield _operands(numbers, rng, difference, multiplier, shift)
     for bit in range(numbers.acc_width + numbers.multiplier_width - 1):
         yield from _single_bit(numbers, rng, bit)
     for _ in range(4 * count):
@@ -125,19 +129,29 @@ def _ties(numbers: RequantizeSpec, rng: random.Random, shift: int, odd: int):
     if not found:
         return
     difference, multiplier = rng.choice(found)
-    ends, (low, high), below = _ends(numbers), numbers.out_range, odd >> 1
     for off in (-1, 0, 1):
-        (least, most), (lower, upper) = ends["acc"], ends.get("correction", (0, 0))
-        beside = max(least - upper, min(difference + off, most - lower))
-        correction = rng.randint(max(lower, least - beside), min(upper, most - beside))
-        yield {
-            "acc": beside + correction,
-            "correction": correction,
-            "multiplier": multiplier,
-            "shift": shift,
-            # Both of the integers beside the tie are in range.
-            "zero_point": rng.randint(max(low, low - below), min(high, high - below - 1)),
-        }
+        yield _operands(numbers, rng, difference + off, multiplier, shift)
+
+
+def _operands(
+    numbers: RequantizeSpec, rng: random.Random, difference: int, multiplier: int, shift: int
+) -> dict[str, int]:
+    """Such a difference, or the nearest that there is; the zero point brings the product into range
+    where one does, with both of the integers beside it."""
+    ends, (low, high) = _ends(numbers), numbers.out_range
+    below = difference * multiplier >> shift
+    (least, most), (lower, upper) = ends["acc"], ends.get("correction", (0, 0))
+    difference = max(least - upper, min(difference, most - lower))
+    correction = rng.randint(max(lower, least - difference), min(upper, most - difference))
+    fitting = max(low, low - below), min(high, high - below - 1)
+    near = min(2, high)
+    return {
+        "acc": difference + correction,
+        "correction": correction,
+        "multiplier": multiplier,
+        "shift": shift,
+        "zero_point": rng.randint(*(fitting if fitting[0] <= fitting[1] else (-near, near))),
+    }
 
 
 def _random(numbers: RequantizeSpec, rng: random.Random) -> dict[str, int]:
@@ -254,6 +268,7 @@ def _cover(cover: Cover, numbers: RequantizeSpec, v: dict[str, int], y: int) -> 
     else:
         cover.hit(f"remainder {'below' if below < half else 'above'}")
     cover.mark([f"shift {v['shift']}"])
+    cover.mark(lone_bits(numbers, product, v["shift"]))
     for name, (least, greatest) in _ends(numbers).items():
         cover.mark([f"{name} least"] if v.get(name) == least else [])
         cover.mark([f"{name} greatest"] if v.get(name) == greatest else [])
