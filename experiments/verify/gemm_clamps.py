@@ -1,11 +1,17 @@
 """Layers for the clamp of a GEMM tile: results that a single bit says are out of range."""
 
-from collections.abc import Iterator, Sequence
+import itertools
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
 
 from macsmith.experiments.verify.array_extremes import signs_of
 from macsmith.experiments.verify.gemm_cases import Layers
+from macsmith.experiments.verify.requantizing_bits import factors
 from macsmith.experiments.verify.sums import SIGNS
 from macsmith.sim.gemm_schedule import Channel, Schedule
+from macsmith.sim.requantize import RequantizeSpec
+from macsmith.sim.spec import MacSpec
 
 __all__ = ["clamps", "possible_outcomes", "surely_clamped"]
 
@@ -34,8 +40,9 @@ def possible_outcomes(layers: Layers) -> list[str]:
 
 
 def clamps(layers: Layers) -> Schedule:
-    """Results next to powers of two: each as a multiplier, with and without a shift, times products
-    next to 0 of either sign; and times powers of two that enter, or that are a correction."""
+    """Results of one bit, of two neighbours, and next to them: each as a multiplier, with and
+    without a shift, times products next to 0 of either sign; and times powers of two that enter, or
+    that are a correction. Then ties of negative results with one bit, or two, below them."""
     rng, spec, numbers = layers.rng, layers.spec, layers.numbers
     z = spec.weights.zero_points[0]
     rows = _quietest(spec.activations.levels)
@@ -47,17 +54,21 @@ def clamps(layers: Layers) -> Schedule:
     tokens = [*rows, still, still]
     zeros = [*([0] * len(rows)), max(least, -1), min(most, 1)] if layers.corrects else None
     low, high = layers.weight_sums
+    most = max(high, -low, 1)
+    scales = [
+        (*scale, rng.choice((-1, 1)) << rng.randrange(most.bit_length()))
+        for scale in _beside_powers(rng, numbers.multiplier_width)
+    ]
+    quiet = _quietest_product(spec, z)
+    scales += _below_ties(
+        numbers, lambda power: power <= high if layers.corrects else power == quiet
+    )
     made, sums = [], []
-    for power in range(numbers.multiplier_width):
-        top = 1 << power
-        beside = max(1, top + rng.choice((-1, 1)))
-        for multiplier, shifted in ((top, False), (top, True), (beside, True)):
-            shift = rng.randrange(power + 1) if shifted else 0
-            total = rng.choice((-1, 1)) << rng.randrange(max(high, -low, 1).bit_length())
-            for w in ways * layers.exits:  # each requantizer has all of them
-                zero = z if spec.weights.zero_pointed else None
-                made.append(Channel([w], multiplier, shift, rng.choice((-2, 1)), zero))
-                sums.append(max(low, min(total, high)))
+    for multiplier, shift, total in scales:
+        for w in ways * layers.exits:  # each requantizer has all of them
+            zero = z if spec.weights.zero_pointed else None
+            made.append(Channel([w], multiplier, shift, rng.choice((-2, 1)), zero))
+            sums.append(max(low, min(total, high)))
     kind = layers.schedule
 
     class Entering(kind):
@@ -75,6 +86,36 @@ def clamps(layers: Layers) -> Schedule:
     layer = kind(spec, [[code] for code in tokens], made, layers.rows, layers.cols, zeros)
     layer.weight_sums = sums
     return layer
+
+
+def _beside_powers(rng: random.Random, width: int) -> Iterator[tuple[int, int]]:
+    """(multiplier, shift): one bit, two neighbours, or one bit and what is next to it."""
+    for power in range(width):
+        top = 1 << power
+        two = 3 * top if power + 2 <= width else top
+        beside = max(1, top + rng.choice((-1, 1)))
+        yield from ((top, 0), (two, 0))
+        yield from ((multiplier, rng.randrange(power + 1)) for multiplier in (top, two, beside))
+
+
+def _below_ties(
+    numbers: RequantizeSpec, there: Callable[[int], bool]
+) -> Iterator[tuple[int, int, int]]:
+    """(multiplier, shift, power): of -power, a power of two that is ``there``, they make -3/2, and
+    one bit more, or two; see `requantizing_bits.sticky`."""
+    lowest = numbers.multiplier_width if numbers.rounding == "tflite" else 0
+    for more, bits in itertools.product((4, 8, 12, 16, 32), (0b1, 0b11)):
+        shift = lowest + more
+        for bit in range(lowest, shift - bits.bit_length()):
+            found = factors(numbers, -(3 << shift - 1) + (bits << bit))
+            if shift <= numbers.max_shift and found and there(-found[0]):
+                yield found[1], shift, -found[0]
+
+
+def _quietest_product(spec: MacSpec, z: int) -> int:
+    """The least magnitude that is not 0."""
+    both = spec.activations.levels, spec.weights.levels_at(z)
+    return math.prod(min(abs(x) for x in levels if x) for levels in both)
 
 
 def _quietest(levels: Sequence[int]) -> list[int]:
