@@ -25,13 +25,14 @@ earlier ones are computed with: decoding the same text token by token gives othe
 transformers calls this through its attention interface, by the name NAME.
 """
 
+import inspect
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from macsmith.quant.recipe import Attention
+from macsmith.quant.recipe import Attention, Recipe
 from macsmith.quant.tokens import Operands, fake_tokens, quantize_tokens
 from macsmith.quant.weights import QuantizedWeight, fake_weight, quantize_weight
 from macsmith.sim import engine
@@ -180,18 +181,12 @@ def _seen(value: torch.Tensor, mask: torch.Tensor, group_size: int) -> torch.Ten
     return value.gather(2, chosen[:, None, :, None].expand_as(value))
 
 
-def install(
-    model: nn.Module,
-    options: Attention,
-    specs: tuple[MacSpec, MacSpec],
-    layers: list[str],
-    *,
-    enabled: bool,
-) -> None:
+def install(model: nn.Module, recipe: Recipe, *, enabled: bool) -> None:
     """Let ``model`` attend through `attend`, quantized once it is ``enabled``.
 
-    ``layers`` are names of linear layers: the modules that hold one are those which may attend.
-    ValueError if the model does not use transformers' attention interface.
+    All of its attention modules, whichever of their linear layers are quantized, but for those that
+    ``recipe.ignore`` matches. ValueError if the model does not use transformers' attention
+    interface, or none is left. From then on a module that is to attend in another way raises.
     """
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import eager_mask
@@ -205,13 +200,42 @@ def install(
         raise ValueError("attention: quantized attention cannot serve 'softcap'")
     if any(hasattr(module, "sinks") for module in model.modules()):
         raise ValueError("attention: quantized attention cannot serve 's_aux' (sinks)")
+    found = {name: module for name, module in model.named_modules() if _attends(module)}
+    chosen = [module for name, module in found.items() if not _ignored(model, name, recipe)]
+    if not chosen:
+        raise ValueError(
+            f"attention: the recipe quantizes it, and none of {type(model).__name__}'s "
+            f"{len(found)} attention modules is left to"
+        )
     AttentionInterface.register(NAME, attend)
     AttentionMaskInterface.register(NAME, eager_mask)  # or there would be no causal mask at all
     model.set_attn_implementation(NAME)
-    for name in dict.fromkeys(layer.rpartition(".")[0] for layer in layers):
-        state = QuantAttention(options, specs)
+    for module in chosen:
+        if not hasattr(module, _STATE):
+            module.register_forward_pre_hook(_check_way)
+        state = QuantAttention(recipe.attention, recipe.attention_specs())
         state.enabled = enabled
-        setattr(model.get_submodule(name), _STATE, state)
+        setattr(module, _STATE, state)
+
+
+def _attends(module: nn.Module) -> bool:
+    """Whether its forward looks up how to attend, as all modules of the interface do."""
+    forward = inspect.unwrap(type(module).forward)
+    return hasattr(module, "config") and "ALL_ATTENTION_FUNCTIONS" in forward.__code__.co_names
+
+
+def _ignored(model: nn.Module, name: str, recipe: Recipe) -> bool:
+    """By its name in the model, or in one with or without a head, from which a folder may be."""
+    prefix = getattr(model, "base_model_prefix", "") + "."
+    return any(map(recipe.ignores, (name, prefix + name, name.removeprefix(prefix))))
+
+
+def _check_way(module: nn.Module, _) -> None:
+    if (way := module.config._attn_implementation) != NAME:
+        raise ValueError(
+            f"attention is quantized, and {way!r} would leave that out: call "
+            f"set_attn_implementation({NAME!r})"
+        )
 
 
 def named_attentions(model: nn.Module) -> dict[str, QuantAttention]:

@@ -21,7 +21,15 @@ from torch import nn
 
 from macsmith.quant.scale import all_finite
 
-__all__ = ["TOKENS", "Block", "Call", "blocks_of", "check_calibration", "inside_blocks"]
+__all__ = [
+    "TOKENS",
+    "Block",
+    "Call",
+    "blocks_of",
+    "check_calibration",
+    "inside_blocks",
+    "left_alone",
+]
 
 #: Of samples that run together. Enough that a small layer's work outweighs the way to it, and no
 #: more than one sample of the lengths that papers calibrate with, so memory is theirs.
@@ -185,6 +193,13 @@ def inside_blocks(model: nn.Module, layers: Mapping[str, nn.Linear]) -> dict[str
     """Those of ``layers`` that `blocks_of` will come to."""
     name, _ = _largest_list(model, layers)
     return {n: layer for n, layer in layers.items() if n.startswith(name + ".")}
+
+
+def left_alone(model: nn.Module, layers: Mapping[str, nn.Linear]) -> list[nn.Module]:
+    """Blocks that have none of ``layers``: `blocks_of` runs them as they are."""
+    name, found = _largest_list(model, layers)
+    held = [any(layer.startswith(f"{name}.{i}.") for layer in layers) for i in range(len(found))]
+    return [block for block, any_held in zip(found, held, strict=True) if not any_held]
 
 
 def _largest_list(model: nn.Module, layers: Mapping[str, nn.Linear]) -> tuple[str, nn.ModuleList]:

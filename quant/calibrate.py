@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from macsmith.quant.attention import install, quantized_attentions
-from macsmith.quant.blocks import Block, blocks_of, inside_blocks
+from macsmith.quant.blocks import Block, blocks_of, inside_blocks, left_alone
 from macsmith.quant.counterfactual import quantized_layer
 from macsmith.quant.groups import Group, fold, groups_of
 from macsmith.quant.linear import QuantLinear
@@ -58,7 +58,10 @@ def quantize_blocks(
     model.eval()  # no dropout in what is measured
     if recipe.attention:
         # Before any mask is made and kept; block by block it is enabled.
-        install(model, recipe.attention, recipe.attention_specs(), list(layers), enabled=False)
+        install(model, recipe, enabled=False)
+        for block in left_alone(model, layers):
+            for attention in quantized_attentions(block):
+                attention.enabled = True
     stops = [n for step in recipe.steps if (n := _samples(step))]
     try:
         with one_thread():

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ from macsmith.quant.calibrate import Watch, quantize_blocks
 from macsmith.quant.counterfactual import quantized_layer
 from macsmith.quant.kept import Kept
 from macsmith.quant.linear import EXECUTIONS, QuantLinear
-from macsmith.quant.recipe import Recipe
+from macsmith.quant.recipe import Recipe, matches
 from macsmith.quant.scale import all_finite
 from macsmith.quant.unfinished import key_of, unfinished
 from macsmith.sim.spec import MacSpec
@@ -76,9 +75,9 @@ def quantize_(
         where = unfinished(work, key_of(model, recipe, ids, names), say) if work else nullcontext()
         with where as kept:
             quantize_blocks(model, layers, recipe, ids, progress, watch, kept)
-    _round_to_nearest(model, layers, recipe, len(names), progress)
     if recipe.attention:
-        install(model, recipe.attention, recipe.attention_specs(), names, enabled=True)
+        install(model, recipe, enabled=True)
+    _round_to_nearest(model, layers, recipe, len(names), progress)
     if hasattr(model, "save_pretrained"):
         from macsmith.quant.hf import attach
 
@@ -99,13 +98,12 @@ def linear_layers(
         if name and type(m) is nn.Linear and m.weight.numel()
     }
     for pattern in recipe.ignore:
-        if pattern != "lm_head" and not any(_matches(name, pattern) for name in found):
+        if pattern != "lm_head" and not any(matches(name, pattern) for name in found):
             raise ValueError(f"ignore: {pattern!r} matches no linear layer of the model")
     layers = {
         name: layer
         for name, layer in found.items()
-        if not any(_matches(name, pattern) for pattern in recipe.ignore)
-        and (select is None or select(name, layer))
+        if not recipe.ignores(name) and (select is None or select(name, layer))
     }
     if done := sum(1 for _ in quantized_layers(model)):
         raise ValueError(f"{done} layers of the model are quantized already")
@@ -197,11 +195,6 @@ def layer_operands(model: nn.Module, name: str, **inputs: Any) -> LayerOperands:
         layer.kept,
         layer.bias,
     )
-
-
-def _matches(name: str, pattern: str) -> bool:
-    target = name if "." in pattern else name.rpartition(".")[2]
-    return fnmatchcase(target, pattern)
 
 
 def _check(name: str, layer: nn.Linear, recipe: Recipe) -> None:

@@ -28,10 +28,11 @@ import torch
 from torch import nn
 
 from macsmith.quant.attention import quantized_attentions
+from macsmith.quant.config import METHOD
 from macsmith.quant.convert import quantized_layers
-from macsmith.quant.hf import METHOD
 from macsmith.quant.io import quiet, replace_folder
 from macsmith.quant.linear import QuantLinear
+from macsmith.sim.catalog import FORMATS
 from macsmith.sim.formats import Format
 
 __all__ = ["LAYOUT", "pack", "save_compressed"]
@@ -148,7 +149,8 @@ def _unsaid(layer: QuantLinear, plain: nn.Linear, group: int) -> str | None:
     weights, activations = layer.spec.weights, layer.spec.activations
     size = layer.group_size
     if not _is_integer(weights):
-        return f"weights in {weights.name}: wanted int8, int4, int8z or int4z"
+        known = [name for name, fmt in FORMATS.items() if _is_integer(fmt)]
+        return f"weights in {weights.name}: wanted {', '.join(known)}"
     if layer.activations.quantized and not activations.is_twos_complement:
         return f"activations in {activations.name}: wanted int8"
     if layer.kept is not None:

@@ -1,8 +1,7 @@
 """What transformers needs to save and restore a quantized model.
 
-A quantized folder is a Hugging Face folder whose config.json has a `quantization_config` (recipe,
-spec with both format tables, names of the layers, specs of attention's products) and whose
-safetensors hold, per quantized layer,
+A quantized folder is a Hugging Face folder whose config.json has a `quantization_config` (see
+`macsmith.quant.config`) and whose safetensors hold, per quantized layer,
 
     weight       uint8 [bytes]      packed codes
     scale        float32 [N, G]
@@ -24,76 +23,22 @@ from transformers.quantizers.base import HfQuantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from macsmith.quant import codes
+from macsmith.quant.config import METHOD, checked, recipe_of, specs_of
 from macsmith.quant.kept import Kept, index_dtype
-from macsmith.quant.recipe import Attention, Recipe
-from macsmith.quant.stored import check_files, check_weight
+from macsmith.quant.recipe import Recipe
+from macsmith.quant.stored import check_files, check_others, check_weight
 from macsmith.quant.weights import QuantizedWeight
 from macsmith.sim.formats import Format
-from macsmith.sim.spec import MacSpec
 
-__all__ = ["METHOD", "MacsmithConfig", "MacsmithQuantizer", "attach", "spec_from", "spec_to_dict"]
-
-METHOD = "macsmith.quant"  # what to import: transformers prints it where it is not known
-
-
-def spec_to_dict(spec: MacSpec) -> dict[str, Any]:
-    """The spec with both tables, so that a folder needs no catalogue and no user's file."""
-    return {
-        "weights": _format_to_dict(spec.weights),
-        "activations": _format_to_dict(spec.activations),
-        "acc_width": spec.acc_width,
-        "overflow": spec.overflow,
-        "lanes": spec.lanes,
-    }
-
-
-def spec_from(table: dict[str, Any]) -> MacSpec:
-    """The inverse of `spec_to_dict`."""
-    formats = {
-        side: Format(**(table[side] | {"affine": frozenset(table[side]["affine"])}))
-        for side in ("weights", "activations")
-    }
-    return MacSpec(**(table | formats))
-
-
-def _format_to_dict(fmt: Format) -> dict[str, Any]:
-    return {
-        "name": fmt.name,
-        "width": fmt.width,
-        "levels": list(fmt.levels),
-        "frac_bits": fmt.frac_bits,
-        "affine": sorted(fmt.affine),
-        "source": fmt.source,
-    }
+__all__ = ["MacsmithConfig", "MacsmithQuantizer", "attach"]
 
 
 @register_quantization_config(METHOD)
 class MacsmithConfig(QuantizationConfigMixin):
-    """`quantization_config` of config.json. ValueError on a version this code does not know."""
+    """Keys and values of `macsmith.quant.config` as attributes; ValueError as of `checked`."""
 
-    def __init__(
-        self,
-        recipe: dict[str, Any],
-        spec: dict[str, Any],
-        layers: list[str],
-        attention: list[dict[str, Any]] | None = None,
-        biased: list[str] | None = None,  # the layers with a bias; None: as the model has it
-        kept: dict[str, dict[str, Any]] | None = None,  # count and dtype of the weights in float
-        offset: list[str] | None = None,  # the layers that have one
-        version: int = 1,
-        quant_method: str = METHOD,
-    ) -> None:
-        if version != 1:
-            raise ValueError(f"quantized folder: wanted version 1, got {version!r}")
-        self.quant_method = quant_method
-        self.version = version
-        self.recipe = recipe
-        self.spec = spec
-        self.layers = layers
-        self.attention = attention
-        self.biased = biased
-        self.kept = kept or {}
-        self.offset = offset or []
+    def __init__(self, **table: Any) -> None:
+        vars(self).update(checked(table))
 
 
 @register_quantizer(METHOD)
@@ -104,40 +49,45 @@ class MacsmithQuantizer(HfQuantizer):
 
     def _process_model_before_weight_loading(self, model: nn.Module, **kwargs) -> nn.Module:
         config = self.quantization_config
-        spec, group = spec_from(config.spec), config.recipe["weights"]["group_size"]
-        names = {saved: _local(model, saved) for saved in config.layers}
-        for saved, name in names.items():
+        recipe, packed = recipe_of(vars(config)), []
+        _check_errors(recipe)
+        for saved in config.layers:
+            name = _local(model, saved)
             linear = model.get_submodule(name)
-            if linear.bias is None and saved in (config.biased or ()):
+            if type(linear) is not nn.Linear:
+                kind = type(linear).__name__
+                raise ValueError(f"quantized folder: layer {saved!r} is a {kind}: wanted a Linear")
+            if config.biased is not None:
                 bias = torch.empty(linear.out_features, dtype=linear.weight.dtype, device="meta")
-                linear.bias = nn.Parameter(bias)
+                linear.bias = nn.Parameter(bias) if saved in config.biased else None
             kept, offset = config.kept.get(saved), saved in config.offset
-            packed = _PackedLinear(linear, spec, group, kept, offset)
-            model.set_submodule(name, packed)
-        check_files(model, list(names.values()), kwargs.get("checkpoint_files") or ())
+            layer = _PackedLinear(
+                linear, recipe.spec().weights, recipe.weights.group_size, kept, offset
+            )
+            model.set_submodule(name, layer)
+            packed.append(name)
+        if files := kwargs.get("checkpoint_files"):
+            check_files(model, packed, files)
         return model
 
     def _process_model_after_weight_loading(self, model: nn.Module, **kwargs) -> nn.Module:
         config = self.quantization_config
-        spec, recipe = spec_from(config.spec), config.recipe
+        recipe = recipe_of(vars(config))
         for name in config.layers:
             name = _local(model, name)
             packed = model.get_submodule(name)
-            weight = _weight(packed, spec.weights)
-            check_weight(name, weight, spec.weights)
-            model.set_submodule(name, _unpacked(weight, packed.bias, spec, recipe))
-        if config.attention:
+            weight = _weight(packed, recipe.spec().weights)
+            check_weight(name, weight, packed.bias, recipe.spec().weights)
+            model.set_submodule(name, _unpacked(weight, packed.bias, recipe))
+        check_others(model)
+        if recipe.attention:
             from macsmith.quant.attention import install
 
-            options = Attention.model_validate(recipe["attention"])
-            specs = tuple(spec_from(spec) for spec in config.attention)
-            names = [_local(model, name) for name in config.layers]
-            install(model, options, specs, names, enabled=True)
+            install(model, recipe, enabled=True)
         return model
 
     def get_state_dict_and_metadata(self, model: nn.Module) -> tuple[dict, dict]:
-        if (errors := self.quantization_config.recipe["weights"].get("errors", "all")) != "all":
-            raise ValueError(f"weights.errors {errors!r}: such a model is computed, but not saved")
+        _check_errors(recipe_of(vars(self.quantization_config)))
         state = model.state_dict()
         for saved in self.quantization_config.layers:
             name = _local(model, saved)
@@ -159,19 +109,16 @@ def attach(model: nn.Module, recipe: Recipe) -> None:
     from macsmith.quant.convert import quantized_layers
 
     layers = dict(quantized_layers(model))
-    spec = next(iter(layers.values())).spec
     biased = [name for name, layer in layers.items() if layer.bias is not None]
     kept = {
         name: {"count": len(value), "dtype": str(value.dtype).removeprefix("torch.")}
         for name, layer in layers.items()
         if (value := layer.kept_value) is not None
     }
-    attention = recipe.attention and [spec_to_dict(spec) for spec in recipe.attention_specs()]
     config = MacsmithConfig(
-        recipe.model_dump(mode="json"),
-        spec_to_dict(spec),
-        list(layers),
-        attention,
+        recipe=recipe.model_dump(mode="json"),
+        **specs_of(recipe),
+        layers=list(layers),
         biased=biased,
         kept=kept,
         offset=[name for name, layer in layers.items() if layer.offset is not None],
@@ -188,21 +135,21 @@ class _PackedLinear(nn.Module):
     def __init__(
         self,
         linear: nn.Linear,
-        spec: MacSpec,
+        fmt: Format,
         group_size: int,
         kept: dict[str, Any] | None,
         offset: bool,
     ) -> None:
         super().__init__()
         n, k = self.shape = (linear.out_features, linear.in_features)
-        size = -(-n * k * codes.packed_bits(spec.weights) // 8)
+        size = -(-n * k * codes.packed_bits(fmt) // 8)
         scales = (n, -(-k // (group_size or k)))
         meta = {"device": "meta"}
         self.register_buffer("weight", torch.empty(size, dtype=torch.uint8, **meta))
         self.register_buffer("scale", torch.empty(scales, dtype=torch.float32, **meta))
         zero = None
-        if spec.weights.zero_pointed:
-            zero = torch.empty(scales, dtype=codes.code_dtype(spec.weights), **meta)
+        if fmt.zero_pointed:
+            zero = torch.empty(scales, dtype=codes.code_dtype(fmt), **meta)
         self.register_buffer("zero_point", zero)
         wide = torch.empty(scales, dtype=torch.float32, **meta) if offset else None
         self.register_buffer("offset", wide)
@@ -224,21 +171,24 @@ def _weight(packed: _PackedLinear, fmt: Format) -> QuantizedWeight:
     )
 
 
-def _unpacked(
-    weight: QuantizedWeight, bias: torch.Tensor | None, spec: MacSpec, recipe: dict[str, Any]
-) -> nn.Module:
+def _unpacked(weight: QuantizedWeight, bias: torch.Tensor | None, recipe: Recipe) -> nn.Module:
     from macsmith.quant.linear import QuantLinear
-    from macsmith.quant.recipe import Activations
 
     return QuantLinear(
         *weight[:3],
         bias,
-        spec=spec,
-        group_size=recipe["weights"]["group_size"],
-        activations=Activations(**recipe["activations"]),
+        spec=recipe.spec(),
+        group_size=recipe.weights.group_size,
+        activations=recipe.activations,
         kept=weight.kept,
         offset=weight.offset,
     )
+
+
+def _check_errors(recipe: Recipe) -> None:
+    """ValueError where weights leave errors out: a folder has not what they compute with."""
+    if (errors := recipe.weights.errors) != "all":
+        raise ValueError(f"weights.errors {errors!r}: such a model is computed, but not saved")
 
 
 def _local(model: nn.Module, name: str) -> str:

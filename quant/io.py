@@ -4,6 +4,7 @@ import glob
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import torch
 
-from macsmith.quant.hf import METHOD
+from macsmith.quant.config import METHOD
 
 __all__ = [
     "check_output",
@@ -148,8 +149,12 @@ def check_output(folder: str | Path) -> Path:
     elif folder.exists():
         raise FileExistsError(f"output {str(folder)!r} is a file: wanted a folder")
     existing = next(parent for parent in folder.parents if parent.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise PermissionError(f"cannot write {str(folder)!r}: {str(existing)!r} is not writable")
+    try:
+        tempfile.TemporaryDirectory(dir=existing).cleanup()  # permissions alone do not tell
+    except OSError:
+        raise PermissionError(
+            f"cannot write {str(folder)!r}: {str(existing)!r} is not writable"
+        ) from None
     return folder
 
 

@@ -2,26 +2,36 @@
 
 import difflib
 import tomllib
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
 from pydantic import (
     Field,
+    PrivateAttr,
     StrictBool,
     StrictInt,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from macsmith.quant.presets import CHAINS, PATTERNS, PRESETS
-from macsmith.quant.steps import Daq, Gwq, Part, Rtn, Step
+from macsmith.quant.steps import Daq, Gwq, Part, Rtn, Step, first_complaint
 from macsmith.sim.catalog import get_format
 from macsmith.sim.formats import Format
 from macsmith.sim.spec import MacSpec
 
-__all__ = ["Accumulator", "Activations", "Attention", "Recipe", "Weights"]
+__all__ = [
+    "Accumulator",
+    "Activations",
+    "Attention",
+    "Recipe",
+    "Weights",
+    "matches",
+]
 
 VERSION = 1
 
@@ -84,7 +94,8 @@ class Attention(Part):
 
     Queries and probabilities are quantized as activations are; keys, per token, and values, per
     channel, as weights are. The paper: all 8 bits but the value's 4, min-max with zero in the
-    range.
+    range. It is for every module that attends, whichever of its linear layers are quantized, but
+    for those that the recipe's `ignore` matches.
     """
 
     value: Weights = Weights(format="dint4z")
@@ -117,6 +128,8 @@ class Recipe(Part):
     # lm_head: it is tied to the embedding in most models, runs once per token, and the paper
     # quantizes the decoder layers only.
     ignore: tuple[str, ...] = ("lm_head",)
+    # In place of formats' files, by their names: validation's context, from a quantized folder.
+    _formats: dict[str, Format] = PrivateAttr(default_factory=dict)
 
     @field_validator("version", mode="before")
     @classmethod
@@ -126,7 +139,8 @@ class Recipe(Part):
         return version
 
     @model_validator(mode="after")
-    def _consistent(self) -> "Recipe":
+    def _consistent(self, info: ValidationInfo) -> "Recipe":
+        self._formats.update(info.context or {})
         # A wrong format or width is reported when the recipe is read.
         self.activations.check(self.spec().activations)
         self.weights.check(self.spec().weights)
@@ -184,6 +198,10 @@ class Recipe(Part):
             return "leaves activations in float"
         return None if self.weights.errors == "all" else f"is {self.weights.errors}"
 
+    def ignores(self, name: str) -> bool:
+        """Whether a pattern of `ignore` matches a module's full name."""
+        return any(matches(name, pattern) for pattern in self.ignore)
+
     @property
     def calibrated(self) -> bool:
         """Whether one of the steps needs calibration."""
@@ -201,9 +219,9 @@ class Recipe(Part):
         return self._spec(key, other), self._spec(value, other)
 
     def _spec(self, weights: Weights, activations: Activations) -> MacSpec:
+        names = (weights.format, activations.format)
         return MacSpec(
-            get_format(weights.format),
-            get_format(activations.format),
+            *(self._formats.get(name) or get_format(name) for name in names),
             acc_width=self.accumulator.width,
             overflow=self.accumulator.overflow,
             lanes=self.accumulator.lanes,
@@ -254,7 +272,7 @@ class Recipe(Part):
         try:
             return cls.model_validate(table)
         except ValidationError as error:
-            raise ValueError(f"{path}: {_first(error)}") from None
+            raise ValueError(f"{path}: {first_complaint(error)}") from None
 
     def save(self, path: str | Path) -> None:
         """Write the recipe as TOML, every field spelled out; `load` gives an equal recipe."""
@@ -262,13 +280,6 @@ class Recipe(Part):
         Path(path).write_text(tomli_w.dumps(table), encoding="utf-8")
 
 
-def _first(error: ValidationError) -> str:
-    """The first of pydantic's complaints in one line."""
-    first = error.errors()[0]
-    where = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        return f"unknown key {where!r}"
-    what = first["msg"].removeprefix("Value error, ")
-    if first["type"] not in ("missing", "value_error"):
-        what += f", not {first['input']!r}"
-    return f"{where}: {what}" if where else what
+def matches(name: str, pattern: str) -> bool:
+    """Whether a module's full name, or its last component for a pattern without a dot, does."""
+    return fnmatchcase(name if "." in pattern else name.rpartition(".")[2], pattern)

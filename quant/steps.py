@@ -4,9 +4,9 @@ A field says whose choice its default is: the paper's, its released code's, or o
 silent. Scales and clips prepare a block's weights; one step rounds them; corrections may follow.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 
 __all__ = [
     "Aqas",
@@ -21,6 +21,7 @@ __all__ = [
     "Rtn",
     "SmoothQuant",
     "Step",
+    "first_complaint",
 ]
 
 Positive = Annotated[StrictInt, Field(ge=1)]
@@ -208,8 +209,23 @@ class BiasCorrection(_Step):
     method: Literal["bias-correction"] = "bias-correction"
 
 
+_Any = Rtn | SmoothQuant | Awq | Aqas | Gptq | Gwq | Daq | Aweq | Atq | BiasCorrection
+_METHODS = tuple(step.model_fields["method"].default for step in get_args(_Any))
 #: The class of a step is told by its `method`.
-Step = Annotated[
-    Rtn | SmoothQuant | Awq | Aqas | Gptq | Gwq | Daq | Aweq | Atq | BiasCorrection,
-    Field(discriminator="method"),
-]
+Step = Annotated[_Any, Field(discriminator="method")]
+
+
+def first_complaint(error: ValidationError, within: str = "") -> str:
+    """The first of pydantic's complaints in one line; places are those of ``within``."""
+    first = error.errors()[0]
+    where = ".".join(map(str, (within, *first["loc"]) if within else first["loc"]))
+    kind, what = first["type"], first["msg"].removeprefix("Value error, ")
+    if kind == "extra_forbidden":
+        return f"unknown key {where!r}"
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        came = first["ctx"].get("tag")
+        what = f"method {came!r}" if came else "method is missing"
+        what += f": wanted one of {', '.join(_METHODS)}"
+    elif kind not in ("missing", "value_error"):
+        what += f", not {first['input']!r}"
+    return f"{where}: {what}" if where else what

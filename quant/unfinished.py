@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from macsmith.quant.config import specs_of
 from macsmith.quant.evaluate import hash_ids
 from macsmith.quant.kept import Kept
 from macsmith.quant.linear import QuantLinear
@@ -36,15 +37,12 @@ def key_of(model: nn.Module, recipe: Recipe, ids: torch.Tensor, layers: Sequence
 
     ValueError where a tensor is on no device.
     """
-    from macsmith.quant.hf import spec_to_dict  # it loads transformers
-
     key = sha256()
     config = getattr(model, "config", None)
-    specs = [recipe.spec(), *(recipe.attention_specs() if recipe.attention else ())]
     said = [
         *(f"{name} {version(name)}" for name in ("torch", "transformers", "numpy", "numba")),
         recipe.model_dump_json(),
-        *(repr(spec_to_dict(spec)) for spec in specs),  # a format may be a user's file
+        repr(specs_of(recipe)),  # a format may be a user's file
         f"{list(ids.shape)} {hash_ids(ids)}",
         repr(list(layers)),
         config.to_json_string() if hasattr(config, "to_json_string") else type(model).__name__,
@@ -110,14 +108,17 @@ class Unfinished:
 
     def __init__(self, folder: Path, key: str, say: Callable[[str], None]) -> None:
         self.folder, self.key = folder, key
-        files = sorted(folder.glob("*.safetensors"))
-        stale = [file for file in files if _key_in(file) != key]
+        keys = {file: _key_in(file) for file in folder.glob("*.safetensors")}
+        stale = [file for file, found in keys.items() if found != key]
         for file in (*stale, *folder.glob("*.tmp")):
             file.unlink()
-        if stale:
+        done, damaged = len(keys) - len(stale), sum(found is None for found in keys.values())
+        if len(stale) > damaged:
             say(f"{folder} is of another recipe, calibration, model or version: starting anew")
-        elif files:
-            say(f"{folder} has {len(files)} finished blocks: going on behind them")
+        elif damaged:
+            say(f"{folder} has {done} finished blocks, and {damaged} damaged ones, made again")
+        elif done:
+            say(f"{folder} has {done} finished blocks: going on behind them")
 
     def save(self, index: int, name: str, module: nn.Module) -> None:
         """Write a block that is done."""

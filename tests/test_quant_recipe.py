@@ -125,9 +125,10 @@ def test_a_file_gets_its_stem_as_name_and_finds_formats_beside_it(tmp_path):
             LINE + "[attention.activations]\nscheme = 'float'\n",
             "attention.activations.scheme is 'float': leave attention out of the recipe$",
         ),
+        (LINE + "[[steps]]\n", "steps.0: method is missing: wanted one of rtn, smoothquant, "),
         (
             LINE + "[[steps]]\nmethod = 'magic'\n",
-            "steps.0: Input tag 'magic' found using 'method' does not match any of the expected",
+            "steps.0: method 'magic': wanted one of rtn, smoothquant, awq, ",
         ),
         (
             LINE + "[[steps]]\nmethod = 'gptq'\ndamping = 0\n",

@@ -120,11 +120,14 @@ def test_a_damaged_block_is_made_again(tmp_path):
     quant.quantize_(whole, GPTQ, tiny.ids(), work=tmp_path / "w")
     first, second = sorted((tmp_path / "w").iterdir())
     first.write_bytes(first.read_bytes()[:20])
+    said = []
     (tmp_path / "w" / "0000-x.safetensors.tmp").write_text("half")
     again, ran = tiny.opt(), []
     quant.quantize_(
-        again, GPTQ, tiny.ids(), work=tmp_path / "w", watch=lambda name, *_: ran.append(name)
-    )
+        again, GPTQ, tiny.ids(), work=tmp_path / "w", watch=lambda name, *_: ran.append(name),
+        say=said.append,
+    )  # fmt: skip
+    assert said == [f"{tmp_path / 'w'} has 1 finished blocks, and 1 damaged ones, made again"]
     assert len(ran) == 6
     same(whole, again)
     assert sorted((tmp_path / "w").iterdir()) == [first, second]
