@@ -62,7 +62,8 @@ def to_verilog(component: wiring.Component, *, name: str) -> str:
 
     Ports are clk and rst, if there is a register, and then the members of the signature; signed
     ones are declared ``signed``. The same component gives the same bytes in every process, whatever
-    was exported before. ValueError if ``name`` is no Verilog identifier, or a keyword.
+    was exported before. ValueError if ``name`` is no Verilog identifier, a keyword, or what one of
+    the module's signals is called.
     """
     return to_verilog_many({name: component})[name]
 
@@ -88,6 +89,8 @@ def to_verilog_many(components: Mapping[str, wiring.Component]) -> dict[str, str
     if done.returncode:
         raise RuntimeError(f"Yosys could not write the Verilog:\n{done.stderr[-2000:]}")
     texts = json.loads(done.stdout)
+    for name, text in zip(components, texts, strict=True):
+        _require_no_signal(name, text)
     return {
         name: f"// {_describe(component)}\n{text}"
         for (name, component), text in zip(components.items(), texts, strict=True)
@@ -178,6 +181,12 @@ def _require_module_name(name: str) -> None:
         )
     if name in KEYWORDS.split():
         raise ValueError(f"{name!r} cannot name a Verilog module: it is a keyword")
+
+
+def _require_no_signal(name: str, text: str) -> None:
+    """Simulators cannot tell an instance from a signal in it, if both are called the same."""
+    if re.search(rf"^  (input|output|wire|reg) [^;]*\b{re.escape(name)};$", text, re.MULTILINE):
+        raise ValueError(f"{name!r} cannot name this module: one of its signals is called so")
 
 
 def _ports(component: wiring.Component) -> list[str]:

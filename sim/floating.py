@@ -100,7 +100,8 @@ FP16 = FloatFormat("fp16", 5, 10, f"binary16, {IEEE}")
 BF16 = FloatFormat("bf16", 8, 7, "bfloat16: binary32 without its low 16 bits")
 FLOAT32 = FloatFormat("float32", 8, 23, f"binary32, {IEEE}")
 
-FLOAT_FORMATS = {fmt.name: fmt for fmt in (FP16, BF16, FLOAT32)}
+#: Of factors, by name; sums are FLOAT32.
+FLOAT_FORMATS = {fmt.name: fmt for fmt in (FP16, BF16)}
 
 
 def get_float(name: str | FloatFormat) -> FloatFormat:

@@ -79,8 +79,8 @@ class MacSpec:
         if self.sum_width > MAX_SUM_BITS:
             raise ValueError(
                 f"the largest partial sum of {self.lanes} {self.weights.name} x "
-                f"{self.activations.name} products and a {self.acc_width}-bit accumulator needs "
-                f"{self.sum_width} bits, more than {MAX_SUM_BITS}"
+                f"{self.activations.name} products and an accumulator of {self.acc_width} bits "
+                f"needs {self.sum_width} bits, more than {MAX_SUM_BITS}"
             )
 
     @property

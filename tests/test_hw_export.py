@@ -13,6 +13,7 @@ from tools import needs
 from macsmith.experiments.verify.lint import lint, lint_many
 from macsmith.experiments.verify.simulators import SIMULATORS
 from macsmith.hw import yosys
+from macsmith.hw.array import SystolicArray
 from macsmith.hw.decoder import DECODERS, Decoder
 from macsmith.hw.export import (
     to_verilog,
@@ -94,10 +95,18 @@ def test_a_stem_that_is_a_keyword(tmp_path, word):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["acc", "w", "clk", "multiplier"])
-def test_a_module_may_be_called_like_a_port(tmp_path, name):
-    needs("icarus")
-    assert lint(write_verilog(Mac(DINT4Z), tmp_path / f"{name}.v"), "icarus") == ""
+@pytest.mark.parametrize("name", ["acc", "w", "clk", "product"])
+def test_a_module_that_is_called_like_one_of_its_signals(tmp_path, name):
+    with pytest.raises(ValueError, match=f"^'{name}' cannot name this module: one of its signals"):
+        write_verilog(Mac(DINT4Z), tmp_path / f"{name}.v")
+    assert list(tmp_path.iterdir()) == []
+    write_verilog(Mac(DINT4Z), tmp_path / f"{name}.v", name=f"{name}_unit")
+
+
+def test_no_register_of_an_array_is_wider_than_its_sums():
+    text = to_verilog(SystolicArray(MacSpec("dint4", "int8", 24), 2, 3), name="unit")
+    found = re.findall(r"reg \[(\d+):0\] \\core\.o_\d_\d ", text)
+    assert found == ["23"] * 3
 
 
 def test_unwritable_output_names_the_path_and_leaves_nothing(tmp_path):

@@ -195,7 +195,7 @@ def test_bad_parameters():
     with pytest.raises(ValueError, match=r"^unknown floating-point format 'fp8'; there are fp16, "):
         FloatMac("fp8")
     with pytest.raises(ValueError, match=r"^a float32 product has 48 bits, more than the 24 of a "):
-        FloatMac("float32")
+        FloatMac(FLOAT32)
     with pytest.raises(ValueError, match=r"^pipeline must be 0 to 2 stages, not 3$"):
         FloatMac("fp16", pipeline=3)
     with pytest.raises(ValueError, match=r"^unknown float_mac style 'plane'; the nearest is "):

@@ -64,7 +64,7 @@ def test_ties_beyond_the_multipliers_width(rounding):
     """The widths allow one at every shift."""
     faults = {
         "right": None,
-        "sticky": shifter(lambda x, by, y, sticky, beyond: (y, sticky | (by >= 33), beyond)),
+        "below": shifter(lambda x, by, y, sticky, beyond: (y, sticky | (by >= 33), beyond)),
         "tie_45": shifter(
             lambda x, by, y, sticky, beyond: (
                 Mux((by == 45) & (x[:45] == 2**44), y ^ 1, y), sticky, beyond)
@@ -98,6 +98,35 @@ def narrowed(width, bits):
         patch.setattr(gemm_exit, "signed", lambda w: signed(w - bits if w == width else w))
 
     return plant
+
+
+@pytest.mark.parametrize("rounding", ["half-even", "half-away", "tflite"])
+def test_one_bit_that_the_rounding_overlooks(rounding):
+    """The bits that each stage of the shifter drops, one left out at a time."""
+    names = {"right": None}
+    lowest = 31 if rounding == "tflite" else 0
+    for shift in (34, 36, 40, 48) if lowest else (4, 8, 16, 32, 40):
+        for bit in {lowest, (lowest + shift) // 2 - 1, shift - 2}:
+
+            def change(x, by, shifted, sticky, beyond, shift=shift, bit=bit):
+                low = x[: shift - 1]
+                alone = (by == shift) & (low == 1 << bit)
+                return shifted, sticky & ~alone, beyond
+
+            names[f"bit_{bit}_of_{shift}"] = shifter(change)
+    require_found(checked("requantizer", DINT4, names, rounding=rounding))
+
+
+def test_two_bits_that_ask_for_a_clamp():
+    """The bit beyond is an exclusive or of neighbours."""
+    names = {"right": None}
+    for bit in (8, 9, 20, 33):
+
+        def change(x, by, shifted, sticky, beyond, bit=bit):
+            return shifted, sticky, beyond & ~((by == 0) & (x == 3 << bit))
+
+        names[f"bits_{bit}"] = shifter(change)
+    require_found(checked("requantizer", DINT4, names))
 
 
 def test_upper_bits_of_a_corrections_product():
