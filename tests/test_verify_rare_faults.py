@@ -64,7 +64,7 @@ def test_ties_beyond_the_multipliers_width(rounding):
     """The widths allow one at every shift."""
     faults = {
         "right": None,
-        "below": shifter(lambda x, by, y, sticky, beyond: (y, sticky | (by >= 33), beyond)),
+        "ties_33": shifter(lambda x, by, y, sticky, beyond: (y, sticky | (by >= 33), beyond)),
         "tie_45": shifter(
             lambda x, by, y, sticky, beyond: (
                 Mux((by == 45) & (x[:45] == 2**44), y ^ 1, y), sticky, beyond)
