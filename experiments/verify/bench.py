@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import Any
+from typing import Any, TypeVar
 
 from macsmith.sim.spec import MacSpec
 
@@ -28,6 +28,7 @@ TOP = "macsmith_bench"
 RESET_CYCLES = 16  # more than any unit has stages
 #: Operand combinations that every unit goes through, and not only the first of its formats.
 FEW = 2**10
+T = TypeVar("T")
 #: Cycles to overflow that every bench drives, of a narrow accumulator.
 NEAR = 600
 
@@ -63,6 +64,10 @@ class Effort:
         Cycles that a directed run to overflow may take; a wider accumulator is not driven to it.
     whole_layer : bool
         Whether a GEMM tile gets all channels of the real layer, and not only some.
+    turns : int
+        Of the many operands of a rounding and a clamp that differ in a bit, each module has one in
+        so many; which ones takes turns over the depths of pipeline. No multiple of 2 or 5, which is
+        how they are grouped.
     """
 
     random: int = 2000
@@ -73,6 +78,7 @@ class Effort:
     stalls: int = 100
     reach: int = NEAR
     whole_layer: bool = False
+    turns: int = 1
 
     def briefly(self) -> "Effort":
         """The same without long sweeps, for a unit whose formats have had theirs in another."""
@@ -142,6 +148,11 @@ class Instance:
     def widths(self) -> dict[str, int]:
         """Bits of each port."""
         return {port.name: port.width for port in (*self.inputs, *self.outputs)}
+
+    def in_turn(self, many: Sequence[T]) -> Sequence[T]:
+        """Those of many operands whose turn it is in this module: see `Effort.turns`."""
+        turns = self.effort.turns
+        return many[self.options.get("pipeline", 0) % turns :: turns]
 
     @property
     def reset_word(self) -> int:

@@ -33,8 +33,8 @@ class Layers:
 
     Attributes
     ----------
-    component, spec, numbers, rows, cols, exits
-        The tile, and what is its own.
+    instance, component, spec, numbers, rows, cols, exits
+        What is driven: the tile, and what is its own.
     corrects : bool
         Whether activations have zero points.
     deepest, longest : int
@@ -49,7 +49,8 @@ class Layers:
     """
 
     def __init__(self, instance: Instance, rng: random.Random) -> None:
-        self.rng, self.spec, options = rng, instance.spec, instance.options
+        self.instance, self.rng = instance, rng
+        self.spec, options = instance.spec, instance.options
         self.component = get_unit("gemm").make(instance.spec, **options)
         self.numbers = self.component.numbers
         self.rows, self.cols, self.exits = (options[name] for name in ("rows", "cols", "exits"))

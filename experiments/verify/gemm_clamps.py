@@ -64,7 +64,7 @@ def clamps(layers: Layers) -> Schedule:
         numbers, lambda power: power <= high if layers.corrects else power == quiet
     )
     made, sums = [], []
-    for multiplier, shift, total in scales:
+    for multiplier, shift, total in layers.instance.in_turn(scales):
         for w in ways * layers.exits:  # each requantizer has all of them
             zero = z if spec.weights.zero_pointed else None
             made.append(Channel([w], multiplier, shift, rng.choice((-2, 1)), zero))

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.coverage import Cover
 from macsmith.experiments.verify.many import MOST, Drawn, in_parts, shape_of
-from macsmith.experiments.verify.requantizing_bits import beyond, lone_bits, sticky
+from macsmith.experiments.verify.requantizing_bits import Lone, beyond, lone_bits, sticky
 from macsmith.experiments.verify.stimulus import Stream
 from macsmith.sim import ndarray
 from macsmith.sim.requantize import RequantizeSpec, requantize
@@ -32,16 +33,17 @@ def drive_requantizer(stream: Stream, rng: random.Random) -> None:
     one = stream.instance
     numbers = get_unit("requantizer").subject_of(one.spec, one.options)
     shifts = range(numbers.max_shift + 1)
+    lone = one.in_turn([*sticky(numbers), *beyond(numbers)])
     stream.cover = Cover([
         *OUTCOMES,
         *(f"remainder {name}" for name in REMAINDERS),
         *(f"shift {shift}" for shift in shifts),
         *(_tie_at(shift, odd) for shift in shifts for odd in TIES if _factors(numbers, shift, odd)),
-        *(name for name, *_ in (*sticky(numbers), *beyond(numbers)) if name),
+        *(name for name, *_ in lone if name),
         *(f"{name} {end}" for name in _ends(numbers) for end in ("least", "greatest")),
         *(["reset"] if one.latency else []),
     ])
-    for k, values in enumerate(_cases(numbers, rng, one.effort.random)):
+    for k, values in enumerate(_cases(numbers, lone, rng, one.effort.random)):
         if one.latency and k % RESETS == 0:
             _drive(stream, numbers, rst=1, **values)
         _drive(stream, numbers, **values)
@@ -81,7 +83,7 @@ def _factors(numbers: RequantizeSpec, shift: int, odd: int) -> list[tuple[int, i
     ]
 
 
-def _cases(numbers: RequantizeSpec, rng: random.Random, count: int):
+def _cases(numbers: RequantizeSpec, lone: Iterable[Lone], rng: random.Random, count: int):
     ends = _ends(numbers)
     some = {
         name: sorted({low, *(x for x in (-1, 0, 1, high // 2 + 1) if low <= x <= high), high})
@@ -96,7 +98,7 @@ def _cases(numbers: RequantizeSpec, rng: random.Random, count: int):
         half = numbers.out_range[1] + 1
         for odd in (*TIES, *(2 * rng.randrange(-half, half) + 1 for _ in range(8))):
             yield from _ties(numbers, rng, shift, odd)
-    for _, shift, difference, multiplier in (*sticky(numbers), *beyond(numbers)):
+    for _, shift, difference, multiplier in lone:
         yield _operands(numbers, rng, difference, multiplier, shift)
     for bit in range(numbers.acc_width + numbers.multiplier_width - 1):
         yield from _single_bit(numbers, rng, bit)

@@ -12,7 +12,10 @@ import numpy as np
 
 from macsmith.sim.requantize import RequantizeSpec
 
-__all__ = ["beyond", "beyond_bin", "factors", "lone_bits", "sticky", "sticky_bin"]
+__all__ = ["Lone", "beyond", "beyond_bin", "factors", "lone_bits", "sticky", "sticky_bin"]
+
+#: (bin or "", shift, difference, multiplier)
+Lone = tuple[str, int, int, int]
 
 _ONE, _TWO = 0b1, 0b11
 _TRIALS = 2**12  # odd divisors that are tried
@@ -27,8 +30,8 @@ def beyond_bin(shift: int, bit: int) -> str:
     return f"shift {shift}: beyond by bit {bit} alone"
 
 
-def sticky(numbers: RequantizeSpec) -> Iterator[tuple[str, int, int, int]]:
-    """(bin, shift, difference, multiplier): ties with a bit more, or two; the bin is of one.
+def sticky(numbers: RequantizeSpec) -> Iterator[Lone]:
+    """Ties with a bit more, or two; the bin is of one.
 
     The tie is above an even integer and negative: so "half-even" and "half-away" ask for what is
     below it. "half-up" never does; "tflite" where it rounds twice, of what the first rounding left.
@@ -47,7 +50,7 @@ def sticky(numbers: RequantizeSpec) -> Iterator[tuple[str, int, int, int]]:
                     yield sticky_bin(shift, bit) if bits == _ONE else "", shift, *found
 
 
-def beyond(numbers: RequantizeSpec) -> Iterator[tuple[str, int, int, int]]:
+def beyond(numbers: RequantizeSpec) -> Iterator[Lone]:
     """The same of results 2**bit and 3 * 2**bit, and of the negative ones with all bits inverted:
     no other bit says that they are out of range."""
     shifts = [0, *(2**k for k in range(numbers.shift_width)), numbers.max_shift]

@@ -39,14 +39,19 @@ def _combinational(unit: Unit) -> Iterator[Case]:
 
 def _mac(unit: Unit) -> Iterator[Case]:
     """A narrow accumulator in every style, and with every other format a wide one; depths of
-    pipeline, overflow and lanes take turns, so that a style meets each of them with some format."""
+    pipeline, overflow and lanes take turns, so that a style meets each of them with some format.
+
+    Of the extra formats, which multipliers have in every style, each style has one."""
+    turns = {name: j for j, name in enumerate(unit.registry.names())}
     for k, name in enumerate(ALL_FORMATS):
         wide, lanes = _wide(name), (1, 3)[k % 2]
         if lanes == 1:
             yield from _styled(unit, wide, pipeline=k % 3)
         yield from _narrowed(unit, wide, lanes, pipeline=(k + 1) % 3)
     for k, (weights, activations) in enumerate(EXTRA):
-        yield from _narrowed(unit, _wide(weights, activations), 1, pipeline=k % 3)
+        for case in _narrowed(unit, _wide(weights, activations), 1, pipeline=k % 3):
+            if case.style == "plain" or turns[case.style] % len(EXTRA) == k:
+                yield case
 
 
 def _dot(unit: Unit) -> Iterator[Case]:
@@ -69,11 +74,8 @@ def _shared(unit: Unit) -> Iterator[Case]:
 
 
 def _array(unit: Unit) -> Iterator[Case]:
-    """Every style in both dataflows; where operands are decoded takes turns.
-
-    The many that keep a product apart differ from fused ones in the last adder only: of each format
-    they have one dataflow, which takes turns too.
-    """
+    """The plain style in both dataflows, and each other one in both, but of each format in one: it
+    takes turns, as the place does where operands are decoded."""
     turns = {name: k for k, name in enumerate(unit.registry.names())}
     for k, name in enumerate(ALL_FORMATS):
         for j, flow in enumerate(("output", "weight")):
@@ -86,7 +88,7 @@ def _array(unit: Unit) -> Iterator[Case]:
                 overflow = ("wrap", "wrap", "saturate")[k % 3]
                 cases = _styled(unit, _narrow(_wide(name), overflow, lanes), **shape)
             for case in cases:
-                if not case.style.startswith("separate-") or (turns[case.style] + k) % 2 == j:
+                if case.style == "plain" or (turns[case.style] + k) % 2 == j:
                     yield case
 
 

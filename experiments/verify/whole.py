@@ -19,15 +19,15 @@ from macsmith.experiments.workers import worker_pool
 __all__ = ["Row", "Whole", "batches", "verify_all"]
 
 #: Icarus takes ten times as long for a cycle as Verilator does; the bins are the same, but for a
-#: long sum: it has one only where all pairs are 2**12.
+#: long sum, which it has only where all pairs are 2**12, and for single bits of a rounding.
 EFFORTS = {
     "verilator": Effort(random=1000, exhaustive=2**20, sample=2**13, runs=4),
-    "icarus": Effort(random=150, exhaustive=2**20, sample=2**9, runs=2, long=0, stalls=20),
+    "icarus": Effort(random=150, exhaustive=2**20, sample=2**9, runs=2, long=0, stalls=20, turns=3),
 }
 #: What Icarus goes through of a product's operands in a clocked unit, whose space is larger anyway:
 #: all pairs of 4 and 8 bits where one product enters in a cycle, and less where several do.
 ONE, SEVERAL = 2**12, 2**10
-QUICK = Effort(random=100, exhaustive=2**10, sample=2**9, runs=2, long=0, stalls=3)
+QUICK = Effort(random=100, exhaustive=2**10, sample=2**9, runs=2, long=0, stalls=3, turns=3)
 #: Modules in one build: the more, the fewer starts of a simulator, and the more memory.
 BATCH = 64
 #: Of these few modules take long: they come first, so that no process ends long after the others.
