@@ -6,9 +6,10 @@ import tiny
 import torch
 
 import macsmith.quant as quant
+from macsmith.quant.methods import METHODS
 from macsmith.quant.methods.clip import SHRINKS, clipped
-from macsmith.quant.recipe import Recipe, Weights
-from macsmith.quant.steps import Awq, Rtn
+from macsmith.quant.recipe import Activations, Recipe, Weights
+from macsmith.quant.steps import Aqas, Awq, Rtn
 from macsmith.quant.tokens import fake_tokens
 from macsmith.quant.weights import fake_weight
 
@@ -49,6 +50,23 @@ def test_each_group_has_the_limit_with_the_least_error(weights, group, inputs_to
             limits.add(int(np.argmin(errors)))
     assert len(limits) > 1, "no row was clipped: the test is void"
     assert (found[4] == 0).all()
+
+
+@pytest.mark.parametrize(("kind", "inputs_too"), [(Awq, False), (Aqas, True)])
+def test_aqas_clips_for_quantized_inputs_and_awq_for_inputs_in_float(kind, inputs_too):
+    """On inputs so coarse that the limits differ."""
+    recipe = Recipe(weights=Weights(format="int4"), activations=Activations(format="int4"))
+    ran = 0
+    for block, groups in tiny.scaled_blocks(tiny.llama()):
+        for group in groups[1:]:
+            given = [layer.weight.detach().clone() for layer in group.layers]
+            x = block.inputs(group.layers[0], 2)
+            METHODS[kind].clip(block, group, kind(samples=2), recipe)
+            for layer, weight in zip(group.layers, given, strict=True):
+                limited = {k: clipped(weight, x, recipe, inputs_too=k) for k in (True, False)}
+                assert torch.equal(layer.weight, limited[inputs_too])
+                ran += not torch.equal(limited[True], limited[False])
+    assert ran >= 4
 
 
 def test_what_enters_a_softmax_is_not_clipped():
