@@ -100,7 +100,9 @@ class Gptq(_Step):
     """Columns one by one, each error spread over those that follow (Frantar et al. 2023: OPTQ).
 
     `order` "activation" takes the columns with the largest inputs first (act-order); groups' scales
-    are then fixed before, since a group's columns no longer follow each other.
+    are then fixed before, since a group's columns no longer follow each other. The weights of an
+    input that is always 0 become 0 first, and are in no range; in the released code they are in a
+    whole row's, though not in a group's.
     """
 
     rounds: ClassVar[bool] = True
