@@ -2,6 +2,9 @@
 
 A field says whose choice its default is: the paper's, its released code's, or ours where both are
 silent. Scales and clips prepare a block's weights; one step rounds them; corrections may follow.
+
+`samples` of a step are the first of the calibration. Its default means no more than there are; any
+other number is what the calibration has to have.
 """
 
 from typing import Annotated, ClassVar, Literal, get_args

@@ -160,6 +160,22 @@ def test_calibration_has_to_be_there(chain):
             quant.quantize_(tiny.opt(), r, ids)
 
 
+@pytest.mark.parametrize(
+    "step", [steps.Awq(clip=False), steps.Aqas(clip=False), steps.Daq(epochs=0), steps.Gwq()]
+)
+def test_samples_beyond_the_calibration_are_refused_unless_they_are_the_default(tmp_path, step):
+    rest = () if step.rounds else (steps.Rtn(),)
+    recipe(step.model_copy(update={"samples": 4}), *rest).save(tmp_path / "asked.toml")
+    model = tiny.opt()
+    message = rf"^method '{step.method}': samples 4, the calibration has 3$"
+    with pytest.raises(ValueError, match=message):
+        quant.quantize_(model, tmp_path / "asked.toml", tiny.ids(3, 8))
+    assert not list(quant.quantized_layers(model))  # it is as it was
+    assert quant.quantize_(model, tmp_path / "asked.toml", tiny.ids(4, 8))
+    recipe(step, *rest).save(tmp_path / "usual.toml")  # the default spelled out
+    assert quant.quantize_(tiny.opt(), tmp_path / "usual.toml", tiny.ids(3, 8))
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("chain", CHAINS)
 def test_models_in_half_precision(chain, dtype):
