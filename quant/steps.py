@@ -68,8 +68,10 @@ class _Search(_Step):
 
     samples: Positive = 8  # of the calibration, for the search; ours: it is most of the time
     clip: StrictBool = True
-    # Not clipped: what enters a softmax, as in AWQ's released code.
-    clip_skip: tuple[str, ...] = ("q_proj", "k_proj")
+    # Layers that are not clipped: names or patterns, as in a recipe's `ignore`. None: queries' and
+    # keys', which AWQ's released code tells by their names; here they are found by trying (see
+    # `methods.clip`). One layer for queries, keys and values is clipped, there too.
+    clip_skip: tuple[str, ...] | None = None
 
 
 class Awq(_Search):
