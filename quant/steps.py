@@ -89,10 +89,16 @@ class Aqas(_Search):
     """Eq. 1 of Lee et al. 2023: as AWQ, with activations quantized too; then a clip.
 
     The paper chose abs-max representatives (its Table 8 has both) and the output of attention as
-    the objective for what enters attention. Its grid is not written down: "2d" is s = X^a W^-b, a
-    and b in {0 .. 19}/20, AWQ's of that time; "1d", the default because it takes a twentieth of the
-    time, ties b = 1 - a. Whether its clips see quantized activations is not said; here they do.
-    No scale at all and SmoothQuant's are candidates besides.
+    the objective for what enters attention. Here "attention" is: layers with one input are judged
+    together, at the output of the smallest module around them, or at theirs where that is the
+    block. So a gate and what it gates are judged at the MLP's, of which the paper says nothing;
+    AWQ's released code does the same. The block's own queries, keys, values and probabilities are
+    in float meanwhile, in W4A8V4 too; its inputs come from blocks that have theirs quantized.
+
+    Its grid is not written down: "2d" is s = X^a W^-b, a and b in {0 .. 19}/20, AWQ's of that time;
+    "1d", the default because it takes a twentieth of the time, ties b = 1 - a. Whether its clips
+    see quantized activations is not said; here they do. No scale at all and SmoothQuant's are
+    candidates besides.
     """
 
     method: Literal["aqas"] = "aqas"
@@ -127,15 +133,15 @@ class Daq(_Step):
     the weights, the range is centred on c and reaches `reach` of the way to the farthest weight:
     s = reach max(max w - c, c - min w) / (largest level both signs have), zp = -c / s. Adjustment:
     zp +- e and s (1 +- e) are tried on the mean over tokens of (x Q(w) - x w)^2, and the better
-    side is taken where it beats the point itself. All numbers are the released code's, which reads
-    512 tokens; that the centre is the quantiles' is how its stage reads. For formats without a zero
-    point of their own: NF4 and both FP4 lists (fp4_bnb, fp4_daq) are its. It follows AWQ's scales
-    with AWQ's own clip off (`clip = false`), as there.
+    side is taken where it beats the point itself. All numbers are the released code's, and its
+    scripts calibrate on one or two blocks of 512 tokens; that the centre is the quantiles' is how
+    its stage reads. For formats without a zero point of their own: NF4 and both FP4 lists (fp4_bnb,
+    fp4_daq) are its. It follows AWQ's scales with AWQ's own clip off (`clip = false`), as there.
     """
 
     rounds: ClassVar[bool] = True
     method: Literal["daq"] = "daq"
-    samples: Positive = 8  # of the calibration: 1,024 tokens of samples of 128, what its scripts do
+    samples: Positive = 8  # of the calibration: of 128 tokens each, as many as in two of its blocks
     coverage: Number = Field(default=0.95, gt=0, le=1)  # of the weights, between the two quantiles
     reach: Number = Field(default=0.9, gt=0, le=100)
     # "center": the paper's stage. "zero": zp starts at 0, with the same s, as in its code today.
