@@ -56,9 +56,10 @@ def quantize_(
     where recipe, calibration, model or version are others. Without calibration nothing is kept:
     rounding to nearest takes no longer than reading.
 
-    ValueError, with the model as it was, if there is nothing to quantize, a name in `ignore`
-    matches nothing, a weight is not finite, or the calibration is not what is wanted. Inputs that
-    are not finite are found in the middle of it: the model is then to be loaded again.
+    ValueError, with the model as it was, if there is nothing to quantize, a name in `ignore` or in
+    a step's `clip_skip` matches nothing, a weight is not finite, or the calibration is not what is
+    wanted: of another kind, or of fewer samples than a step asks for (see `steps`). Inputs that are
+    not finite are found in the middle of it: the model is then to be loaded again.
     """
     recipe = Recipe.get(recipe)
     layers = linear_layers(model, recipe, select)
@@ -70,6 +71,7 @@ def quantize_(
         needy.append("watch")
     if needy:
         ids = check_calibration(calibration, model, needy[0])
+        _check_samples(recipe, len(ids))
         if work and recipe.weights.errors != "all":
             raise ValueError(f"weights.errors {recipe.weights.errors!r}: nothing is kept of that")
         where = unfinished(work, key_of(model, recipe, ids, names), say) if work else nullcontext()
@@ -97,9 +99,12 @@ def linear_layers(
         for name, m in model.named_modules(remove_duplicate=False)
         if name and type(m) is nn.Linear and m.weight.numel()
     }
-    for pattern in recipe.ignore:
-        if pattern != "lm_head" and not any(matches(name, pattern) for name in found):
-            raise ValueError(f"ignore: {pattern!r} matches no linear layer of the model")
+    patterns = [("ignore", pattern) for pattern in recipe.ignore if pattern != "lm_head"]
+    for step in recipe.steps:
+        patterns += [("clip_skip", pattern) for pattern in getattr(step, "clip_skip", None) or ()]
+    for field, pattern in patterns:
+        if not any(matches(name, pattern) for name in found):
+            raise ValueError(f"{field}: {pattern!r} matches no linear layer of the model")
     layers = {
         name: layer
         for name, layer in found.items()
@@ -195,6 +200,16 @@ def layer_operands(model: nn.Module, name: str, **inputs: Any) -> LayerOperands:
         layer.kept,
         layer.bias,
     )
+
+
+def _check_samples(recipe: Recipe, there: int) -> None:
+    """ValueError if a step asks for more; its default, which a saved recipe has too, does not."""
+    for step in recipe.steps:
+        field = type(step).model_fields.get("samples")
+        if field and there < step.samples != field.default:
+            raise ValueError(
+                f"method {step.method!r}: samples {step.samples}, the calibration has {there}"
+            )
 
 
 def _check(name: str, layer: nn.Linear, recipe: Recipe) -> None:

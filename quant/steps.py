@@ -2,6 +2,9 @@
 
 A field says whose choice its default is: the paper's, its released code's, or ours where both are
 silent. Scales and clips prepare a block's weights; one step rounds them; corrections may follow.
+
+`samples` of a step are the first of the calibration. Its default means no more than there are; any
+other number is what the calibration has to have.
 """
 
 from typing import Annotated, ClassVar, Literal, get_args
@@ -65,8 +68,10 @@ class _Search(_Step):
 
     samples: Positive = 8  # of the calibration, for the search; ours: it is most of the time
     clip: StrictBool = True
-    # Not clipped: what enters a softmax, as in AWQ's released code.
-    clip_skip: tuple[str, ...] = ("q_proj", "k_proj")
+    # Layers that are not clipped: names or patterns, as in a recipe's `ignore`. None: queries' and
+    # keys', which AWQ's released code tells by their names; here they are found by trying (see
+    # `methods.clip`). One layer for queries, keys and values is clipped, there too.
+    clip_skip: tuple[str, ...] | None = None
 
 
 class Awq(_Search):
@@ -84,10 +89,16 @@ class Aqas(_Search):
     """Eq. 1 of Lee et al. 2023: as AWQ, with activations quantized too; then a clip.
 
     The paper chose abs-max representatives (its Table 8 has both) and the output of attention as
-    the objective for what enters attention. Its grid is not written down: "2d" is s = X^a W^-b, a
-    and b in {0 .. 19}/20, AWQ's of that time; "1d", the default because it takes a twentieth of the
-    time, ties b = 1 - a. Whether its clips see quantized activations is not said; here they do.
-    No scale at all and SmoothQuant's are candidates besides.
+    the objective for what enters attention. Here "attention" is: layers with one input are judged
+    together, at the output of the smallest module around them, or at theirs where that is the
+    block. So a gate and what it gates are judged at the MLP's, of which the paper says nothing;
+    AWQ's released code does the same. The block's own queries, keys, values and probabilities are
+    in float meanwhile, in W4A8V4 too; its inputs come from blocks that have theirs quantized.
+
+    Its grid is not written down: "2d" is s = X^a W^-b, a and b in {0 .. 19}/20, AWQ's of that time;
+    "1d", the default because it takes a twentieth of the time, ties b = 1 - a. Whether its clips
+    see quantized activations is not said; here they do. No scale at all and SmoothQuant's are
+    candidates besides.
     """
 
     method: Literal["aqas"] = "aqas"
@@ -100,7 +111,9 @@ class Gptq(_Step):
     """Columns one by one, each error spread over those that follow (Frantar et al. 2023: OPTQ).
 
     `order` "activation" takes the columns with the largest inputs first (act-order); groups' scales
-    are then fixed before, since a group's columns no longer follow each other.
+    are then fixed before, since a group's columns no longer follow each other. The weights of an
+    input that is always 0 become 0 first, and are in no range; in the released code they are in a
+    whole row's, though not in a group's.
     """
 
     rounds: ClassVar[bool] = True
@@ -120,15 +133,15 @@ class Daq(_Step):
     the weights, the range is centred on c and reaches `reach` of the way to the farthest weight:
     s = reach max(max w - c, c - min w) / (largest level both signs have), zp = -c / s. Adjustment:
     zp +- e and s (1 +- e) are tried on the mean over tokens of (x Q(w) - x w)^2, and the better
-    side is taken where it beats the point itself. All numbers are the released code's, which reads
-    512 tokens; that the centre is the quantiles' is how its stage reads. For formats without a zero
-    point of their own: NF4 and both FP4 lists (fp4_bnb, fp4_daq) are its. It follows AWQ's scales
-    with AWQ's own clip off (`clip = false`), as there.
+    side is taken where it beats the point itself. All numbers are the released code's, and its
+    scripts calibrate on one or two blocks of 512 tokens; that the centre is the quantiles' is how
+    its stage reads. For formats without a zero point of their own: NF4 and both FP4 lists (fp4_bnb,
+    fp4_daq) are its. It follows AWQ's scales with AWQ's own clip off (`clip = false`), as there.
     """
 
     rounds: ClassVar[bool] = True
     method: Literal["daq"] = "daq"
-    samples: Positive = 8  # of the calibration: 1,024 tokens of samples of 128, what its scripts do
+    samples: Positive = 8  # of the calibration: of 128 tokens each, as many as in two of its blocks
     coverage: Number = Field(default=0.95, gt=0, le=1)  # of the weights, between the two quantiles
     reach: Number = Field(default=0.9, gt=0, le=100)
     # "center": the paper's stage. "zero": zp starts at 0, with the same s, as in its code today.

@@ -6,7 +6,8 @@ import torch
 
 import macsmith.quant as quant
 from macsmith.quant import steps
-from macsmith.quant.recipe import Recipe, Weights
+from macsmith.quant.attention import QuantAttention
+from macsmith.quant.recipe import Attention, Recipe, Weights
 
 #: Every method, in chains that are quick.
 CHAINS = {
@@ -158,6 +159,40 @@ def test_calibration_has_to_be_there(chain):
     ):
         with pytest.raises(ValueError, match=message):
             quant.quantize_(tiny.opt(), r, ids)
+
+
+@pytest.mark.parametrize(
+    "step", [steps.Awq(clip=False), steps.Aqas(clip=False), steps.Daq(epochs=0), steps.Gwq()]
+)
+def test_samples_beyond_the_calibration_are_refused_unless_they_are_the_default(tmp_path, step):
+    rest = () if step.rounds else (steps.Rtn(),)
+    recipe(step.model_copy(update={"samples": 4}), *rest).save(tmp_path / "asked.toml")
+    model = tiny.opt()
+    message = rf"^method '{step.method}': samples 4, the calibration has 3$"
+    with pytest.raises(ValueError, match=message):
+        quant.quantize_(model, tmp_path / "asked.toml", tiny.ids(3, 8))
+    assert not list(quant.quantized_layers(model))  # it is as it was
+    assert quant.quantize_(model, tmp_path / "asked.toml", tiny.ids(4, 8))
+    recipe(step, *rest).save(tmp_path / "usual.toml")  # the default spelled out
+    assert quant.quantize_(tiny.opt(), tmp_path / "usual.toml", tiny.ids(3, 8))
+
+
+def test_a_block_is_scaled_and_rounded_with_its_own_attention_in_float(monkeypatch):
+    ran, then = set(), {}
+    score = QuantAttention.score
+
+    def spy(attention, q, k):
+        ran.add(attention)
+        return score(attention, q, k)
+
+    monkeypatch.setattr(QuantAttention, "score", spy)
+    model = tiny.llama()
+    r = recipe(*CHAINS["aqas-gptq"]).model_copy(update={"attention": Attention()})
+    watch = lambda name, *_: then.update({name: len(ran)})  # noqa: E731
+    quant.quantize_(model, r, tiny.ids(), watch=watch)
+    assert len(then) == 14
+    for name, count in then.items():
+        assert count == ("layers.1." in name)  # by the first block's, behind which the second is
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

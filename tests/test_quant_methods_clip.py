@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from torch import nn
 
 import macsmith.quant as quant
-from macsmith.quant.methods.clip import SHRINKS, clipped
-from macsmith.quant.recipe import Recipe, Weights
-from macsmith.quant.steps import Awq, Rtn
+from macsmith.quant.blocks import Block, Call
+from macsmith.quant.methods import METHODS
+from macsmith.quant.methods.clip import SHRINKS, clipped, enters_softmax
+from macsmith.quant.recipe import Activations, Recipe, Weights
+from macsmith.quant.steps import Aqas, Awq, Rtn
 from macsmith.quant.tokens import fake_tokens
 from macsmith.quant.weights import fake_weight
 
@@ -51,20 +54,96 @@ def test_each_group_has_the_limit_with_the_least_error(weights, group, inputs_to
     assert (found[4] == 0).all()
 
 
-def test_what_enters_a_softmax_is_not_clipped():
+@pytest.mark.parametrize(("kind", "inputs_too"), [(Awq, False), (Aqas, True)])
+def test_aqas_clips_for_quantized_inputs_and_awq_for_inputs_in_float(kind, inputs_too):
+    """On inputs so coarse that the limits differ."""
+    recipe = Recipe(weights=Weights(format="int4"), activations=Activations(format="int4"))
+    ran = 0
+    for block, groups in tiny.scaled_blocks(tiny.llama()):
+        for group in groups[1:]:
+            given = [layer.weight.detach().clone() for layer in group.layers]
+            x = block.inputs(group.layers[0], 2)
+            METHODS[kind].clip(block, group, kind(samples=2), recipe)
+            for layer, weight in zip(group.layers, given, strict=True):
+                limited = {k: clipped(weight, x, recipe, inputs_too=k) for k in (True, False)}
+                assert torch.equal(layer.weight, limited[inputs_too])
+                ran += not torch.equal(limited[True], limited[False])
+    assert ran >= 4
+
+
+def clipped_layers(make, step):
+    """Last names of the first block's layers that the step's clip changes."""
     given = {}
     for clip in (True, False):
-        model = tiny.opt()
-        recipe = Recipe(weights=Weights(format="int3"), steps=(Awq(clip=clip, samples=2), Rtn()))
+        steps = (step.model_copy(update={"clip": clip}), Rtn())
         quant.quantize_(
-            model,
-            recipe,
+            make(),
+            Recipe(weights=Weights(format="int3"), steps=steps),
             tiny.ids(),
             watch=lambda name, layer, *_, clip=clip: given.update({(name, clip): layer.weight}),
         )
-    changed = {
+    return {
         name.rpartition(".")[2]
         for (name, clip), weight in given.items()
         if clip and "layers.0" in name and not torch.equal(weight, given[name, False])
     }
-    assert changed == {"v_proj", "out_proj", "fc1", "fc2"}
+
+
+@pytest.mark.parametrize(
+    ("make", "wanted"),
+    [
+        (tiny.opt, {"v_proj", "out_proj", "fc1", "fc2"}),
+        (tiny.llama_gqa, {"v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}),
+        (tiny.phi, {"v_proj", "dense", "fc1", "fc2"}),
+        (tiny.neox, {"query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"}),
+    ],
+)
+def test_what_only_a_softmax_reads_is_not_clipped(make, wanted):
+    """One layer for queries, keys and values makes values too."""
+    assert clipped_layers(make, Awq(samples=2)) == wanted
+
+
+def test_names_that_are_not_clipped():
+    step = Awq(samples=2, clip_skip=("fc?", "*.self_attn.v_proj"))
+    assert clipped_layers(tiny.opt, step) == {"q_proj", "k_proj", "out_proj"}
+    model = tiny.llama()
+    recipe = Recipe(weights=Weights(format="int3"), steps=(step, Rtn()))
+    with pytest.raises(
+        ValueError, match=r"^clip_skip: 'fc\?' matches no linear layer of the model$"
+    ):
+        quant.quantize_(model, recipe, tiny.ids())
+    assert not list(quant.quantized_layers(model))
+
+
+class Routed(nn.Module):
+    """Of two layers with the same input, one gets all tokens but the first."""
+
+    def __init__(self):
+        super().__init__()
+        self.all, self.some = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x):
+        y = x + self.all(x)
+        y[:, 1:] += self.some(x[:, 1:])
+        return y
+
+
+@torch.no_grad()
+def test_experts_that_the_first_token_does_not_go_to_are_clipped():
+    module = Routed()
+    block = Block("b", module, {"b.all": module.all, "b.some": module.some})
+    block.hidden, block.calls = [torch.randn(2, 5, 4)], [Call((), {})]
+    assert not enters_softmax(block, module.some)
+    assert not enters_softmax(block, module.all)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("make", tiny.FAMILIES)
+def test_only_queries_and_keys_enter_a_softmax(make, dtype):
+    ran = set()
+    for block, groups in tiny.scaled_blocks(make().to(dtype)):
+        for name, layer in ((n, x) for g in groups for n, x in zip(g.names, g.layers, strict=True)):
+            last = name.rpartition(".")[2]
+            assert enters_softmax(block, layer) == (last in ("q_proj", "k_proj")), name
+            ran.add(last)
+    assert len(ran) >= 4

@@ -44,7 +44,7 @@ def by_least_squares(weight, inputs, step, recipe):
     order = list(range(K))
     if step.order == "activation":
         order.sort(key=lambda k: -power[k])
-    s, z = scales_of(weight, fmt, options)
+    s, z = scales_of(torch.from_numpy(wanted).float(), fmt, options)
     now, q, turns = wanted.copy(), np.zeros((N, K), int), np.zeros((N, K))
     for i, k in enumerate(order):
         g = k // size
@@ -141,6 +141,25 @@ def test_dead_channels_become_zero_and_constant_ones_are_as_any(weights, order):
     assert (mine[:, [0, 7]] == 0).all()
     assert (mine[:, 3] != 0).any()
     assert torch.equal(found.scale, s)
+
+
+@pytest.mark.parametrize("group", [0, 4, 5])
+@pytest.mark.parametrize("weights", FORMATS)
+def test_what_a_dead_channel_holds_changes_nothing(weights, group):
+    """Not even scales, however these are made; where there is one range they are the same."""
+    recipe = Recipe(weights=Weights(format=weights, group_size=group))
+    weight, inputs = problem(dead=(0, 7))
+    large = weight.clone()
+    large[:, [0, 7]] = 1e3
+    fixed, updated = (Gptq(group_scales=when) for when in ("fixed", "updated"))
+    for step in (fixed, updated, Gptq(order="activation")):
+        found, wanted = (gptq.METHOD.round(inputs, w, step, recipe) for w in (large, weight))
+        assert torch.equal(found.codes, wanted.codes)
+        assert torch.equal(found.scale, wanted.scale)
+    if not group:
+        one, other = (gptq.METHOD.round(inputs, large, step, recipe) for step in (fixed, updated))
+        assert torch.equal(one.codes, other.codes)
+        assert torch.equal(one.scale, other.scale)
 
 
 def test_inputs_that_are_nothing_but_zero_leave_zeros():

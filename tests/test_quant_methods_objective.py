@@ -1,5 +1,7 @@
 """The objective of searches, against a forward pass of its own, and who is best by it."""
 
+from itertools import product
+
 import pytest
 import tiny
 import torch
@@ -82,23 +84,82 @@ def test_aqas_is_never_above_plain_rounding_or_smoothquant(make, weights, whole)
     assert better, "the grid never found anything: the test is void"
 
 
-def test_awq_takes_the_best_of_its_grid():
-    recipe = Recipe(weights=Weights(format="int4"))
-    ran = 0
-    for block, groups in tiny.scaled_blocks(tiny.opt()):
-        for group in groups:
-            x = torch.cat(block.inputs(group.layers[0])).double().abs().mean(dim=0).float()
-            errors = {}
-            for a in STEPS:
-                s = x.clamp(min=1e-4) ** a
-                s = s / (s.max() * s.min()).sqrt()
-                errors[a] = error(block, group, s, recipe, SAMPLES, inputs_too=False, whole=True)
-            s = METHODS[Awq].scale(block, group, Awq(samples=SAMPLES), recipe)
-            found = error(block, group, s, recipe, SAMPLES, inputs_too=False, whole=True)
-            assert found == pytest.approx(min(errors.values()), rel=1e-3)
-            assert found < errors[0]
-            ran += 1
-    assert ran == 8
+def scaled(x, w, pairs):
+    """By exponents (a, b): the papers' x^a w^-b, as AWQ's released code normalizes them."""
+    x, w = x.clamp(min=1e-4), w.clamp(min=1e-4)
+    grid = {(a, b): x**a / w**b for a, b in pairs}
+    return {pair: s / (s.max() * s.min()).sqrt() for pair, s in grid.items()}
+
+
+def magnitudes(block, group, kind):
+    x, w = torch.cat(block.inputs(group.layers[0])).abs(), group.columns.abs()
+    return (x.amax(dim=0), w.amax(dim=0)) if kind == "max" else (x.mean(dim=0), w.mean(dim=0))
+
+
+def attention_of(model):
+    """The first block, and its layers that share attention's input."""
+    block, groups = next(tiny.scaled_blocks(model))
+    return block, groups[0]
+
+
+#: Both operands so coarse that every choice of a search is seen.
+COARSE = Recipe(weights=Weights(format="int4"), activations=Activations(format="int4"))
+
+
+@pytest.mark.parametrize("make", [tiny.opt, tiny.qwen2])
+def test_awq_takes_the_best_of_its_grid_for_activations_in_float(make):
+    block, group = attention_of(make())
+    x, w = magnitudes(block, group, "mean")
+    grid = scaled(x, w, [(a, 0) for a in STEPS])
+
+    def errors(inputs_too):
+        options = {"inputs_too": inputs_too, "whole": True}
+        return {k: error(block, group, s, COARSE, SAMPLES, **options) for k, s in grid.items()}
+
+    alone, both = errors(False), errors(True)
+    assert alone[min(both, key=both.get)] > 1.01 * min(alone.values()), "void: one choice for both"
+    s = METHODS[Awq].scale(block, group, Awq(samples=SAMPLES), COARSE)
+    found = error(block, group, s, COARSE, SAMPLES, inputs_too=False, whole=True)
+    assert found == pytest.approx(min(alone.values()), rel=1e-3)
+    assert found < 0.99 * alone[0, 0]
+
+
+def aqas_errors(block, group, kind, pairs):
+    """What AQAS is to choose from, and each one's error; None is no scale at all."""
+    grid = scaled(*magnitudes(block, group, kind), pairs) | {None: torch.ones(group.width)}
+    options = {"inputs_too": True, "whole": True}
+    return {k: error(block, group, s, COARSE, SAMPLES, **options) for k, s in grid.items()}
+
+
+def chosen_error(block, group, **options):
+    s = METHODS[Aqas].scale(block, group, Aqas(samples=SAMPLES, **options), COARSE)
+    return error(block, group, s, COARSE, SAMPLES, inputs_too=True, whole=True)
+
+
+def test_aqas_takes_the_best_by_its_representative():
+    block, group = attention_of(tiny.qwen2())
+    line = [(a, 1 - a) for a in STEPS]
+    least = {k: min(aqas_errors(block, group, k, line).values()) for k in ("max", "mean")}
+    assert abs(least["max"] / least["mean"] - 1) > 0.02, "void: one is as good as the other"
+    for kind in least:
+        found = chosen_error(block, group, representative=kind)
+        assert found == pytest.approx(least[kind], rel=1e-3)
+
+
+def test_aqas_takes_the_best_of_two_dimensions():
+    block, group = attention_of(tiny.qwen2())
+    errors = aqas_errors(block, group, "max", product(STEPS, STEPS))
+    least = min(errors.values())
+    lines = (
+        lambda a, b: a == 0.5,
+        lambda a, b: b == 0.5,
+        lambda a, b: b == 1 - a,
+        lambda a, b: b == 0,
+    )
+    for on in lines:
+        best = min(e for pair, e in errors.items() if pair is None or on(*pair))
+        assert best > 1.01 * least, "void: a line of the grid is as good"
+    assert chosen_error(block, group, grid="2d") == pytest.approx(least, rel=1e-3)
 
 
 @pytest.mark.parametrize("grid", ["1d", "2d"])

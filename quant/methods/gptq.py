@@ -66,14 +66,14 @@ def _round(
     size = min(options.group_size or k, k)
     h = hessian(inputs)
     w = weight.double()
-    w[:, h.diagonal() == 0] = 0
+    w[:, h.diagonal() == 0] = 0  # before any scale is taken: what becomes 0 is in no range
     order = torch.arange(k, device=w.device)
     if step.order == "activation":
         order = h.diagonal().argsort(descending=True, stable=True)
     u = inverse_factor(h[order][:, order], step.damping)
+    s, z = scales_of(w.float(), fmt, options)
     w = w.T[order]  # [K, N]: a column's weights lie together
     fixed = step.group_scales == "fixed" or step.order == "activation"
-    s, z = scales_of(weight.float(), fmt, options)
     level = torch.empty_like(w, dtype=torch.float32)
     for block in _lazy(k, k if fixed else size):
         if not fixed and block.start % size == 0:
