@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 import tiny
-import torch
 
 from macsmith.experiments import claims, reproduce
-from macsmith.experiments.models.outliers import put_outliers
 from macsmith.experiments.quantized import compare, frame, job, judge, papers, runner
 from macsmith.experiments.quantized.checks import CHECKS
 from macsmith.experiments.quantized.tables import TABLES, Table, _lee
@@ -22,27 +20,6 @@ from macsmith.quant import Recipe
 #: A folder with the tables as they were read from the paper, in long form.
 REFERENCE = os.environ.get("MACSMITH_REFERENCE_PATH", "")
 CONFIG = job.Config(seeds=2)
-
-
-@pytest.fixture
-def small(monkeypatch):
-    """Tiny models in the place of the embedded ones, on random text."""
-    made = {"opt": tiny.opt, "llama": tiny.llama}
-
-    def load(name):
-        model = made[frame.SUBJECTS[name].family]()
-        if frame.SUBJECTS[name].outliers:
-            put_outliers(model, channels=2)
-        return model, None
-
-    text = torch.randint(2, 50, (6 * 32,), generator=torch.Generator().manual_seed(7))
-    monkeypatch.delenv(frame.MODELS_PATH, raising=False)
-    monkeypatch.setattr(frame, "_loaded", load)
-    monkeypatch.setattr(frame, "_evaluation", lambda *_: (text, "random ids"))
-    monkeypatch.setattr(
-        frame, "_calibration", lambda name, samples, length, seed: tiny.ids(4 + seed, 16)
-    )
-    monkeypatch.setattr("macsmith.experiments.kept_rows.os.sched_getaffinity", lambda _: {0})
 
 
 def test_every_row_is_a_recipe_that_the_paper_has():
