@@ -246,6 +246,29 @@ def test_checks(small, tmp_path, monkeypatch, name):
     assert judge.status(table) in (0, 1, 2)
 
 
+@pytest.mark.parametrize(
+    ("without_underflow", "verdict"), [(1.5, "holds"), (1.9, "reversed"), (2.5, "reversed")]
+)
+def test_the_check_of_fig4_can_fail(without_underflow, verdict):
+    """The paper: 34 % of the loss in nats. Terms decide nothing."""
+    terms = [{"underflow": u, "total": 2.0} for u in (0.1, 0.2)]
+    loss = {"full": 1.0, "int4": 2.0, "dint4": 1.8, "without-rounding": 2.2,
+            "without-underflow": without_underflow}  # fmt: skip
+    rows = {
+        ("m", name): [
+            {"loss": x, "losses": [x - noise, x + noise], "layers": terms} for noise in (0.01, 0.02)
+        ]
+        for name, x in loss.items()
+    }
+    check = CHECKS["fig4"]("m", rows)
+    assert check["verdict"] == verdict
+    assert (
+        "rounding out takes -20% of INT4's loss off (the paper, in nats too: -114%)"
+        in check["text"]
+    )
+    assert "smaller in 0 of 4 layers (no verdict" in check["text"]
+
+
 def test_a_table_without_a_papers_numbers(small, tmp_path, monkeypatch):
     """Its own orderings are judged; a loss beyond what a float holds is shown as such."""
     rows = _lee("13", "w4a16")
