@@ -243,6 +243,7 @@ def test_checks(small, tmp_path, monkeypatch, name):
     assert check["verdict"] in compare.VERDICTS
     assert "the paper" in check["text"]
     assert check["text"] in judge.finding(table)
+    assert TABLES[name].note in judge.finding(table)
     assert judge.status(table) in (0, 1, 2)
 
 
@@ -267,6 +268,10 @@ def test_the_check_of_fig4_can_fail(without_underflow, verdict):
         in check["text"]
     )
     assert "smaller in 0 of 4 layers (no verdict" in check["text"]
+
+
+def test_a_row_that_these_models_cannot_show_is_said():
+    assert "2,048 tokens cannot be shown: the longest context" in TABLES["slac"].note
 
 
 def test_a_table_without_a_papers_numbers(small, tmp_path, monkeypatch):
