@@ -173,9 +173,10 @@ def scales(
     calibration: Any = None,  # a `Calibration`, from the decorator
     json: Json = False,
 ) -> None:
-    """AQAS's error (Eq. 1) by the scales of SmoothQuant, AWQ, AQAS and none, group by group.
+    """AQAS's error (Eq. 1) by the scales of SmoothQuant, AWQ, AQAS and none.
 
-    Exit status 1 where AQAS is above no scales or SmoothQuant's, which it searches.
+    By group of layers with one input, AQAS's objective, and by single layer, which is nobody's.
+    Exit status 1 where AQAS is above no scales or SmoothQuant's in a group: it searches both.
     """
     from macsmith.experiments.scales import compare_scales, table
 
