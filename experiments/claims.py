@@ -8,6 +8,7 @@ Paper: Lee et al., EMNLP 2023, arXiv 2311.05161.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from macsmith.experiments.quantized import exact
 from macsmith.experiments.quantized.judge import finding, status
 from macsmith.experiments.quantized.tables import TABLES
 from macsmith.sim.names import suggestion
@@ -136,6 +137,10 @@ def _best(results: dict) -> Verdict:
     return Verdict(STATUSES[met], text)
 
 
+def _exact(results: dict) -> Verdict:
+    return Verdict(STATUSES[exact.status(results["exact"])], exact.finding(results["exact"]))
+
+
 def _table(name: str) -> Callable[[dict], Verdict]:
     """The judge of a table of quantized models."""
 
@@ -200,6 +205,16 @@ CLAIMS = {
             ("equality",),
             "reproduced",
             _equality,
+        ),
+        Claim(
+            "exact",
+            "(ours) Exact and float execution of every recipe differ, layer by layer on identical "
+            "inputs, by no more than float32 rounds.",
+            "this project",
+            ("exact",),
+            "partly reproduced",
+            _exact,
+            long=True,
         ),
         *(
             Claim(

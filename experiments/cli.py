@@ -63,7 +63,7 @@ def reproduce(
     """The main job: every claim, measured, with a report in HTML, Markdown and JSON.
 
     Long claims, up to half an hour each on two cores (--quick: two minutes), are measured when they
-    are named: table3 table9 table10 table12 table13 table14 fig4 slac aweq atq daq.
+    are named: exact table3 table9 table10 table12 table13 table14 fig4 slac aweq atq daq.
     """
     from macsmith.experiments.reproduce import reproduce as run
 

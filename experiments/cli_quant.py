@@ -1,4 +1,4 @@
-"""`macsmith quantize`, `export`, `eval`, `scales` and `slac`."""
+"""`macsmith quantize`, `export`, `eval`, `scales`, `errors` and `slac`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +17,11 @@ from macsmith.experiments.cli_app import (
     require_with,
 )
 
-__all__ = ["evaluate", "export", "quantize", "scales", "slac"]
+__all__ = ["errors", "evaluate", "export", "quantize", "scales", "slac"]
 
+Outliers = Annotated[
+    bool, typer.Option("--outliers", help="put outlier channels in first, logits unchanged")
+]
 Model = Annotated[str, typer.Argument(help="Hugging Face id, folder, opt-mini or llama-mini")]
 
 
@@ -166,20 +169,40 @@ def scales(
     recipe: Annotated[
         str, typer.Option(help="preset name or .toml file: formats, and each method's options")
     ] = "w4a8-aqas-int4z",
-    outliers: Annotated[
-        bool, typer.Option("--outliers", help="put outlier channels in first, logits unchanged")
-    ] = False,
+    outliers: Outliers = False,
     calibration: Any = None,  # a `Calibration`, from the decorator
     json: Json = False,
 ) -> None:
-    """AQAS's error (Eq. 1) by the scales of SmoothQuant, AWQ, AQAS and none, group by group.
+    """AQAS's error (Eq. 1) by the scales of SmoothQuant, AWQ, AQAS and none.
 
-    Exit status 1 where AQAS is above no scales or SmoothQuant's, which it searches.
+    By group of layers with one input, AQAS's objective, and by single layer, which is nobody's.
+    Exit status 1 where AQAS is above no scales or SmoothQuant's in a group: it searches both.
     """
     from macsmith.experiments.scales import compare_scales, table
 
     with console.counting(f"scaling {model}", "layers") as progress:
         result = compare_scales(model, recipe, calibration, outliers=outliers, progress=progress)
+    _checked(result, table, json)
+
+
+@app.command()
+@calibration_options
+def errors(
+    model: Model,
+    recipe: Annotated[str, typer.Option(help="preset name or .toml file")] = "w8a8-atq",
+    outliers: Outliers = False,
+    calibration: Any = None,  # a `Calibration`, from the decorator
+    json: Json = False,
+) -> None:
+    """Each layer's error: ATQ's bound on it, and rounding, underflow and cross term (Eq. 4).
+
+    The bound: errors of weights and of inputs, added. Exit status 1 where the measured one is
+    beyond it.
+    """
+    from macsmith.experiments.errors import layer_errors, table
+
+    with console.counting(f"quantizing {model}", "layers") as progress:
+        result = layer_errors(model, recipe, calibration, outliers=outliers, progress=progress)
     _checked(result, table, json)
 
 

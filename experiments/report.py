@@ -117,6 +117,7 @@ def _view(report: Report) -> dict[str, Any]:
         else None,
         "accuracy": _accuracy(results.get("accuracy")),
         "quantized": quantized.view(results.get("quantized")),
+        "exact": results.get("exact"),
         "equality": results.get("equality"),
         "paper": {"area": AREA_RATIO, "power": POWER_RATIO},
         "sources": _sources(report),

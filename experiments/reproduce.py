@@ -8,6 +8,7 @@ from typing import Any
 
 from macsmith.experiments import accuracy, claims, equality, hardware
 from macsmith.experiments.explore import exploration
+from macsmith.experiments.quantized import exact
 from macsmith.experiments.quantized import job as quantized
 from macsmith.experiments.quantized.tables import TABLES
 from macsmith.experiments.report import FILES, Report, judge, write
@@ -55,7 +56,8 @@ def reproduce(
     job = quantized.Job(
         tables, quantized.QUICK if quick else quantized.FULL, output / "quantized", text
     )
-    steps = [step for step in _steps(quick, output, job) if step.experiment in needed]
+    compared = exact.Job(exact.QUICK if quick else exact.FULL, job.folder, text)
+    steps = [step for step in _steps(quick, output, job, compared) if step.experiment in needed]
     found = _run(steps, quiet)
     results = _collect(steps, found, quick)
     report = Report(
@@ -68,7 +70,7 @@ def reproduce(
     return report
 
 
-def _steps(quick: bool, output: Path, tables: quantized.Job) -> list[Step]:
+def _steps(quick: bool, output: Path, tables: quantized.Job, compared: exact.Job) -> list[Step]:
     parts = {
         "definition": [_Definition()],
         "hardware": hardware.jobs(hardware.QUICK if quick else hardware.FULL),
@@ -80,7 +82,8 @@ def _steps(quick: bool, output: Path, tables: quantized.Job) -> list[Step]:
         "equality": equality.jobs(equality.QUICK if quick else equality.FULL),
     }
     steps = [Step(name, job) for name, jobs in parts.items() for job in jobs]
-    return [*steps, Step("quantized", tables, parts=True)]
+    long = {"quantized": tables, "exact": compared}
+    return [*steps, *(Step(name, job, parts=True) for name, job in long.items())]
 
 
 def _run(steps: list[Step], quiet: bool) -> list[Any]:
@@ -126,10 +129,9 @@ def _collect(steps: list[Step], found: list[Any], quick: bool) -> dict[str, Any]
         results["definition"] = by["definition"][0]
     if rows := by.get("hardware"):
         results["hardware"] = {"rows": rows, "ratios": hardware.ratios(rows)}
-    if "exploration" in by:
-        results["exploration"] = by["exploration"][0]
-    if "quantized" in by:
-        results["quantized"] = by["quantized"][0]
+    for name in ("exploration", "quantized", "exact"):
+        if name in by:
+            results[name] = by[name][0]
     if parts := by.get("accuracy"):
         grams = {part["model"]: part for part in parts if "bigram" in part}
         rows = [part for part in parts if "bigram" not in part]

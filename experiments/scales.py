@@ -1,9 +1,14 @@
-"""`macsmith scales`: Eq. 1's error by the scales of each method, group of layers by group."""
+"""`macsmith scales`: Eq. 1's error by the scales of each method, in groups and in single layers.
+
+A group has one input and so one scale. Its error is what AQAS minimizes: of queries, keys and
+values at attention's output. That of a layer by itself, at its own output, nobody minimizes; a
+scale that is better for the group may be worse for one of its layers.
+"""
 
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from statistics import fmean
 from typing import Any
@@ -29,7 +34,9 @@ class Scaled(Result):
     recipe: dict[str, Any]
     calibration: dict[str, Any]
     outliers: bool
-    rows: list[dict[str, Any]]  # layers: names; errors: mean square at the output, by method
+    #: layers: names; errors: mean square at the group's output, by method; single: the same at each
+    #: layer's own output, in their order
+    rows: list[dict[str, Any]]
     unscaled: list[str]  # layers whose input can be scaled nowhere
 
     @property
@@ -47,25 +54,14 @@ class Scaled(Result):
     def lines(self) -> list[str]:
         where = f"{self.model}{' with outliers' * self.outliers}, {recipe_name(self.recipe)}"
         verdict = "never above" if self.holds else "ABOVE"
-        lines = [f"{where}: AQAS {verdict} no scales and SmoothQuant's"]
+        singles = [errors for row in self.rows for errors in row["single"]]
+        lines = [f"{where}: AQAS {verdict} no scales and SmoothQuant's in a group, its objective"]
         for other in (name for name in COMPARED if name != "aqas"):
-            below = [
-                r for r in self.rows if r["errors"]["aqas"] < r["errors"][other] * (1 - _EQUAL)
+            lines += [
+                f"  against {other}, groups: {_said([row['errors'] for row in self.rows], other)}",
+                f"  against {other}, layers by themselves, no method's objective: "
+                f"{_said(singles, other)}",
             ]
-            above = [
-                r for r in self.rows if r["errors"]["aqas"] > r["errors"][other] * (1 + _EQUAL)
-            ]
-            ratios = [q for r in self.rows if (q := _ratio(r["errors"], other)) is not None]
-            part = (
-                f"; its error is {_geometric(ratios):.3f} of it in the geometric mean, "
-                f"{min(ratios):.3f} to {max(ratios):.3f}"
-                if ratios
-                else ""
-            )
-            lines.append(
-                f"  below {other} on {_layers(below)} of {_layers(self.rows)} layers "
-                f"({len(below)} of {len(self.rows)} groups), above on {_layers(above)}{part}"
-            )
         left = f"{len(self.unscaled)} layers cannot be scaled; " if self.unscaled else ""
         return [*lines, f"{left}{self.seconds:.1f} s"]
 
@@ -145,13 +141,23 @@ def _row(block: Any, group: Any, asked: dict[str, Any], recipe: Any) -> dict[str
 
     aqas = asked["aqas"]
     whole = aqas.objective == "attention"
-    objective = Objective(block, group, recipe, aqas.samples, inputs_too=True, whole=whole)
-    errors = {}
+    alone = [
+        replace(group, names=(name,), layers=(layer,))
+        for name, layer in zip(group.names, group.layers, strict=True)
+    ]
+    together, *singly = (
+        Objective(block, one, recipe, aqas.samples, inputs_too=True, whole=at_parent)
+        for one, at_parent in ((group, whole), *((one, False) for one in alone))
+    )
+    errors, single = {}, [{} for _ in alone]
     for name, step in asked.items():
         scale = METHODS[type(step)].scale
         s = scale(block, group, step, recipe) if scale else None
-        errors[name] = objective.error(torch.ones(group.width) if s is None else s)
-    return {"layers": list(group.names), "errors": errors}
+        s = torch.ones(group.width) if s is None else s
+        errors[name] = together.error(s)
+        for found, objective in zip(single, singly, strict=True):
+            found[name] = objective.error(s)
+    return {"layers": list(group.names), "errors": errors, "single": single}
 
 
 def table(result: Scaled) -> Any:
@@ -171,14 +177,15 @@ def table(result: Scaled) -> Any:
     return shown
 
 
-def _ratio(errors: dict[str, float], other: str) -> float | None:
-    """AQAS's error over another's; None where either is 0."""
-    return errors["aqas"] / errors[other] if errors["aqas"] and errors[other] else None
-
-
-def _geometric(ratios: list[float]) -> float:
-    return math.exp(fmean(map(math.log, ratios)))
-
-
-def _layers(rows: list[dict[str, Any]]) -> int:
-    return sum(len(row["layers"]) for row in rows)
+def _said(found: list[dict[str, float]], other: str) -> str:
+    """In how many AQAS is below and above another method, and by how much."""
+    ratios = [errors["aqas"] / errors[other] for errors in found if errors["aqas"] * errors[other]]
+    below = sum(e["aqas"] < e[other] * (1 - _EQUAL) for e in found)
+    above = sum(e["aqas"] > e[other] * (1 + _EQUAL) for e in found)
+    part = (
+        f"; its error is {math.exp(fmean(map(math.log, ratios))):.3f} of it in the geometric mean, "
+        f"{min(ratios):.3f} to {max(ratios):.3f}"
+        if ratios
+        else ""
+    )
+    return f"below in {below} of {len(found)}, above in {above}{part}"

@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 import tiny
-import torch
 
 from macsmith.experiments import claims, reproduce
-from macsmith.experiments.models.outliers import put_outliers
 from macsmith.experiments.quantized import compare, frame, job, judge, papers, runner
 from macsmith.experiments.quantized.checks import CHECKS
 from macsmith.experiments.quantized.tables import TABLES, Table, _lee
@@ -22,27 +20,6 @@ from macsmith.quant import Recipe
 #: A folder with the tables as they were read from the paper, in long form.
 REFERENCE = os.environ.get("MACSMITH_REFERENCE_PATH", "")
 CONFIG = job.Config(seeds=2)
-
-
-@pytest.fixture
-def small(monkeypatch):
-    """Tiny models in the place of the embedded ones, on random text."""
-    made = {"opt": tiny.opt, "llama": tiny.llama}
-
-    def load(name):
-        model = made[frame.SUBJECTS[name].family]()
-        if frame.SUBJECTS[name].outliers:
-            put_outliers(model, channels=2)
-        return model, None
-
-    text = torch.randint(2, 50, (6 * 32,), generator=torch.Generator().manual_seed(7))
-    monkeypatch.delenv(frame.MODELS_PATH, raising=False)
-    monkeypatch.setattr(frame, "_loaded", load)
-    monkeypatch.setattr(frame, "_evaluation", lambda *_: (text, "random ids"))
-    monkeypatch.setattr(
-        frame, "_calibration", lambda name, samples, length, seed: tiny.ids(4 + seed, 16)
-    )
-    monkeypatch.setattr("macsmith.experiments.kept_rows.os.sched_getaffinity", lambda _: {0})
 
 
 def test_every_row_is_a_recipe_that_the_paper_has():
@@ -266,7 +243,35 @@ def test_checks(small, tmp_path, monkeypatch, name):
     assert check["verdict"] in compare.VERDICTS
     assert "the paper" in check["text"]
     assert check["text"] in judge.finding(table)
+    assert TABLES[name].note in judge.finding(table)
     assert judge.status(table) in (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("without_underflow", "verdict"), [(1.5, "holds"), (1.9, "reversed"), (2.5, "reversed")]
+)
+def test_the_check_of_fig4_can_fail(without_underflow, verdict):
+    """The paper: 34 % of the loss in nats. Terms decide nothing."""
+    terms = [{"underflow": u, "total": 2.0} for u in (0.1, 0.2)]
+    loss = {"full": 1.0, "int4": 2.0, "dint4": 1.8, "without-rounding": 2.2,
+            "without-underflow": without_underflow}  # fmt: skip
+    rows = {
+        ("m", name): [
+            {"loss": x, "losses": [x - noise, x + noise], "layers": terms} for noise in (0.01, 0.02)
+        ]
+        for name, x in loss.items()
+    }
+    check = CHECKS["fig4"]("m", rows)
+    assert check["verdict"] == verdict
+    assert (
+        "rounding out takes -20% of INT4's loss off (the paper, in nats too: -114%)"
+        in check["text"]
+    )
+    assert "smaller in 0 of 4 layers (no verdict" in check["text"]
+
+
+def test_a_row_that_these_models_cannot_show_is_said():
+    assert "2,048 tokens cannot be shown: the longest context" in TABLES["slac"].note
 
 
 def test_a_table_without_a_papers_numbers(small, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Scales of the methods compared by Eq. 1, on the embedded models."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import rounded
@@ -58,6 +59,13 @@ def test_aqas_is_never_above_no_scales_and_smoothquant_on_the_embedded_models(mo
             }  # fmt: skip
             for name, error in errors.items():
                 assert row["errors"][name] == pytest.approx(error, rel=1e-3)
+            for layer, name in enumerate(group.names):
+                alone = replace(group, names=(name,), layers=(group.layers[layer],))
+                error = rounded.error(
+                    block, alone, ones if chosen["aqas"] is None else chosen["aqas"], recipe,
+                    aqas.samples, inputs_too=True, whole=False,
+                )  # fmt: skip
+                assert row["single"][layer]["aqas"] == pytest.approx(error, rel=1e-3)
             assert errors["aqas"] <= min(errors["rtn"], errors["smoothquant"]) * (1 + 1e-4)
             lower += errors["aqas"] < 0.99 * errors["rtn"]
     assert lower >= 8, "hardly a scale was found: the test is void"
@@ -67,7 +75,8 @@ def made(*errors):
     """Groups of one and two layers in turn, with errors in the order of COMPARED."""
     rows = [
         {"layers": [f"m.layers.{k}.{n}" for n in "abc"[: 1 + k % 2]],
-         "errors": dict(zip(COMPARED, line, strict=True))}
+         "errors": dict(zip(COMPARED, line, strict=True)),
+         "single": [dict(zip(COMPARED, (4.0, 2.0, 2.0, 3.0), strict=True))] * (1 + k % 2)}
         for k, line in enumerate(errors)
     ]  # fmt: skip
     return Scaled(
@@ -76,13 +85,16 @@ def made(*errors):
     )  # fmt: skip
 
 
-def test_what_is_said_counts_layers():
+def test_what_is_said_counts_groups_and_layers():
     found = made((4.0, 2.0, 0.5, 1.0), (2.0, 2.0, 4.0, 1.0), (0.0, 0.0, 0.0, 0.0))
     assert found.holds
     text = "\n".join(found.lines())
-    assert "m with outliers, r: AQAS never above" in text
-    assert "below awq on 2 of 4 layers (1 of 3 groups), above on 1; its error is 0.707 of" in text
+    assert "m with outliers, r: AQAS never above no scales and SmoothQuant's in a group" in text
+    assert "against awq, groups: below in 1 of 3, above in 1; its error is 0.707 of" in text
     assert "0.250 to 2.000" in text
+    alone = "layers by themselves, no method's objective: "
+    assert f"against rtn, {alone}below in 4 of 4, above in 0; its error is 0.750" in text
+    assert f"against smoothquant, {alone}below in 0 of 4, above in 4; its error is 1.500" in text
     assert "1 layers cannot be scaled" in text
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "Point",
     "Subject",
     "measure",
+    "prepared",
     "recipe_of",
     "subject_file",
     "weights_hash",
@@ -121,27 +122,15 @@ def weights_hash(subject: Subject) -> str:
 
 def measure(point: Point) -> dict[str, Any]:
     """Losses of each piece in nats, and what identifies them; one thread, whatever is here."""
-    from macsmith.quant import quantize_
     from macsmith.quant.calibrate import one_thread
     from macsmith.quant.evaluate import BATCH, hash_ids, perplexity
 
     start = time.perf_counter()
-    calibration, layers = None, []
+    layers: list[dict[str, Any]] = []
     with one_thread():
-        model, _ = _loaded(point.subject)
-        ids, source = _evaluation(point.subject, point.text)
+        watch = partial(_LAYERS[point.layers], layers) if point.layers else None
+        model, ids, source, calibration = prepared(point, watch)
         window = point.window or min(model.config.max_position_embeddings, _window(point.subject))
-        if point.recipe:
-            model = copy.deepcopy(model)
-            recipe, samples = recipe_of(point), None
-            if recipe.calibrated:
-                samples = _calibration(point.subject, point.samples, point.length, point.seed)
-                calibration = {
-                    "samples": point.samples, "length": point.length, "seed": point.seed,
-                    "ids_sha256": hash_ids(samples.flatten()),
-                }  # fmt: skip
-            watch = partial(_LAYERS[point.layers], layers) if point.layers else None
-            quantize_(model, recipe, samples, watch=watch)
         size = BATCH * window
         count = min(ids.numel(), point.limit or ids.numel()) // size
         if not count:
@@ -165,6 +154,27 @@ def measure(point: Point) -> dict[str, Any]:
         "layers": layers,
         "seconds": round(time.perf_counter() - start, 2),
     }
+
+
+def prepared(point: Point, watch: Any = None) -> tuple[Any, Any, str, dict[str, Any] | None]:
+    """The point's model, quantized; token ids [n] of its text, and where they come from; what it
+    was calibrated on. ``watch`` is `quantize_`'s."""
+    from macsmith.quant import quantize_
+    from macsmith.quant.evaluate import hash_ids
+
+    model, _ = _loaded(point.subject)
+    calibration = None
+    if point.recipe:
+        model = copy.deepcopy(model)
+        recipe, samples = recipe_of(point), None
+        if recipe.calibrated:
+            samples = _calibration(point.subject, point.samples, point.length, point.seed)
+            calibration = {
+                "samples": point.samples, "length": point.length, "seed": point.seed,
+                "ids_sha256": hash_ids(samples.flatten()),
+            }  # fmt: skip
+        quantize_(model, recipe, samples, watch=watch)
+    return model, *_evaluation(point.subject, point.text), calibration
 
 
 def _terms(found: list, name: str, layer: Any, quantized: Any, inputs: list) -> None:

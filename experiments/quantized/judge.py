@@ -29,6 +29,7 @@ def found(table: Table, rows: Rows) -> dict[str, Any]:
         "id": table.id,
         "sentence": table.sentence,
         "source": table.source,
+        "note": table.note,
         "models": [_conditions(model, rows[model, "full"][0]) for model in models],
         "rows": [
             {
@@ -110,6 +111,8 @@ def finding(result: dict[str, Any]) -> str:
             f", {min(paper):.3f} to {max(paper):,.3f} in the paper, whose models are a thousand "
             "times larger"
         )
+    if result["note"]:
+        parts.append(result["note"])
     return "; ".join(parts)
 
 

@@ -27,7 +27,7 @@ _VERSIONS = ("numba", "numpy", "torch", "transformers")
 _SOURCES = (
     "quant", "sim", "experiments/models/calibration.py", "experiments/models/llama2c.py",
     "experiments/models/outliers.py", "experiments/models/text.py",
-    "experiments/quantized/frame.py",
+    "experiments/quantized/frame.py", "experiments/quantized/exact.py",
 )  # fmt: skip
 
 Progress = Callable[[int, int, str], None]
@@ -39,8 +39,9 @@ def run(
     *,
     jobs: int | None = None,
     progress: Progress = lambda done, total, label: None,
+    work: Callable[[Point], dict[str, Any]] = measure,
 ) -> dict[Point, dict[str, Any]]:
-    """What `measure` finds for each point; what ``folder`` has already is not measured again.
+    """What ``work`` finds for each point; what ``folder`` has already is not measured again.
 
     ``jobs`` processes, by default one for each core that this process may use. ValueError without
     a point, or on a recipe or text that cannot be measured.
@@ -49,22 +50,23 @@ def run(
     if not points:
         raise ValueError("nothing to measure: there is no point")
     folder.mkdir(parents=True, exist_ok=True)
-    files = {point: folder / f"{_key(point)}.json" for point in points}
+    files = {point: folder / f"{_key(point, work.__name__)}.json" for point in points}
     found = {point: row for point in points if (row := row_in(files[point]))}
     left = [point for point in points if point not in found]
     progress(len(found), len(points), "from before" if found else "")
     # Spawned, since torch may have threads: see `workers`.
-    work = measured(measure, [(point, files[point]) for point in left], jobs, "spawn")
-    for place, row in work:
+    rows = measured(work, [(point, files[point]) for point in left], jobs, "spawn")
+    for place, row in rows:
         point = left[place]
         found[point] = row
         progress(len(found), len(points), point.label)
     return {point: found[point] for point in points}
 
 
-def _key(point: Point) -> str:
+def _key(point: Point, work: str) -> str:
     versions = provenance()["versions"]
     decides = {
+        "work": work,
         "point": point.__dict__,
         "subject": SUBJECTS[point.subject].as_dict(),
         "weights": weights_hash(SUBJECTS[point.subject]),
