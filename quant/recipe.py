@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 VERSION = 1
+_DEEPEST = 2**16  # products of a sum, in any layer
 
 
 class Weights(Part):
@@ -106,7 +107,9 @@ class Attention(Part):
 class Accumulator(Part):
     """The part of a `MacSpec` that is not a format."""
 
-    width: StrictInt = 32  # safe for both MACs at any depth of an OPT or LLaMA model
+    # Enough for the paper's MACs at any depth of an OPT or LLaMA model. Presets have more where
+    # their format needs more.
+    width: StrictInt = 32
     overflow: Literal["exact", "wrap", "saturate"] = "wrap"  # what plain hardware does
     lanes: StrictInt = 1  # one product per cycle, as in the paper's MAC
 
@@ -244,9 +247,11 @@ class Recipe(Part):
             raise ValueError(f"unknown recipe {str(recipe)!r}; {hint} (or give a .toml file)")
         preset = PRESETS[str(recipe)]
         weights = Weights(format=preset.format)
+        needed = MacSpec(weights.format, Activations().format).depth_width(_DEEPEST)
         return cls(
             name=str(recipe),
             weights=weights,
+            accumulator=Accumulator(width=max(Accumulator().width, needed)),
             activations=Activations(**({"scheme": "float"} if preset.weight_only else {})),
             attention=Attention(value=weights) if preset.attention else None,
             steps=preset.steps,

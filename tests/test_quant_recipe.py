@@ -52,10 +52,18 @@ def test_tables_9_and_10_are_presets(chain, formats):
 def test_every_preset_is_valid_and_survives_a_file(tmp_path):
     for name in PRESETS:
         recipe = Recipe.get(name)
-        assert recipe.spec().acc_width == 32
         if recipe.weights.format == "dint4":
             recipe.save(tmp_path / "r.toml")
             assert Recipe.get(tmp_path / "r.toml") == recipe
+
+
+def test_no_sum_of_a_preset_overflows():
+    for name in PRESETS:
+        recipe = Recipe.get(name)
+        specs = [recipe.spec(), *(recipe.attention_specs() if recipe.attention else ())]
+        for spec in specs:
+            assert spec.depth_width(2**16) <= spec.acc_width, name
+    assert Recipe.get("w4a8-rtn-dint4").accumulator.width == 32  # no wider than the paper's
 
 
 def test_presets_name_their_steps():
