@@ -212,7 +212,7 @@ CLAIMS = {
             "inputs, by no more than float32 rounds.",
             "this project",
             ("exact",),
-            "partly reproduced",
+            "reproduced",
             _exact,
             long=True,
         ),
