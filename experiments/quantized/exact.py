@@ -7,7 +7,7 @@ difference  of a layer's outputs, in units of float32's last place, and as a par
 verdict     of a recipe on a model: one of VERDICTS
 
 Calibrated on few samples, the same for all recipes of a model: these decide codes, and both
-executions have the same.
+executions have the same. Presets by DAQ that take longest are left out: see `_slow`.
 """
 
 import time
@@ -80,7 +80,7 @@ def chosen(config: Config, text: str = "docs") -> tuple[list[Point], dict[str, i
     """What is compared, model by model, and how many recipes are not, by what keeps them from it.
 
     Of tables' rows and presets together. Left out too: presets that are calibrated, where
-    ``config`` has none.
+    ``config`` has none, and those that are slow.
     """
     from macsmith.quant.presets import PRESETS
 
@@ -106,12 +106,23 @@ def chosen(config: Config, text: str = "docs") -> tuple[list[Point], dict[str, i
             left[same] = recipe.float_only
         elif preset and recipe.calibrated and not config.calibrated:
             left[same] = "is calibrated, for the full run"
+        elif preset and _slow(recipe):
+            left[same] = "takes DAQ longest"
         else:
             found.setdefault((point.subject, same), point.settled())
     compared = {same for _, same in found}
     reasons = Counter(why for same, why in left.items() if same not in compared)
     order = list(SUBJECTS)
     return sorted(found.values(), key=lambda point: order.index(point.subject)), dict(reasons)
+
+
+def _slow(recipe: Any) -> bool:
+    """DAQ with attention quantized too, which has the arithmetic of the same without attention and
+    of others' attention, or in floats of 8 bits: a third of the time of all presets."""
+    from macsmith.quant.steps import Daq
+
+    daq = any(isinstance(step, Daq) for step in recipe.steps)
+    return daq and (recipe.attention is not None or recipe.weights.format == "fp8_e4m3")
 
 
 def compare_point(point: Point) -> dict[str, Any]:
