@@ -43,7 +43,7 @@ def prove(
     ] = False,
     limit: Annotated[
         float | None,
-        typer.Option("--limit", help="seconds for one proof; 120 with --all, else 300"),
+        typer.Option("--limit", help="seconds for one proof of many; 120 with --all, else 300"),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -69,7 +69,8 @@ def prove(
     is the one without pipeline; a reset, which drops what a pipeline holds, is not part of its
     proof.
 
-    A proof that runs out of time is none, and the command fails.
+    Proofs of one unit and accumulator are told together, when they are done. One that runs out of
+    time is none, and the command fails.
     """
     from macsmith.experiments.verify import proof_plan
 

@@ -6,10 +6,11 @@ from operator import or_
 from amaranth import Module, Signal, signed, unsigned
 from amaranth.lib import data
 
-from macsmith.hw.accumulator import Operands, accumulate
+from macsmith.hw.accumulator import accumulate
 from macsmith.hw.array_element import Element
 from macsmith.hw.array_time import busy_after, delayed
 from macsmith.hw.bits import only_if
+from macsmith.hw.operands import Operands
 from macsmith.sim.spec import MacSpec
 
 __all__ = ["OutputStationary"]

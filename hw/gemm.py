@@ -49,9 +49,11 @@ class Gemm(wiring.Component):
     Parameters
     ----------
     spec : MacSpec
+        Formats of weights and activations, and the accumulator.
     rows, cols : int
+        Elements of the array, 1 to 64 each.
     dataflow : str
-        Of the `SystolicArray`.
+        "output" or "weight": which of an element's numbers stays in it.
     depth : int
         The greatest number of products of a sum: it sets the width of the sums of weights and
         of the correction, and has to be exact in the accumulator where the spec says so.
@@ -64,8 +66,11 @@ class Gemm(wiring.Component):
         has to be two's complement.
     sums : bool
         Whether the corrected accumulators come out beside the results.
-    style, decode : str
-        Of the `SystolicArray`.
+    style : str
+        Microarchitecture of the elements.
+    decode : str
+        "element" or "edge": whether codes travel, and each element decodes its own, or what the
+        style makes of each operand alone.
     requantizer : str
         Style of the `Requantizer`.
     pipeline : int
@@ -74,11 +79,13 @@ class Gemm(wiring.Component):
     Members
     -------
     clk, rst
-        Of the domain ``sync``. ``rst`` is synchronous, active high, and drops what is under way.
-        Until something enters again, ``i`` and ``load`` are as those of the `SystolicArray`,
-        ``tile`` is not ready, and ``o.valid`` and ``partial.valid`` are low.
+        Of the domain ``sync``. ``rst`` is synchronous, active high, and drops what is under way;
+        the sums are 0, and of "weight" no weights are loaded. Until something enters again, ``i``
+        and ``load`` are ready (only not ``i`` of "weight" for a beat with ``first``), ``tile`` is
+        not, and ``o.valid`` and ``partial.valid`` are low.
     i : In(stream)
-        That of the `SystolicArray`: a beat is one k of a tile ("output") or one token ("weight").
+        That of the `SystolicArray`: a beat is one k of a tile ("output"), which starts from 0 with
+        ``first`` and is done with ``last``, or one token ("weight").
     load : In(stream)
         "weight" only: that of the `SystolicArray`.
     tile : In(stream)

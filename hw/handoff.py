@@ -20,8 +20,9 @@ WAIVERS = {
 }
 
 _CELL = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
-#: What YAML reads as one word, wherever it stands.
-_WORD = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./+-]*")
+#: Paths that YAML reads as text, wherever they stand: with a dot or slash after a letter, they are
+#: no number, and no "true" or "null".
+_PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_+-]*[./][A-Za-z0-9_./+-]*")
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ def _fileset(name: str, files: list[tuple[str, str]], kind: str) -> list[str]:
 
 def _yaml(text: str) -> str:
     """A scalar: as it is, or quoted (a JSON string is one of YAML too)."""
-    return text if _WORD.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+    return text if _PATH.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 
 def _target(name: str, sets: list[str], top: str, tool: str, *options: str) -> list[str]:

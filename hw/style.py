@@ -125,8 +125,8 @@ class Styles:
 
 
 def check_stages(pipeline: int, most: int) -> int:
-    """``pipeline`` itself; ValueError unless it is a number of stages, 0 to ``most``."""
-    if isinstance(pipeline, bool) or pipeline not in range(most + 1):
+    """``pipeline`` itself; ValueError unless it is an integer, 0 to ``most``."""
+    if isinstance(pipeline, bool) or not isinstance(pipeline, int) or not 0 <= pipeline <= most:
         raise ValueError(f"pipeline must be 0 to {most} stages, not {pipeline!r}")
     return pipeline
 
@@ -142,7 +142,7 @@ def _member(family: Style, other: Style) -> Style:
     return Style(
         name=f"{family.name}-{other.name}",
         build=partial(family.build, other),
-        summary=f"{family.summary}: {other.summary}",
+        summary=f"{family.summary}. {other.summary}",
         latency=family.latency + other.latency,
         refuses=lambda subject: family.refuses(subject) or other.refuses(subject),
     )

@@ -96,3 +96,16 @@ def test_a_gated_mac_stands_still_while_nothing_enters(name):
     idle = energy(made, {port: codes * (port != "en") for port, codes in stimulus.items()},
                   products=int(en.sum()))  # fmt: skip
     assert idle.clock_pj < 0.8 * spent.clock_pj
+
+
+@pytest.mark.parametrize("style", ["isolated-booth4", "gated-booth4"])
+def test_held_operands_leave_a_multiplier_at_rest(style):
+    """Where nothing enters, whatever the ports show: what is not the clock takes little."""
+    spec, quiet = MacSpec("int4", "int4", 12), {}
+    operands = uniform(spec, depth=64)
+    shown = {"clear": operands.clear.astype(int), "w": operands.w, "a": operands.a}
+    for name in ("separate-booth4", style):
+        made = synthesize(Mac(spec, name), library("osu018"), clock_ps=20_000, name="mac")
+        spent = energy(made, {"en": np.zeros_like(operands.w), **shown}, products=1)
+        quiet[name] = spent.dynamic_pj - spent.clock_pj
+    assert quiet[style] < 0.2 * quiet["separate-booth4"]

@@ -86,6 +86,7 @@ MUTANTS = [
     Mutant("groups of four", LANES, replace(LANES, lanes=4)),
     Mutant("clear does not start a group", LANES, old="clear ? 2'h1 :", new="1'b0 ? 2'h1 :"),
     Mutant("first product of a group not counted", LANES, old="clear ? 2'h1", new="clear ? 2'h0"),
+    Mutant("the other edge", WIDE, old="posedge clk", new="negedge clk"),
     Mutant("nothing is driven", WIDE, old="posedge clk", new="negedge rst"),
     *one_step_off("dint4"),
 ]

@@ -208,9 +208,17 @@ def parts(keys: Sequence[Any], sizes: Sequence[int]) -> tuple[list[int], int]:
 
 
 def top_verilog(instances: Sequence[Instance], keys: Sequence[Any] | None = None) -> str:
-    """Verilog of the top module; ``clk`` drives every unit that has a register.
+    r"""Verilog of the top module; ``clk`` drives every unit that has a register.
 
-    Instances of one key are driven with the same; without keys, each by itself.
+    Instances of one key are driven with the same; without keys, each by itself. A cycle of ``clk``
+    is two of ``tick``: between, while ``clk`` is still high, ``wake`` rises, and operands change.
+    So a register at the wrong edge has them half a cycle before it should.
+
+    ::
+
+        tick  __/--\__/--\__/--\__/--\__
+        clk   __/-----\_____/-----\_____      rises: seen
+        wake  _____/-----\_____/-----\__
     """
     keys = range(len(instances)) if keys is None else keys
     starts, stim_bytes = parts(keys, [one.stim_bytes for one in instances])
@@ -233,10 +241,14 @@ def top_verilog(instances: Sequence[Instance], keys: Sequence[Any] | None = None
     seen = 8 * sum(one.seen_bytes for one in instances)
     return "\n".join([
         f"module {TOP}(",
-        "  input clk /* verilator public_flat_rw */,",
+        "  input tick /* verilator public_flat_rw */,",
         f"  input [{8 * stim_bytes - 1}:0] stim /* verilator public_flat_rw */,",
-        f"  output reg [{seen - 1}:0] seen /* verilator public_flat_rd */",
+        f"  output reg [{seen - 1}:0] seen /* verilator public_flat_rd */,",
+        "  output reg wake /* verilator public_flat_rd */",
         ");",
+        "  reg clk = 1'b0;",
+        "  always @(posedge tick) clk <= ~clk;",
+        "  always @(negedge tick) wake <= clk;",
         *lines,
         # A register, because a net of thousands of bits is slow where it changes bit by bit.
         f"  always @(posedge clk) seen <= {{{', '.join(reversed(results))}}};",

@@ -66,6 +66,8 @@ class _Bench:
         sinks = {"o": beats_out(self.component, layer.found)}
         if "load" in sources:
             sinks["partial"] = self.packed("partial", layer.partial)
+        elif self.runs and self.runs[-1].reset_after:
+            sources["i"][0] &= ~1  # no ``first``: after a reset sums are 0 without it
         self.runs.append(Run(sources, sinks, pace, reset_after))
         if reset_after is None:
             self._cover(schedule, layer.found)

@@ -139,6 +139,9 @@ def _changes(cell: dict) -> Iterator[tuple[str, str, Callable]]:
     if "FF" in kind.upper():
         for bit in range(len(pins["Q"])):
             yield "register", f"bit {bit} holds", lambda *_, b=bit: _put(pins, "D", b, pins["Q"][b])
+    if (edge := cell["parameters"].get("CLK_POLARITY")) is not None:
+        other = edge[:-1] + "10"[int(edge[-1])]
+        yield "clock edge", kind, lambda *_: cell["parameters"].update(CLK_POLARITY=other)
     inputs = [pin for pin, way in cell["port_directions"].items() if way == "input"]
     for pin in inputs:
         for bit, net in enumerate(pins[pin]):

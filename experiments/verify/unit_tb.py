@@ -1,7 +1,7 @@
 """cocotb testbench of a bench of units. Runs inside the simulator; `runner` starts it.
 
-Operands change at the falling edge, where the results of the last rising edge are read: half a
-period from every change in the units, so that no simulator's order of events matters.
+Operands change between the clock's rising edge and its falling one, where the results of the rising
+edge are read: away from every change in the units, so that no simulator's order of events matters.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import cocotb
 from cocotb.clock import Clock
-from cocotb.triggers import FallingEdge
+from cocotb.triggers import RisingEdge
 
 from macsmith.experiments.verify.bench import RESET_CYCLES
 from macsmith.experiments.verify.checker import Checker
@@ -25,14 +25,14 @@ async def drive_and_compare(dut):
     checker = Checker(pickle.loads((folder / "instances.pickle").read_bytes()))
     prepared = time.perf_counter()
 
-    Clock(dut.clk, 10, "ns", impl="gpi").start()
+    Clock(dut.tick, 10, "ns", impl="gpi").start()
     dut.stim.value = checker.first_stimulus()  # a reset, which gets registers out of any state
     for _ in range(RESET_CYCLES):
-        await FallingEdge(dut.clk)
+        await RisingEdge(dut.wake)
     cycle = 0
     while not checker.done(cycle):
         dut.stim.value = checker.stimulus(cycle)
-        await FallingEdge(dut.clk)
+        await RisingEdge(dut.wake)
         checker.check(cycle, str(dut.seen.value))
         cycle += 1
 
