@@ -6,11 +6,12 @@
 A producer is a norm or a linear layer in the same block, found by trying and not by name: its
 output channels are scaled by powers of two and the group's columns the other way, and the outputs
 of the block and of every other module with parameters in it must stay the same. So it works through
-whatever stands between them and is homogeneous: ReLU, a gate, the attention's mean of values.
+whatever stands between them and is homogeneous: ReLU, a gate, the attention's mean of values. Some
+norms multiply by 1 more than their weight; that is tried too.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -35,12 +36,15 @@ class Group:
         The smallest module that holds them all, a single layer itself; None if that is the block.
     producer : nn.Module or None
         Where their input can be scaled; None if nowhere.
+    offset : int
+        What a producer that is a norm adds to its weight before it multiplies by it.
     """
 
     names: tuple[str, ...]
     layers: tuple[nn.Linear, ...]
     parent: nn.Module | None
     producer: nn.Module | None
+    offset: int = 0
 
     @property
     def width(self) -> int:
@@ -87,7 +91,7 @@ def fold(group: Group, s: torch.Tensor) -> None:
     """Divide the group's input by ``s`` (positive, [width]) at its producer, and undo it behind."""
     if group.producer is None:
         raise ValueError(f"the input of {', '.join(group.names)} cannot be scaled")
-    _scale_rows(group.producer, 1 / s)
+    _scale_rows(group.producer, 1 / s, group.offset)
     for layer in group.layers:
         layer.weight.data = (layer.weight.data.float() * s).to(layer.weight.dtype)
 
@@ -108,8 +112,12 @@ def _group(
         parent = block.module.get_submodule(name) if name else None
     before = order[: order.index(layers[0])] if layers[0] in order else []
     group = Group(tuple(names), layers, parent, None)
-    producer = next((m for m in reversed(before) if _folds(block, group, m, wanted)), None)
-    return Group(tuple(names), layers, parent, producer)
+    tried = (
+        replace(group, producer=m, offset=offset)
+        for m in reversed(before)
+        for offset in (0, 1)[: 3 - m.weight.dim()]
+    )
+    return next((one for one in tried if _folds(block, one, wanted)), group)
 
 
 def _scalable(module: nn.Module) -> bool:
@@ -117,10 +125,9 @@ def _scalable(module: nn.Module) -> bool:
     return isinstance(weight, nn.Parameter) and weight.dim() in (1, 2)
 
 
-def _folds(
-    block: Block, group: Group, module: nn.Module, wanted: Mapping[nn.Module, torch.Tensor]
-) -> bool:
-    """Whether scaling ``module``'s outputs and the group's columns leaves all outputs."""
+def _folds(block: Block, group: Group, wanted: Mapping[nn.Module, torch.Tensor]) -> bool:
+    """Whether scaling the producer's outputs and the group's columns leaves all outputs."""
+    module = group.producer
     if module.weight.shape[0] != group.width or module in group.layers:
         return False
     kept = [p.data for m in (module, *group.layers) for p in m.parameters(recurse=False)]
@@ -128,7 +135,7 @@ def _folds(
     draw = torch.Generator().manual_seed(0)
     s = 2.0 ** torch.randint(-1, 2, (group.width,), generator=draw).to(module.weight.device)
     try:
-        fold(Group(group.names, group.layers, None, module), s)
+        fold(group, s)
         found = _outputs(block, _with_parameters(block))
     finally:
         parameters = [p for m in (module, *group.layers) for p in m.parameters(recurse=False)]
@@ -171,8 +178,9 @@ def _same(found: torch.Tensor, wanted: torch.Tensor) -> bool:
     return bool((gap <= _TOLERANCE * wanted.abs().amax(dim=1)).all())
 
 
-def _scale_rows(module: nn.Module, s: torch.Tensor) -> None:
-    for parameter in (module.weight, getattr(module, "bias", None)):
+def _scale_rows(module: nn.Module, s: torch.Tensor, offset: int) -> None:
+    for parameter, more in ((module.weight, offset), (getattr(module, "bias", None), 0)):
         if parameter is not None:
             by_row = s if parameter.dim() == 1 else s[:, None]
-            parameter.data = (parameter.data.float() * by_row).to(parameter.dtype)
+            data = (parameter.data.float() + more) * by_row - more
+            parameter.data = data.to(parameter.dtype)

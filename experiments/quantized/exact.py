@@ -6,8 +6,8 @@ difference  of a layer's outputs, in units of float32's last place, and as a par
             that rounding leaves: see `quant.compare`
 verdict     of a recipe on a model: one of VERDICTS
 
-Calibrated on few samples, the same for all recipes of a model: these decide codes, and both
-executions have the same. Presets by DAQ that take longest are left out: see `_slow`.
+Calibrated on few samples, the same for all recipes of a model, and DAQ in one epoch: these decide
+codes and scales, and both executions have the same.
 """
 
 import time
@@ -80,7 +80,7 @@ def chosen(config: Config, text: str = "docs") -> tuple[list[Point], dict[str, i
     """What is compared, model by model, and how many recipes are not, by what keeps them from it.
 
     Of tables' rows and presets together. Left out too: presets that are calibrated, where
-    ``config`` has none, and those that are slow.
+    ``config`` has none.
     """
     from macsmith.quant.presets import PRESETS
 
@@ -106,8 +106,6 @@ def chosen(config: Config, text: str = "docs") -> tuple[list[Point], dict[str, i
             left[same] = recipe.float_only
         elif preset and recipe.calibrated and not config.calibrated:
             left[same] = "is calibrated, for the full run"
-        elif preset and _slow(recipe):
-            left[same] = "takes DAQ longest"
         else:
             found.setdefault((point.subject, same), point.settled())
     compared = {same for _, same in found}
@@ -116,13 +114,15 @@ def chosen(config: Config, text: str = "docs") -> tuple[list[Point], dict[str, i
     return sorted(found.values(), key=lambda point: order.index(point.subject)), dict(reasons)
 
 
-def _slow(recipe: Any) -> bool:
-    """DAQ with attention quantized too, which has the arithmetic of the same without attention and
-    of others' attention, or in floats of 8 bits: a third of the time of all presets."""
+def _in_short(recipe: Any) -> Any:
+    """With one epoch of DAQ: ten would take longer than all other presets."""
     from macsmith.quant.steps import Daq
 
-    daq = any(isinstance(step, Daq) for step in recipe.steps)
-    return daq and (recipe.attention is not None or recipe.weights.format == "fp8_e4m3")
+    steps = tuple(
+        step.model_copy(update={"epochs": 1}) if isinstance(step, Daq) else step
+        for step in recipe.steps
+    )
+    return recipe.model_copy(update={"steps": steps})
 
 
 def compare_point(point: Point) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def compare_point(point: Point) -> dict[str, Any]:
 
     start = time.perf_counter()
     with one_thread():
-        model, ids, source, calibration = prepared(point)
+        model, ids, source, calibration = prepared(point, recipe=_in_short(recipe_of(point)))
         ids = ids[: point.limit].view(1, -1)
         found = compare(model, ids)
         verdict = VERDICTS[0]

@@ -156,9 +156,11 @@ def measure(point: Point) -> dict[str, Any]:
     }
 
 
-def prepared(point: Point, watch: Any = None) -> tuple[Any, Any, str, dict[str, Any] | None]:
+def prepared(
+    point: Point, watch: Any = None, recipe: Any = None
+) -> tuple[Any, Any, str, dict[str, Any] | None]:
     """The point's model, quantized; token ids [n] of its text, and where they come from; what it
-    was calibrated on. ``watch`` is `quantize_`'s."""
+    was calibrated on. ``watch`` is `quantize_`'s; ``recipe`` is in place of the point's."""
     from macsmith.quant import quantize_
     from macsmith.quant.evaluate import hash_ids
 
@@ -166,7 +168,7 @@ def prepared(point: Point, watch: Any = None) -> tuple[Any, Any, str, dict[str, 
     calibration = None
     if point.recipe:
         model = copy.deepcopy(model)
-        recipe, samples = recipe_of(point), None
+        recipe, samples = recipe or recipe_of(point), None
         if recipe.calibrated:
             samples = _calibration(point.subject, point.samples, point.length, point.seed)
             calibration = {
