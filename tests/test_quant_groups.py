@@ -30,6 +30,7 @@ EXPECTED = {
     tiny.llama: LLAMA,
     tiny.llama_gqa: LLAMA | {"o_proj": None},
     tiny.qwen2: LLAMA,
+    tiny.gemma: LLAMA,
     tiny.phi: {"q_proj k_proj v_proj fc1": "input_layernorm", "dense": "v_proj", "fc2": None},
     tiny.neox: {
         "query_key_value": "input_layernorm",
@@ -45,7 +46,7 @@ def last(name):
 
 
 @pytest.mark.parametrize("large", [False, True], ids=["plain", "massive"])
-@pytest.mark.parametrize("make", tiny.FAMILIES)
+@pytest.mark.parametrize("make", EXPECTED)
 def test_groups_and_their_producers(make, large):
     """With one token's residual thousands of times the others', as large models have it, too."""
     model = make()
@@ -77,7 +78,7 @@ def test_the_parent_is_the_smallest_module_that_holds_all():
     [SmoothQuant(), Awq(samples=2), Aqas(samples=2), Aweq(), Atq(quantile=0.8)],
     ids=lambda step: step.method,
 )
-@pytest.mark.parametrize("make", tiny.FAMILIES)
+@pytest.mark.parametrize("make", EXPECTED)
 def test_scales_leave_the_logits_as_they_were(make, step):
     model = make()
     wanted = model(input_ids=tiny.ids()).logits
@@ -91,7 +92,7 @@ def test_scales_leave_the_logits_as_they_were(make, step):
     assert gap <= 2e-4 * wanted.abs().max()
 
 
-@pytest.mark.parametrize("make", tiny.FAMILIES)
+@pytest.mark.parametrize("make", EXPECTED)
 def test_a_fold_divides_the_input_and_nothing_else(make):
     ran = 0
     for block, groups in tiny.scaled_blocks(make()):
@@ -153,7 +154,7 @@ def test_trying_leaves_every_parameter_as_it_was():
         assert all(torch.equal(after[name], p) for name, p in before.items())
 
 
-@pytest.mark.parametrize("make", tiny.FAMILIES)
+@pytest.mark.parametrize("make", EXPECTED)
 def test_every_family_is_quantized_from_end_to_end(make):
     wanted = make()(input_ids=tiny.ids()).logits
     model = make()

@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 from transformers import (
+    GemmaConfig,
+    GemmaForCausalLM,
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
     LlamaConfig,
@@ -70,6 +72,13 @@ def phi():
 def neox():
     """Queries, keys and values are one layer, GELU stands between the others."""
     return _uneven(GPTNeoXForCausalLM, GPTNeoXConfig(**COMMON | WIDE, **GATED))
+
+
+def gemma():
+    """Norms that multiply by 1 more than their weight."""
+    return _uneven(
+        GemmaForCausalLM, GemmaConfig(**COMMON, **GATED, head_dim=6, num_key_value_heads=4)
+    )
 
 
 #: Where every layer of which one would expect it can be scaled, but for o_proj of `llama_gqa`.
