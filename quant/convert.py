@@ -57,7 +57,7 @@ def quantize_(
     rounding to nearest takes no longer than reading.
 
     ValueError, with the model as it was, if there is nothing to quantize, a name in `ignore` or in
-    a step's `clip_skip` matches nothing, a weight is not finite, or the calibration is not what is
+    a step's `clip_skip` matches nothing, a parameter is not finite, or the calibration is not what is
     wanted: of another kind, or of fewer samples than a step asks for (see `steps`). Inputs that are
     not finite are found in the middle of it: the model is then to be loaded again.
     """
@@ -66,6 +66,9 @@ def quantize_(
     names = list(layers)
     for name in names:
         _check(name, layers[name], recipe)
+    for name, parameter in model.named_parameters():  # others too: they are saved with the model
+        if not parameter.is_meta and not all_finite(parameter):
+            raise ValueError(f"{name!r} has values that are not finite")
     needy = [f"method {step.method!r}" for step in recipe.steps if step.calibrated]
     if watch:
         needy.append("watch")

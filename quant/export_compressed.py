@@ -12,8 +12,8 @@ Per quantized layer with weights of b bits, levels q - z for codes and zero poin
 Packed numbers lie in a row without gaps, the first in the lowest bits, 2**(b - 1) added to each;
 zero points are packed along N. Loaded in float32, the weights are the same to the last bit.
 
-compressed-tensors 0.20 reads packed zero points only where it may dequantize at once
-(`CompressedTensorsConfig(dequantize=True)`): otherwise it expects them unpacked, and stops.
+compressed-tensors 0.20 reads packed zero points only where it may dequantize at once: otherwise it
+expects them unpacked, and stops. So the config of such a folder asks for that.
 
 What the layout has no words for is refused, or is not said: the accumulator is not said, nor that
 a symmetric token's scale is absmax / 127 here and absmax / 127.5 there.
@@ -128,6 +128,7 @@ def _config(model: nn.Module, layers: dict[str, QuantLinear]) -> dict[str, Any]:
         "quantization_status": "compressed",
         "config_groups": {"group_0": scheme | {"output_activations": None, "format": form}},
         "ignore": left,
+        **({"dequantize": True} if not inputs and not weights["symmetric"] else {}),
     }
 
 
