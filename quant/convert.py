@@ -57,9 +57,9 @@ def quantize_(
     rounding to nearest takes no longer than reading.
 
     ValueError, with the model as it was, if there is nothing to quantize, a name in `ignore` or in
-    a step's `clip_skip` matches nothing, a parameter is not finite, or the calibration is not what is
-    wanted: of another kind, or of fewer samples than a step asks for (see `steps`). Inputs that are
-    not finite are found in the middle of it: the model is then to be loaded again.
+    a step's `clip_skip` matches nothing, a parameter is not finite, or the calibration is not what
+    is wanted: of another kind, or of fewer samples than a step asks for (see `steps`). Inputs that
+    are not finite are found in the middle of it: the model is then to be loaded again.
     """
     recipe = Recipe.get(recipe)
     layers = linear_layers(model, recipe, select)

@@ -160,7 +160,7 @@ def test_count_is_checked():
 
 
 def test_subjects_of_a_unit():
-    assert {s.unit for s in subjects_of(None)} == set(UNITS) - {"gemm", "float_mac"}
+    assert {s.unit for s in subjects_of(None)} == set(UNITS) - {"float_mac"}
     for unit in UNITS:
         assert {s.unit for s in subjects_of(unit)} == {unit}
     arrays = [(s.spec.lanes, dict(s.options).get("dataflow")) for s in subjects_of("array")]
