@@ -12,6 +12,7 @@ their length and number alone, not by memory or cores: another grouping has othe
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any
@@ -25,6 +26,7 @@ __all__ = [
     "TOKENS",
     "Block",
     "Call",
+    "Inputs",
     "blocks_of",
     "check_calibration",
     "inside_blocks",
@@ -89,13 +91,16 @@ class Block:
         pairs = zip(self.hidden[:count], self.calls[:count], strict=True)
         return [call.of(self.module, x) for x, call in pairs]
 
-    def inputs(self, module: nn.Module, samples: int | None = None) -> list[torch.Tensor]:
-        """What a linear layer of this block gets: float32 [tokens, K] by call."""
-        calls = self.calls_of(module, samples)
-        return [c.args[0].reshape(-1, c.args[0].shape[-1]).float() for c in calls]
+    def inputs(self, module: nn.Module, samples: int | None = None) -> "Inputs":
+        """What a linear layer of this block gets."""
+        return Inputs(self, module, range(self.until(samples)))
 
     def calls_of(self, module: nn.Module, samples: int | None = None) -> list[Call]:
-        """How the block calls one of its modules, once in each call of its own.
+        """`call_of` of each of the calls."""
+        return [self.call_of(module, k) for k in range(self.until(samples))]
+
+    def call_of(self, module: nn.Module, k: int) -> Call:
+        """How the block calls one of its modules, once, in its own call ``k``.
 
         ValueError if it does not. Whatever runs behind the module is left out.
         """
@@ -105,14 +110,11 @@ class Block:
             seen.append(Call(args, kwargs))
             raise _Enough
 
-        with _hooked(module.register_forward_pre_hook(keep, with_kwargs=True)):
-            for x, call in list(zip(self.hidden, self.calls, strict=True))[: self.until(samples)]:
-                try:
-                    call.of(self.module, x)
-                except _Enough:
-                    continue
-                raise ValueError(f"block {self.name!r} does not run one of its modules")
-        return seen
+        hook = module.register_forward_pre_hook(keep, with_kwargs=True)
+        with _hooked(hook), suppress(_Enough):
+            self.calls[k].of(self.module, self.hidden[k])
+            raise ValueError(f"block {self.name!r} does not run one of its modules")
+        return seen[0]
 
     def check(self) -> None:
         """ValueError naming the first layer whose inputs are not finite, or not one to a call."""
@@ -127,13 +129,36 @@ class Block:
             return hook
 
         with _hooked(*(m.register_forward_pre_hook(check(n)) for n, m in self.layers.items())):
-            self.run()
+            for x, call in zip(self.hidden, self.calls, strict=True):  # `run` keeps the outputs
+                call.of(self.module, x)
         for name, layer in self.layers.items():
             if (times := ran.get(layer, 0)) != len(self.calls):
                 raise ValueError(
                     f"layer {name!r} runs {times} times in {len(self.calls)} calls of "
                     f"{self.name!r}: wanted once in each"
                 )
+
+
+class Inputs(Sequence[torch.Tensor]):
+    """What a layer gets, float32 [tokens, K] by call, and none of it kept.
+
+    The block, as it is by then, runs up to the layer whenever one of them is asked for.
+    """
+
+    def __init__(self, block: Block, layer: nn.Module, calls: range) -> None:
+        self.block, self.layer, self.calls = block, layer, calls
+
+    def __len__(self) -> int:
+        return len(self.calls)
+
+    def __getitem__(self, k):
+        if isinstance(k, slice):
+            return Inputs(self.block, self.layer, self.calls[k])
+        x = self.block.call_of(self.layer, self.calls[k]).args[0]
+        return x.reshape(-1, x.shape[-1]).float()
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        return map(self.__getitem__, range(len(self)))  # Sequence's own holds the one before
 
 
 def check_calibration(calibration: Any, model: nn.Module, what: str) -> torch.Tensor:
@@ -173,7 +198,7 @@ def blocks_of(
     """Every block that has some of ``layers``, with its inputs; each once the ones before are done.
 
     ``ids`` is int64 [samples, length]; a call ends at each number of samples in ``stops``. A
-    block's outputs, with whatever was made of its layers meanwhile, are the inputs of the next.
+    block's outputs, with what was made of its layers meanwhile, then take its inputs' place.
     ValueError if no list of modules holds any of the layers, or blocks hand more than hidden states
     to each other.
     """
@@ -186,7 +211,8 @@ def blocks_of(
         block.hidden, block.calls = hidden, mine
         if chosen:
             yield block
-        hidden = block.run()
+        for k, call in enumerate(mine):
+            hidden[k] = call.of(module, hidden[k])  # in place: never inputs and outputs of all
 
 
 def inside_blocks(model: nn.Module, layers: Mapping[str, nn.Linear]) -> dict[str, nn.Linear]:
@@ -264,14 +290,11 @@ def _captured(
     return first, calls
 
 
-class _hooked:
+@contextmanager
+def _hooked(*handles: torch.utils.hooks.RemovableHandle) -> Iterator[None]:
     """Removes hooks at the end, whatever happens."""
-
-    def __init__(self, *handles: torch.utils.hooks.RemovableHandle) -> None:
-        self.handles = handles
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_) -> None:
-        for handle in self.handles:
+    try:
+        yield
+    finally:
+        for handle in handles:
             handle.remove()

@@ -8,7 +8,7 @@ where a step's `inputs` is "layer", with those before it rounded; it is correcte
 rounded. Between blocks, inputs come from what is quantized already, as in GPTQ's released code.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -51,8 +51,10 @@ def quantize_blocks(
     it, without ``watch``; others are written there. ValueError naming the layer if an input is not
     finite.
 
-    What is added to the model's memory is that of about two blocks and of their inputs, however
-    many there are; a step with a survey ("gwq") looks at the gradients of all layers at once.
+    What is added to the model's memory is that of about two blocks, however many there are, and of
+    the hidden states of all samples, once. What a layer gets is there call by call (`blocks.TOKENS`
+    tokens or one sample), but of all samples for ``watch`` and of a step's for one that searches
+    (its ``samples``). A step with a survey ("gwq") looks at the gradients of all layers at once.
     """
     training, total = model.training, len(layers)
     model.eval()  # no dropout in what is measured
@@ -135,6 +137,7 @@ def _apply(
         made: dict[str, QuantLinear] = {}
         for group in groups:
             inputs = block.inputs(group.layers[0]) if step.calibrated or watch else []
+            inputs = list(inputs) if watch else inputs
             mine = inputs[: block.until(_samples(step))]
             weights = _rounded(mine, group, step, recipe, found)
             for name, layer, weight in zip(group.names, group.layers, weights, strict=True):
@@ -156,7 +159,7 @@ def _apply(
 
 
 def _rounded(
-    inputs: list[torch.Tensor],
+    inputs: Sequence[torch.Tensor],
     group: Group,
     step,
     recipe: Recipe,

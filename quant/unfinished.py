@@ -3,8 +3,9 @@
     folder/0003-model.layers.3.safetensors    all tensors of a block, as it runs afterwards
 
 A block is written when it is done, under another name first: whatever is there is whole. Each file
-carries the key of what made it: recipe, calibration, the float model, the code and its libraries.
-Blocks restored are bit for bit what they were, so the result is that of a run nobody stopped.
+carries the key of what made it: recipe, calibration, the float model, the code and its libraries,
+and the digest of its tensors. Blocks restored are bit for bit what they were, so the result is that
+of a run nobody stopped; one that is not is made again, and so are those that were made behind it.
 """
 
 import fcntl
@@ -53,16 +54,28 @@ def key_of(model: nn.Module, recipe: Recipe, ids: torch.Tensor, layers: Sequence
     for name, tensor in _tensors(model):
         if tensor.is_meta:
             raise ValueError(f"{name!r} is on no device: a working folder needs all of the model")
-        key.update(f"{name} {tensor.dtype} {tensor.device.type} {list(tensor.shape)}\n".encode())
-        flat = tensor.detach().reshape(-1).view(torch.uint8)
-        for part in flat.split(2**24):  # a tensor on another device is not copied whole
-            key.update(part.cpu().numpy())
+        key.update(f"{tensor.device.type} ".encode())
+        _add(key, name, tensor)
     return key.hexdigest()
 
 
 def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     yield from model.named_parameters()
     yield from model.named_buffers()
+
+
+def _add(digest, name: str, tensor: torch.Tensor) -> None:
+    digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+    flat = tensor.detach().reshape(-1).view(torch.uint8)
+    for part in flat.split(2**24):  # a tensor on another device is not copied whole
+        digest.update(part.cpu().numpy())
+
+
+def _digest(tensors: dict[str, torch.Tensor]) -> str:
+    digest = sha256()
+    for name in sorted(tensors):
+        _add(digest, name, tensors[name])
+    return digest.hexdigest()
 
 
 @contextmanager
@@ -107,7 +120,7 @@ class Unfinished:
     """Blocks that are done, in a folder. Made by `unfinished`."""
 
     def __init__(self, folder: Path, key: str, say: Callable[[str], None]) -> None:
-        self.folder, self.key = folder, key
+        self.folder, self.key, self.say = folder, key, say
         keys = {file: _key_in(file) for file in folder.glob("*.safetensors")}
         stale = [file for file, found in keys.items() if found != key]
         for file in (*stale, *folder.glob("*.tmp")):
@@ -126,7 +139,7 @@ class Unfinished:
         tensors = {n: x.detach().cpu().contiguous().clone() for n, x in module.state_dict().items()}
         file = self._file(index, name)
         partial = file.with_name(file.name + ".tmp")
-        save_file(tensors, partial, {"key": self.key})
+        save_file(tensors, partial, {"key": self.key, "digest": _digest(tensors)})
         with partial.open("rb") as written:
             os.fsync(written.fileno())  # or the name may reach the disk before what it names
         os.replace(partial, file)
@@ -134,13 +147,24 @@ class Unfinished:
     def restore(
         self, index: int, name: str, module: nn.Module, layers: Sequence[str], recipe: Recipe
     ) -> bool:
-        """Make ``module`` the block that was saved, if it was; ``layers`` are full names."""
+        """Make ``module`` the block that was saved, if it was; ``layers`` are full names.
+
+        If it is not what was saved, it is removed with all behind it, and ``say`` told.
+        """
         file = self._file(index, name)
         if not file.exists():
             return False
         device = next(module.parameters()).device
         with safe_open(file, "pt", device=str(device)) as stored:
             tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
+            wanted = stored.metadata().get("digest")
+        if _digest(tensors) != wanted:
+            # Those behind it may be whole: they are not worth finding out what became of this one.
+            gone = [f for f in self.folder.glob("*.safetensors") if f.name >= file.name]
+            for each in gone:
+                each.unlink()
+            self.say(f"{file} is damaged: {len(gone)} finished blocks from it on are made again")
+            return False
         for layer in (full.removeprefix(name + ".") for full in layers):
             module.set_submodule(layer, _layer(tensors, layer, recipe))
         module.load_state_dict(tensors)

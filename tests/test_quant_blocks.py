@@ -48,7 +48,7 @@ def test_every_layer_gets_what_it_gets_in_the_model(monkeypatch, make, tokens):
             sizes = [len(x) for x in block.hidden]
             assert sizes == {1: [1] * 6, 60: [3, 3], 2**20: [6]}[tokens]
             for name, layer in block.layers.items():
-                x = torch.cat(block.inputs(layer))
+                x = torch.cat(list(block.inputs(layer)))
                 assert x.dtype == torch.float32
                 assert torch.allclose(x, wanted[name], rtol=1e-3, atol=1e-4), name
                 ran += 1
@@ -150,7 +150,7 @@ def test_what_runs_behind_a_module_is_left_out():
     for block in replayed(model, tiny.ids()):
         ran = []
         hook = block.module.fc2.register_forward_pre_hook(lambda *_, ran=ran: ran.append(1))
-        block.inputs(block.module.fc1)
+        list(block.inputs(block.module.fc1))
         hook.remove()
         assert not ran
         with pytest.raises(ValueError, match="does not run one of its modules"):

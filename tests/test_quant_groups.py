@@ -102,7 +102,7 @@ def test_a_fold_divides_the_input_and_nothing_else(make):
                     fold(group, torch.ones(group.width))
                 continue
             s = 2.0 ** torch.arange(group.width).remainder(5)
-            before, out = block.inputs(group.layers[0], 2), block.run(2)
+            before, out = list(block.inputs(group.layers[0], 2)), block.run(2)
             fold(group, s)
             for x, y in zip(before, block.inputs(group.layers[0], 2), strict=True):
                 assert torch.allclose(y, x / s, rtol=1e-4, atol=1e-6)

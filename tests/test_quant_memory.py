@@ -1,4 +1,4 @@
-"""What quantizing adds to a model's memory: as much for many blocks as for few."""
+"""What quantizing adds to a model's memory: as much for many blocks or samples as for few."""
 
 import gc
 
@@ -8,7 +8,7 @@ import torch
 from transformers import OPTConfig, OPTForCausalLM
 
 import macsmith.quant as quant
-from macsmith.quant import steps
+from macsmith.quant import blocks, steps
 from macsmith.quant.recipe import Attention, Recipe, Weights
 
 
@@ -65,3 +65,35 @@ def test_it_does_not_grow_with_the_blocks(chain, tmp_path):
     few = added(2, chain, tmp_path / "few")
     assert added(9, chain, tmp_path / "many") <= few + block / 16  # lists of calls, masks
     assert few < 2 * block
+
+
+def within(samples, chain):
+    """The most that was alive whenever a block came to its last layer's input: bytes."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "word_embed_proj_dim": 32, "ffn_dim": 256}
+    model = OPTForCausalLM(OPTConfig(**tiny.COMMON | sizes, dropout=0.0)).eval()
+    gc.collect()
+    before, seen = live(), []
+    for layer in model.model.decoder.layers:
+        # No layer, which would be replaced: what runs between fc1 and fc2.
+        layer.activation_fn.register_forward_hook(lambda *_: seen.append(live() - before))
+    quant.quantize_(model, Recipe(weights=Weights(format="int4"), steps=chain), tiny.ids(samples))
+    assert len(seen) > 4 * samples
+    return max(seen)
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        (steps.Gptq(),),
+        (steps.Gptq(inputs="layer"), steps.BiasCorrection()),
+        (steps.SmoothQuant(), steps.Gptq()),
+        (steps.Atq(), steps.Aweq(), steps.Rtn(), steps.BiasCorrection()),
+        (steps.Awq(samples=2), steps.Rtn()),
+    ],
+    ids=["gptq", "corrected", "smoothquant", "ranges", "awq"],
+)
+def test_of_all_samples_there_are_hidden_states_once(chain, monkeypatch):
+    monkeypatch.setattr(blocks, "TOKENS", 20)  # a sample to a call
+    hidden = 4 * 20 * 32  # of a sample; fc2's input has eight times that
+    assert within(18, chain) - within(6, chain) <= 12 * 1.5 * hidden  # masks

@@ -36,7 +36,7 @@ def test_channels_are_in_range_and_the_model_is_as_it_was(make, rule):
     for scaled, found in ((step, model), (None, plain)):
         for block, groups in tiny.scaled_blocks(found, scaled):
             for group in groups:
-                x = torch.cat(block.inputs(group.layers[0])).detach().abs().amax(dim=0)
+                x = torch.cat(list(block.inputs(group.layers[0]))).detach().abs().amax(dim=0)
                 most.setdefault(group.names, []).append((x, group.producer))
     ran = 0
     for (x, producer), (before, _) in most.values():

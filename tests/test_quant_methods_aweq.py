@@ -30,7 +30,7 @@ def test_both_ranges_are_equal_and_the_model_is_as_it_was(make, kind):
     ran = 0
     for block, groups in tiny.scaled_blocks(model, Aweq(ranges=kind)):
         for group in groups:
-            x = measured(torch.cat(block.inputs(group.layers[0])), kind)
+            x = measured(torch.cat(list(block.inputs(group.layers[0]))), kind)
             w = measured(group.columns, kind)
             if group.producer is not None:
                 live = x > 0  # not a unit that ReLU never lets through

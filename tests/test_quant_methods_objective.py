@@ -70,7 +70,7 @@ def test_aqas_is_never_above_plain_rounding_or_smoothquant(make, weights, whole)
             if group.producer is None:
                 assert s is None
                 continue
-            x = torch.cat(block.inputs(group.layers[0])).abs().amax(dim=0)
+            x = torch.cat(list(block.inputs(group.layers[0]))).abs().amax(dim=0)
             smooth = smoothing(x, group.columns.abs().amax(dim=0), 0.5)
             others = [torch.ones_like(s), smooth]
             options = {"inputs_too": True, "whole": whole == "attention"}
@@ -92,7 +92,7 @@ def scaled(x, w, pairs):
 
 
 def magnitudes(block, group, kind):
-    x, w = torch.cat(block.inputs(group.layers[0])).abs(), group.columns.abs()
+    x, w = torch.cat(list(block.inputs(group.layers[0]))).abs(), group.columns.abs()
     return (x.amax(dim=0), w.amax(dim=0)) if kind == "max" else (x.mean(dim=0), w.mean(dim=0))
 
 

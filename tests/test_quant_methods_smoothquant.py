@@ -23,7 +23,7 @@ def test_scales_are_the_papers_formula_and_only_norms_are_scaled(make, alpha):
             if group.producer is None or "norm" not in type(group.producer).__name__.lower():
                 assert s is None
                 continue
-            x = np.abs(torch.cat(block.inputs(group.layers[0])).detach().double().numpy())
+            x = np.abs(torch.cat(list(block.inputs(group.layers[0]))).detach().double().numpy())
             w = np.abs(np.vstack([m.weight.detach().double().numpy() for m in group.layers]))
             wanted = x.max(axis=0) ** alpha / w.max(axis=0) ** (1 - alpha)
             assert s.detach().numpy() == pytest.approx(wanted, rel=1e-5)

@@ -133,6 +133,30 @@ def test_a_damaged_block_is_made_again(tmp_path):
     assert sorted((tmp_path / "w").iterdir()) == [first, second]
 
 
+@pytest.mark.parametrize("damaged", [0, 1])
+def test_a_bit_that_flipped_is_noticed(damaged, tmp_path):
+    whole, work = tiny.opt(), tmp_path / "w"
+    quant.quantize_(whole, GPTQ, tiny.ids(), work=work)
+    files = sorted(work.iterdir())
+    good = files[damaged].read_bytes()
+    start = 8 + int.from_bytes(good[:8], "little")  # of the tensors
+    for place in (start, len(good) - 1):
+        bad = bytearray(good)
+        bad[place] ^= 4
+        files[damaged].write_bytes(bad)
+        said, ran, again = [], [], tiny.opt()
+        quant.quantize_(
+            again, GPTQ, tiny.ids(), work=work, watch=lambda name, *_, ran=ran: ran.append(name),
+            say=said.append,
+        )  # fmt: skip
+        assert said == [
+            f"{work} has 2 finished blocks: going on behind them",
+            f"{files[damaged]} is damaged: {2 - damaged} finished blocks from it on are made again",
+        ]
+        assert len(ran) == 6 * (2 - damaged)
+        same(whole, again)
+
+
 def test_what_is_in_the_way(tmp_path):
     for name in ("notes.txt", "model.safetensors"):
         (tmp_path / name).write_text("mine")

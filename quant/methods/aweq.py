@@ -20,8 +20,8 @@ def channel_ranges(rows: Sequence[torch.Tensor], kind: str) -> torch.Tensor:
 
     "minmax": max - min. "absmax": twice the largest magnitude.
     """
-    lo = torch.stack([x.amin(dim=0) for x in rows]).amin(dim=0)
-    hi = torch.stack([x.amax(dim=0) for x in rows]).amax(dim=0)
+    lows, highs = zip(*(x.aminmax(dim=0) for x in rows), strict=True)
+    lo, hi = torch.stack(lows).amin(dim=0), torch.stack(highs).amax(dim=0)
     return hi - lo if kind == "minmax" else 2 * torch.maximum(-lo, hi)
 
 

@@ -22,8 +22,11 @@ def mean_error(
     """
     weight = layer.weight.float()
     bias = None if layer.bias is None else layer.bias.float()
-    total = sum((quantized(x) - F.linear(x, weight, bias)).double().sum(dim=0) for x in inputs)
-    return total / sum(len(x) for x in inputs)
+    total = tokens = 0
+    for x in inputs:
+        total = total + (quantized(x) - F.linear(x, weight, bias)).double().sum(dim=0)
+        tokens += len(x)
+    return total / tokens
 
 
 def _correct(

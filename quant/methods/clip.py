@@ -25,7 +25,8 @@ def clip_group(block: Block, group: Group, step, recipe: Recipe, *, inputs_too: 
         for name, layer in zip(group.names, group.layers, strict=True)
         if not _skipped(block, name, layer, step)
     ]
-    x = block.inputs(chosen[0], step.samples) if chosen else []  # no limit changes what they share
+    # No limit changes what they share.
+    x = list(block.inputs(chosen[0], step.samples)) if chosen else []
     for layer in chosen:
         weight = clipped(layer.weight.detach().float(), x, recipe, inputs_too=inputs_too)
         layer.weight.data = weight.to(layer.weight.dtype)

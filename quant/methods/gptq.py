@@ -20,10 +20,11 @@ COLUMNS = 128
 
 def hessian(inputs: Sequence[torch.Tensor]) -> torch.Tensor:
     """2 X X^T over all tokens of inputs [tokens, K]: float64 [K, K]."""
-    k = inputs[0].shape[1]
-    total = inputs[0].new_zeros(k, k, dtype=torch.float64)
+    total = None
     for x in inputs:
         x = x.double()
+        k = x.shape[1]
+        total = x.new_zeros(k, k) if total is None else total
         for first in range(0, k, COLUMNS):  # from the diagonal on: the rest is the same
             rows = slice(first, first + COLUMNS)
             total[rows, first:] += x[:, rows].T @ x[:, first:]

@@ -13,8 +13,8 @@ def input_magnitude(inputs: Sequence[torch.Tensor], kind: str) -> torch.Tensor:
     """Largest ("max") or mean ("mean") magnitude of each channel of inputs [tokens, K]: [K]."""
     if kind == "max":
         return torch.stack([x.abs().amax(dim=0) for x in inputs]).amax(dim=0)
-    tokens = sum(len(x) for x in inputs)
-    return (torch.stack([x.abs().double().sum(dim=0) for x in inputs]).sum(dim=0) / tokens).float()
+    sums, tokens = zip(*((x.abs().double().sum(dim=0), len(x)) for x in inputs), strict=True)
+    return (torch.stack(sums).sum(dim=0) / sum(tokens)).float()
 
 
 def weight_magnitude(group: Group, kind: str) -> torch.Tensor:
