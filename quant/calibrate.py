@@ -40,6 +40,7 @@ def quantize_blocks(
     progress: Progress | None = None,
     watch: Watch | None = None,
     work: Unfinished | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Replace, by the recipe's steps, those of ``layers`` that are in decoder blocks.
 
@@ -48,8 +49,8 @@ def quantize_blocks(
     ``progress(done, layers)`` is called after each layer; ``watch(name, layer, quantized, inputs)``
     when it has been rounded, with the float layer as the steps before left it and what it was
     rounded on, float32 [tokens, K] by call of its block. Blocks that ``work`` has are taken from
-    it, without ``watch``; others are written there. ValueError naming the layer if an input is not
-    finite.
+    it, without ``watch``; others are written there. ``say`` is told how many layers have an input
+    that no step could scale. ValueError naming the layer if an input is not finite.
 
     What is added to the model's memory is that of about two blocks, however many there are, and of
     the hidden states of all samples, once. What a layer gets is there call by call (`blocks.TOKENS`
@@ -57,6 +58,7 @@ def quantize_blocks(
     (its ``samples``). A step with a survey ("gwq") looks at the gradients of all layers at once.
     """
     training, total = model.training, len(layers)
+    unscaled: list[str] = []
     model.eval()  # no dropout in what is measured
     if recipe.attention:
         # Before any mask is made and kept; block by block it is enabled.
@@ -75,7 +77,10 @@ def quantize_blocks(
             for index, block in enumerate(blocks_of(model, layers, ids, stops)):
                 names = list(block.layers)
                 if not (work and work.restore(index, block.name, block.module, names, recipe)):
-                    for name in _quantize(model, block, recipe, found, watch):
+                    block.check()
+                    groups = groups_of(block)
+                    unscaled += [n for group in groups if not group.producer for n in group.names]
+                    for name in _quantize(model, block, groups, recipe, found, watch):
                         if progress:
                             progress(total - len(layers) + 1, total)
                         del block.layers[name], layers[name]
@@ -90,6 +95,11 @@ def quantize_blocks(
                     attention.enabled = True
     finally:
         model.train(training)
+    if unscaled and any(METHODS[type(step)].scale for step in recipe.steps):
+        say(
+            f"{len(unscaled)} of {total} layers have an input that can be scaled nowhere, and keep "
+            f"it: {unscaled[0]}, .."
+        )
 
 
 @contextmanager
@@ -106,13 +116,12 @@ def one_thread() -> Iterator[None]:
 def _quantize(
     model: nn.Module,
     block: Block,
+    groups: list[Group],
     recipe: Recipe,
     found: Mapping[Step, dict[str, torch.Tensor]],
     watch: Watch | None,
 ) -> Iterator[str]:
     """All steps on one block; yields the names of its layers as they are rounded."""
-    block.check()
-    groups = groups_of(block)
     for step in recipe.steps:
         yield from _apply(model, block, groups, step, recipe, found.get(step), watch)
 

@@ -79,7 +79,7 @@ def quantize_(
             raise ValueError(f"weights.errors {recipe.weights.errors!r}: nothing is kept of that")
         where = unfinished(work, key_of(model, recipe, ids, names), say) if work else nullcontext()
         with where as kept:
-            quantize_blocks(model, layers, recipe, ids, progress, watch, kept)
+            quantize_blocks(model, layers, recipe, ids, progress, watch, kept, say)
     if recipe.attention:
         install(model, recipe, enabled=True)
     _round_to_nearest(model, layers, recipe, len(names), progress)

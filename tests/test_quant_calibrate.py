@@ -195,6 +195,17 @@ def test_a_block_is_scaled_and_rounded_with_its_own_attention_in_float(monkeypat
         assert count == ("layers.1." in name)  # by the first block's, behind which the second is
 
 
+def test_layers_that_nothing_scales_are_said():
+    told = []
+    steps_ = (steps.SmoothQuant(), steps.Rtn())
+    for make in (tiny.llama, tiny.neox):
+        quant.quantize_(make(), recipe(*steps_), tiny.ids(), say=told.append)
+    assert len(told) == 1
+    assert told[0].startswith("4 of 8 layers have an input that can be scaled nowhere, and keep it")
+    quant.quantize_(tiny.neox(), recipe(steps.Gptq()), tiny.ids(), say=told.append)
+    assert len(told) == 1
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("chain", CHAINS)
 def test_models_in_half_precision(chain, dtype):
