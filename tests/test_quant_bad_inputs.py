@@ -159,3 +159,15 @@ def test_steps_of_daq_beyond_all_bounds(options):
     made = model()
     quant.quantize_(made, Recipe(weights=Weights(format="nf4"), steps=(daq,)), tiny.ids(1, 8))
     assert torch.isfinite(made(tiny.ids(1, 8)).logits).all()
+
+
+def test_a_parameter_that_is_not_finite_is_refused_before_the_work():
+    """A norm's and a bias: what is saved with the model, and not quantized."""
+    for name in ("model.decoder.final_layer_norm.weight", "model.decoder.layers.1.fc2.bias"):
+        model = tiny.opt()
+        with torch.no_grad():
+            model.get_parameter(name)[3] = float("nan")
+        for recipe in ("w4a8-rtn-int4", "w4a8-gptq-int4"):
+            with pytest.raises(ValueError, match=f"^'{name}' has values that are not finite$"):
+                quant.quantize_(model, recipe, tiny.ids())
+        assert not list(quant.quantized_layers(model))

@@ -135,8 +135,7 @@ def test_a_gained_bias_is_saved_and_restored(tmp_path):
 @pytest.mark.parametrize("sample", [0, 5])
 def test_inputs_that_are_not_finite_are_refused_by_name(sample):
     model = tiny.opt()
-    with torch.no_grad():
-        model.model.decoder.embed_tokens.weight[tiny.ids()[sample, 3]] = float("nan")
+    tiny.nan_at(model, tiny.ids()[sample, 3])
     first = (
         r"^layer 'model.decoder.layers.0.self_attn.[qkv]_proj': its calibration inputs are not f"
     )

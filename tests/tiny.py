@@ -92,6 +92,13 @@ def ids(samples: int = 6, length: int = 20) -> torch.Tensor:
     return torch.randint(2, COMMON["vocab_size"], (samples, length), generator=draw)
 
 
+def nan_at(model, token) -> None:
+    """The token's embedding comes out as NaN, though no parameter is."""
+    model.get_input_embeddings().register_forward_hook(
+        lambda _, args, y: y.masked_fill((args[0] == token)[..., None], float("nan"))
+    )
+
+
 @torch.no_grad()
 def scaled_blocks(model, step=None):
     """Every block and its groups, after a step's scales have been folded in as the package does."""
