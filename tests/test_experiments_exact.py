@@ -76,7 +76,7 @@ def test_accumulators_that_overflow(few, monkeypatch, widened, verdict):
     recipe = Recipe.get("w8a8v8-rtn-int8z").model_copy(
         update={"accumulator": Accumulator(width=17)}
     )
-    monkeypatch.setattr(frame, "recipe_of", lambda point: recipe)
+    monkeypatch.setattr(exact, "recipe_of", lambda point: recipe)
     if not widened:
         monkeypatch.setattr(exact, "_widen", lambda model: None)
     found = exact.compare_point(frame.Point("opt-mini", "w4a8v4-rtn-int4", **exact._DRAW))
