@@ -22,8 +22,8 @@ __all__ = [
 #: From a format to what it costs, as a newcomer meets them.
 ORDER = (
     "formats", "verilog", "datasheet", "verify", "prove", "mutants", "synth", "styles", "codemap",
-    "explore", "published", "quantize", "eval", "export", "scales", "slac", "reproduce", "pdk",
-    "doctor",
+    "explore", "published", "quantize", "eval", "export", "scales", "errors", "slac", "reproduce",
+    "pdk", "doctor",
 )  # fmt: skip
 
 
