@@ -9,9 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from macsmith.experiments.inference import Result, recipe_name
-from macsmith.experiments.models import locate
 from macsmith.experiments.models.calibration import USUAL, Calibration
+from macsmith.experiments.sampled import Sampled, model_and_samples
 from macsmith.experiments.store import provenance
 
 __all__ = ["Errors", "layer_errors", "table"]
@@ -20,12 +19,9 @@ _EQUAL = 1e-9  # of the bound: float64's rounding
 
 
 @dataclass(frozen=True, kw_only=True)
-class Errors(Result):
+class Errors(Sampled):
     """Every layer's error, taken apart in two ways."""
 
-    recipe: dict[str, Any]
-    calibration: dict[str, Any]
-    outliers: bool
     #: layer; bound: `ErrorBound`'s norms, their sum, and whether it holds; terms: `Terms`'
     layers: list[dict[str, Any]]
 
@@ -33,9 +29,6 @@ class Errors(Result):
     def holds(self) -> bool:
         """Whether the bound does in all layers."""
         return all(row["bound"]["holds"] for row in self.layers)
-
-    def as_dict(self) -> dict:
-        return super().as_dict() | {"holds": self.holds}
 
     def lines(self) -> list[str]:
         beyond = [row["layer"] for row in self.layers if not row["bound"]["holds"]]
@@ -45,8 +38,7 @@ class Errors(Result):
             if beyond
             else f"the bound holds in all {count} layers"
         )
-        where = f"{self.model}{' with outliers' * self.outliers}, {recipe_name(self.recipe)}"
-        return [f"{where}: {verdict}; {self.seconds:.1f} s"]
+        return [f"{self.what}: {verdict}; {self.seconds:.1f} s"]
 
 
 def layer_errors(
@@ -64,18 +56,13 @@ def layer_errors(
     """
     import torch
 
-    from macsmith.experiments.models.outliers import put_outliers
     from macsmith.quant import Recipe, quantize_
     from macsmith.quant.bounds import error_bound
-    from macsmith.quant.io import load_model, load_tokenizer
     from macsmith.quant.underflow import terms
 
     start = time.perf_counter()
-    chosen, place = Recipe.get(recipe), locate(model)
-    tokenizer, net = load_tokenizer(place), load_model(place)
-    if outliers:
-        put_outliers(net)
-    drawn = calibration.resolved(tokenizer).ids(tokenizer, net)
+    chosen = Recipe.get(recipe)
+    net, drawn = model_and_samples(model, calibration, outliers=outliers)
     rows: list[dict[str, Any]] = []
 
     def watch(name: str, layer: Any, quantized: Any, inputs: list) -> None:

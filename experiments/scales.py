@@ -13,9 +13,8 @@ from itertools import takewhile
 from statistics import fmean
 from typing import Any
 
-from macsmith.experiments.inference import Result, recipe_name
-from macsmith.experiments.models import locate
 from macsmith.experiments.models.calibration import USUAL, Calibration
+from macsmith.experiments.sampled import Sampled, model_and_samples
 from macsmith.experiments.store import provenance
 
 __all__ = ["COMPARED", "Scaled", "compare_scales", "table"]
@@ -28,12 +27,9 @@ _EQUAL = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scaled(Result):
+class Scaled(Sampled):
     """The error that each of `COMPARED` leaves in every group of layers that can be scaled."""
 
-    recipe: dict[str, Any]
-    calibration: dict[str, Any]
-    outliers: bool
     #: layers: names; errors: mean square at the group's output, by method; single: the same at each
     #: layer's own output, in their order
     rows: list[dict[str, Any]]
@@ -48,14 +44,12 @@ class Scaled(Result):
             for name in _INSIDE
         )
 
-    def as_dict(self) -> dict:
-        return super().as_dict() | {"holds": self.holds}
-
     def lines(self) -> list[str]:
-        where = f"{self.model}{' with outliers' * self.outliers}, {recipe_name(self.recipe)}"
         verdict = "never above" if self.holds else "ABOVE"
         singles = [errors for row in self.rows for errors in row["single"]]
-        lines = [f"{where}: AQAS {verdict} no scales and SmoothQuant's in a group, its objective"]
+        lines = [
+            f"{self.what}: AQAS {verdict} no scales and SmoothQuant's in a group, its objective"
+        ]
         for other in (name for name in COMPARED if name != "aqas"):
             lines += [
                 f"  against {other}, groups: {_said([row['errors'] for row in self.rows], other)}",
@@ -84,25 +78,20 @@ def compare_scales(
     """
     import torch
 
-    from macsmith.experiments.models.outliers import put_outliers
     from macsmith.quant import Recipe, steps
     from macsmith.quant.blocks import blocks_of, check_calibration, inside_blocks
     from macsmith.quant.calibrate import one_thread
     from macsmith.quant.convert import linear_layers
     from macsmith.quant.groups import groups_of
-    from macsmith.quant.io import load_model, load_tokenizer
 
     start = time.perf_counter()
-    chosen, place = Recipe.get(recipe), locate(model)
+    chosen = Recipe.get(recipe)
     if not chosen.activations.quantized:
         raise ValueError("activations stay in float: AQAS's objective is AWQ's then")
     mine = {step.method: step for step in chosen.steps}
     usual = (steps.Rtn(), steps.SmoothQuant(), steps.Awq(), steps.Aqas())
     asked = {name: mine.get(name, step) for name, step in zip(COMPARED, usual, strict=True)}
-    tokenizer, net = load_tokenizer(place), load_model(place)
-    if outliers:
-        put_outliers(net)
-    drawn = calibration.resolved(tokenizer).ids(tokenizer, net)
+    net, drawn = model_and_samples(model, calibration, outliers=outliers)
     ids = check_calibration(drawn, net, "aqas")
     rows, unscaled = [], []
     with torch.no_grad(), one_thread():

@@ -4,7 +4,7 @@ recipes     those of all tables' rows, each on its tables' models, and every pre
             one recipe count once. What has no exact execution is left out, and counted
 difference  of a layer's outputs, in units of float32's last place, and as a part of the bound on it
             that rounding leaves: see `quant.compare`
-verdict     of a recipe on a model: one of VERDICTS
+verdict     of a recipe on a model: whether all of its layers are within the bound
 
 Calibrated on few samples, the same for all recipes of a model, and DAQ in one epoch: these decide
 codes and scales, and both executions have the same.
@@ -13,7 +13,7 @@ codes and scales, and both executions have the same.
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,7 @@ from macsmith.experiments.quantized.tables import TABLES
 
 __all__ = ["FULL", "QUICK", "VERDICTS", "Config", "Job", "compare_point", "finding", "status"]
 
-#: "overflow": beyond the bound, and within it by the same codes in accumulators of WIDE bits.
-VERDICTS = ("within", "overflow", "beyond")
-WIDE = 56
+VERDICTS = ("within", "beyond")
 _TOKENS = 64  # exact attention takes a product for each head: a window of half a second
 _DRAW = {"samples": 4, "length": 32, "limit": _TOKENS, "window": _TOKENS}
 
@@ -138,10 +136,6 @@ def compare_point(point: Point) -> dict[str, Any]:
         model, ids, source, calibration = prepared(point, recipe=_in_short(recipe_of(point)))
         ids = ids[: point.limit].view(1, -1)
         found = compare(model, ids)
-        verdict = VERDICTS[0]
-        if not all(one.holds for one in found):
-            _widen(model)
-            verdict = VERDICTS[1 if all(one.holds for one in compare(model, ids)) else 2]
     worst = max(found, key=lambda one: one.ulps)
     return {
         "model": point.subject,
@@ -149,7 +143,7 @@ def compare_point(point: Point) -> dict[str, Any]:
         "ulps": worst.ulps,
         "layer": worst.layer,
         "of_bound": max(one.of_bound for one in found),
-        "verdict": verdict,
+        "verdict": VERDICTS[not all(one.holds for one in found)],
         "layers": {one.layer: (one.ulps, one.of_bound) for one in found},
         "outputs": sum(one.outputs for one in found),
         "differing": sum(one.differing for one in found),
@@ -157,18 +151,6 @@ def compare_point(point: Point) -> dict[str, Any]:
         "calibration": calibration,
         "seconds": round(time.perf_counter() - start, 2),
     }
-
-
-def _widen(model: Any) -> None:
-    """Accumulators of WIDE bits for the same codes, in layers and in attention."""
-    from macsmith.quant.attention import named_attentions
-    from macsmith.quant.convert import quantized_layers
-
-    for _, layer in quantized_layers(model):
-        layer.spec = replace(layer.spec, acc_width=WIDE)
-    for attention in named_attentions(model).values():
-        attention.scores = replace(attention.scores, acc_width=WIDE)
-        attention.outputs = replace(attention.outputs, acc_width=WIDE)
 
 
 def _over_models(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -185,10 +167,9 @@ def _over_models(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def status(result: dict[str, Any]) -> int:
-    """2: the bound holds in every layer of every recipe; 1: but for accumulators that overflow; 0:
-    a layer is beyond it and nothing explains that."""
-    worst = max((VERDICTS.index(row["verdict"]) for row in result["rows"]), default=2)
-    return 2 - worst
+    """2: the bound holds in every layer of every recipe; 0: it does not, or there is none."""
+    rows = result["rows"]
+    return 2 if rows and all(row["verdict"] == VERDICTS[0] for row in rows) else 0
 
 
 def finding(result: dict[str, Any]) -> str:
@@ -211,11 +192,8 @@ def _parts(result: dict[str, Any]) -> Iterator[str]:
             f"of these at worst {worst['ulps']:.1f} units of the last place ({worst['recipe']}, "
             f"{worst['where']}) and {max(row['of_bound'] for row in inside):.2f} of the bound"
         )
-    for verdict, words in zip(
-        VERDICTS[1:], ("an accumulator overflows, not so in {} bits", "BEYOND it"), strict=True
-    ):
-        if names := [row["recipe"] for row in rows if row["verdict"] == verdict]:
-            yield f"{words.format(WIDE)}: {len(names)} ({', '.join(names)})"
+    if names := [row["recipe"] for row in rows if row["verdict"] != VERDICTS[0]]:
+        yield f"BEYOND it: {len(names)} ({', '.join(names)})"
     if result["left_out"]:
         parts = (f"{count} whose recipe {why}" for why, count in result["left_out"].items())
         yield f"left out: {', '.join(parts)}"

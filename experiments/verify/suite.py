@@ -32,6 +32,11 @@ def _wide(weights: str, activations: str = "int8") -> MacSpec:
     return MacSpec(weights, activations, 32 if weights != "fp8_e4m3" else 48)
 
 
+def _turns(unit: Unit) -> dict[str, int]:
+    """A number for each style, by which they take turns."""
+    return {name: k for k, name in enumerate(unit.registry.names())}
+
+
 def _combinational(unit: Unit) -> Iterator[Case]:
     for weights, activations in (*((name, "int8") for name in ALL_FORMATS), *EXTRA):
         yield from _styled(unit, _wide(weights, activations))
@@ -42,7 +47,7 @@ def _mac(unit: Unit) -> Iterator[Case]:
     pipeline, overflow and lanes take turns, so that a style meets each of them with some format.
 
     Of the extra formats, which multipliers have in every style, each style has one."""
-    turns = {name: j for j, name in enumerate(unit.registry.names())}
+    turns = _turns(unit)
     for k, name in enumerate(ALL_FORMATS):
         wide, lanes = _wide(name), (1, 3)[k % 2]
         if lanes == 1:
@@ -76,7 +81,7 @@ def _shared(unit: Unit) -> Iterator[Case]:
 def _array(unit: Unit) -> Iterator[Case]:
     """The plain style in both dataflows, and each other one in both, but of each format in one: it
     takes turns, as the place does where operands are decoded."""
-    turns = {name: k for k, name in enumerate(unit.registry.names())}
+    turns = _turns(unit)
     for k, name in enumerate(ALL_FORMATS):
         for j, flow in enumerate(("output", "weight")):
             shape = {"rows": 2 + k % 2, "cols": 2, "dataflow": flow}
