@@ -135,7 +135,8 @@ def verify(
     lanes, overflow and shapes take turns over them, and so does an array's dataflow in each style
     but plain. GEMM tiles: all formats in style plain, the other styles with dint4. Besides
     dint4_sr, fp4_e2m1, nf4 and fp8_e4m3 activations: in every style of a multiplier, and one for
-    each style of a MAC. Of a rounding's single bits Icarus has a third in each depth of pipeline.
+    each style of a MAC. Of a rounding's single bits, and of the cycles in which an array or a tile
+    is reset or held up, Icarus has a third in each module.
     """
     from macsmith.experiments.units import spec_for
     from macsmith.experiments.verify import runner

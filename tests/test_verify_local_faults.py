@@ -6,12 +6,11 @@ import subprocess
 from dataclasses import replace
 
 import pytest
-from tools import needs
+from tools import NO_TURNS, needs
 
 from macsmith.experiments.testbench import make_testbench
 from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify import runner
-from macsmith.experiments.verify.whole import EFFORTS
 from macsmith.hw.export import to_verilog
 from macsmith.sim.spec import MacSpec
 
@@ -74,9 +73,8 @@ def test_the_bench_finds_each(what):
     text = to_verilog(component, name="unit")
     verilog = {"unit": text} | faulty(text, "unit", changes)
     instances = [runner.describe(unit, name, spec, component, **options) for name in verilog]
-    effort = EFFORTS["icarus"]
     modules = runner.simulate(
-        unit, [replace(one, effort=effort) for one in instances], verilog, "icarus"
+        unit, [replace(one, effort=NO_TURNS) for one in instances], verilog, "icarus"
     ).modules
     assert modules["unit"].failure == ""
     assert [name for name in verilog if not modules[name].wrong] == ["unit"]

@@ -7,11 +7,10 @@ from dataclasses import replace
 import pytest
 from amaranth import Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
-from tools import needs
+from tools import NO_TURNS, needs
 
 from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify import runner
-from macsmith.experiments.verify.whole import EFFORTS
 from macsmith.hw import array, gemm_exit, requantizer
 from macsmith.hw.export import to_verilog_many
 from macsmith.hw.mac import Mac
@@ -33,7 +32,7 @@ def checked(unit, spec, names, **options):
             verilog |= to_verilog_many({name: components[name]})
     instances = [
         replace(runner.describe(unit, name, spec, components[name], **options),
-                effort=EFFORTS["icarus"])
+                effort=NO_TURNS)
         for name in names
     ]  # fmt: skip
     return runner.simulate(unit, instances, verilog, "icarus").modules
@@ -240,7 +239,7 @@ def test_a_register_that_no_reset_reaches():
     )
     assert planted == 1
     instances = [
-        replace(runner.describe("mac", name, spec, unit), effort=EFFORTS["icarus"])
+        replace(runner.describe("mac", name, spec, unit), effort=NO_TURNS)
         for name, unit in units.items()
     ]
     modules = runner.simulate("mac", instances, verilog, "icarus").modules

@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import replace
 
 import pytest
-from tools import needs
+from tools import NO_TURNS, needs
 
 from macsmith.experiments.handoff import write_unit
 from macsmith.experiments.units import get_unit
@@ -45,14 +45,14 @@ def wrapped(text, name, inputs=None, outputs=None, logic=""):
     return "\n".join([*lines, "endmodule", inner])
 
 
-def found(unit, spec, faults, effort="icarus", **options):
+def found(unit, spec, faults, effort=NO_TURNS, **options):
     """Results that are wrong by fault; the right unit has none, and every bin."""
     needs("icarus")
     component = get_unit(unit).make(spec, **options)
     verilog = to_verilog_many({"right": component})
     verilog |= {name: wrapped(verilog["right"], name, **fault) for name, fault in faults.items()}
     described = runner.describe(unit, "right", spec, component, **options)
-    instances = [replace(described, module=name, effort=EFFORTS[effort]) for name in verilog]
+    instances = [replace(described, module=name, effort=effort) for name in verilog]
     modules = runner.simulate(unit, instances, verilog, "icarus").modules
     assert modules["right"].failure == ""
     return {name: modules[name].wrong for name in faults}
@@ -137,7 +137,7 @@ def later(beats):
 
 def test_a_sum_that_is_wrong_after_many_products():
     faults = {f"after_{n}": later(n) for n in (30, 300, 4000)}
-    wrong = found("array", SPEC, faults, "verilator", rows=2, cols=2)
+    wrong = found("array", SPEC, faults, EFFORTS["verilator"], rows=2, cols=2)
     assert all(wrong.values()), wrong
 
 

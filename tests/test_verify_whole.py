@@ -1,6 +1,8 @@
 # amaranth: UnusedElaboratable=no
 """`macsmith verify --all`: what it would run, a part of it run, and a bad style found."""
 
+from dataclasses import replace
+
 import pytest
 from tools import needs
 
@@ -9,7 +11,7 @@ from macsmith.experiments.verify import suite
 from macsmith.experiments.verify.bench import Effort
 from macsmith.experiments.verify.results import Checked
 from macsmith.experiments.verify.runner import Case, prepare, simulate
-from macsmith.experiments.verify.whole import Row, Whole, batches, verify_all
+from macsmith.experiments.verify.whole import EFFORTS, Row, Whole, batches, verify_all
 from macsmith.hw.mac import MACS
 from macsmith.hw.multiplier import MULTIPLIERS, Plain
 from macsmith.sim.spec import MacSpec
@@ -54,6 +56,11 @@ def test_every_unit_style_and_format_is_there():
         assert {case.style for case in mine} == served, name
         if name in ("decoder", "multiplier", "mac", "dot", "shared", "array", "gemm"):
             assert {case.spec.weights.name for case in mine} >= set(suite.ALL_FORMATS), name
+    for flow in ("output", "weight"):  # each third of what takes turns in Icarus
+        mine = [c for c in cases if c.unit == "array" and dict(c.options)["dataflow"] == flow]
+        described = prepare(mine[:: len(mine) // 30]).described
+        turns = [replace(one, effort=EFFORTS["icarus"]).in_turn(range(3)) for one in described]
+        assert {tuple(turn) for turn in turns} == {(0,), (1,), (2,)}, flow
     macs = [case for case in cases if case.unit == "mac"]
     for style in MACS.names():
         mine = [case for case in macs if case.style == style]

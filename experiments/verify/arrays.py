@@ -61,7 +61,7 @@ def drive_array(instance: Instance) -> StreamAgent:
         reset_run(Pace(dict.fromkeys(ports, 0.8)), 3 + 5 * k + rng.randrange(5))
         run(Pace())
     cycles = 2 * (model.rows + model.cols) + 8
-    for after in range(1, cycles):
+    for after in instance.in_turn(range(1, cycles)):
         model.tile(2)
         model.tile(model.rows)
         model.tile(model.rows + model.cols + 4)  # so that beats wait when the first rows do
@@ -78,7 +78,7 @@ def drive_array(instance: Instance) -> StreamAgent:
         run(Pace())
     model.tile(cycles)
     reset_run(Pace(), cycles // 2)
-    for pace in (*long_holds(kind.ports, ("o",)), *places(ports, cycles)):
+    for pace in (*long_holds(kind.ports, ("o",)), *instance.in_turn(places(ports, cycles))):
         sent_through(pace)
     cover = Cover(model.bins())
     model.cover(cover)

@@ -65,9 +65,10 @@ class Effort:
     whole_layer : bool
         Whether a GEMM tile gets all channels of the real layer, and not only some.
     turns : int
-        Of the many operands of a rounding and a clamp that differ in a bit, each module has one in
-        so many; which ones takes turns over the depths of pipeline. No multiple of 2 or 5, which is
-        how they are grouped.
+        Of the many operands of a rounding and a clamp that differ in a bit, and of the many cycles
+        of a stream in which it is reset or a port is held up, each module has one in so many; which
+        ones takes turns over the depths of pipeline and, where there is none, over shapes. No
+        multiple of 2 or 5, which is how operands are grouped.
     """
 
     random: int = 2000
@@ -151,8 +152,9 @@ class Instance:
 
     def in_turn(self, many: Sequence[T]) -> Sequence[T]:
         """Those of many operands whose turn it is in this module: see `Effort.turns`."""
-        turns = self.effort.turns
-        return many[self.options.get("pipeline", 0) % turns :: turns]
+        options, turns = self.options, self.effort.turns
+        shape = options.get("rows", 0) + (options.get("decode") == "edge")
+        return many[options.get("pipeline", shape) % turns :: turns]
 
     @property
     def reset_word(self) -> int:

@@ -198,7 +198,8 @@ def drive_gemm(instance: Instance) -> StreamAgent:
     # Results come once all tokens have passed with all but the last of the weights.
     late = (-(-depth // rows) - 1) * tokens if "load" in ready else 0
     late += bench.component.exit.latency
-    for k in range(1, 2 * cycles + late):  # what is under way, wherever it is, must be dropped
+    # What is under way, wherever it is, must be dropped.
+    for k in instance.in_turn(range(1, 2 * cycles + late)):
         layer = layers.layer(tokens, 2 * cols, depth)
         for pace in (before_reset(sinks, k), Pace()):
             bench.run(layer, pace, reset_after=k)
@@ -206,7 +207,7 @@ def drive_gemm(instance: Instance) -> StreamAgent:
         if pace.patient:  # right after a reset
             bench.run(layers.layer(rows, cols, 1), Pace(), reset_after=2)
         bench.run(layers.layer(2 * rows, 2 * cols, min(rows + 1, deepest)), pace)
-    for pace in places(ports, cycles):
+    for pace in instance.in_turn(places(ports, cycles)):
         bench.run(layers.layer(2 * rows, cols, min(rows + 1, deepest)), pace)
     cover = Cover(bench.bins())
     cover.mark(bench.events)

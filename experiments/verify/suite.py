@@ -63,10 +63,10 @@ def _dot(unit: Unit) -> Iterator[Case]:
     for k, name in enumerate(ALL_FORMATS):
         wide = _wide(name)
         if k % 2:
-            yield from _styled(unit, replace(wide, lanes=4), pipeline=(k + 1) % 3)
+            yield from _styled(unit, replace(wide, lanes=3), pipeline=(k + 1) % 3)
         else:
             yield from _narrowed(unit, wide, (2, 3)[k // 2 % 2], pipeline=k % 3)
-    for lanes in (5, 8):
+    for lanes in (4, 5, 8):
         many = replace(_wide("dint4"), lanes=lanes)
         yield Case(unit.name, _narrow(many, "saturate", lanes), (("style", "plain"),))
 
