@@ -132,11 +132,11 @@ def verify(
     --all besides, each style once.
 
     --all: int8, int4, dint4, dint4_sm, dint4z and dint3 in every style that they have; pipelines,
-    lanes, overflow and shapes take turns over them, and so does an array's dataflow in each style
-    but plain. GEMM tiles: all formats in style plain, the other styles with dint4. Besides
-    dint4_sr, fp4_e2m1, nf4 and fp8_e4m3 activations: in every style of a multiplier, and one for
-    each style of a MAC. Of a rounding's single bits, and of the cycles in which an array or a tile
-    is reset or held up, Icarus has a third in each module.
+    lanes, overflow and shapes take turns over them, and so do, in each style but plain, an array's
+    dataflow and a requantizer's depths. GEMM tiles: all formats in style plain, the other styles
+    with dint4. Besides dint4_sr, fp4_e2m1, nf4 and fp8_e4m3 activations: in every style of a
+    multiplier, and one for each style of a MAC. Of a rounding's single bits, and of the cycles in
+    which an array or a tile is reset or held up, Icarus has a third in each module.
     """
     from macsmith.experiments.units import spec_for
     from macsmith.experiments.verify import runner

@@ -57,13 +57,18 @@ class Weights(Part):
     # `macsmith.quant.counterfactual`).
     errors: Literal["all", "without-rounding", "without-underflow"] = "all"
 
-    def check(self, fmt: Format) -> None:
-        """ValueError if the orientation is none for the format."""
-        if fmt.zero_pointed and self.orientation != "positive":
-            raise ValueError(
-                f"weights.orientation {self.orientation!r} is for formats without a zero point: "
-                f"that of {fmt.name!r} moves its range already"
-            )
+    def check(self, fmt: Format, where: str) -> None:
+        """ValueError if one of the options, which are ``where`` in the recipe, does nothing for the
+        format: who sets it expects that it does."""
+        without, idle = "without", ("divisor", "orientation")
+        if not fmt.zero_pointed:
+            without, idle = "with", ("steps", "extend_to_zero")
+        for name in idle:
+            if (given := getattr(self, name)) != Weights.model_fields[name].default:
+                raise ValueError(
+                    f"{where}.{name} {given!r} is for formats {without} a zero point, "
+                    f"not {fmt.name!r}: leave it out"
+                )
 
 
 class Activations(Part):
@@ -81,12 +86,18 @@ class Activations(Part):
         """Whether activations have codes."""
         return self.scheme != "float"
 
-    def check(self, fmt: Format) -> None:
-        """ValueError if the scheme is none for the format."""
+    def check(self, fmt: Format, where: str) -> None:
+        """ValueError if the scheme is none for the format, or the divisor for the scheme; ``where``
+        in the recipe."""
         if self.scheme == "token-asymmetric" and not fmt.is_twos_complement:
             raise ValueError(
-                f"activations.scheme 'token-asymmetric' needs a two's-complement format, "
+                f"{where}.scheme 'token-asymmetric' needs a two's-complement format, "
                 f"not {fmt.name!r}: use 'token-symmetric'"
+            )
+        if self.divisor != "both" and self.scheme != "token-symmetric":
+            raise ValueError(
+                f"{where}.divisor {self.divisor!r} is for scheme 'token-symmetric', "
+                f"not {self.scheme!r}: leave it out"
             )
 
 
@@ -145,13 +156,13 @@ class Recipe(Part):
     def _consistent(self, info: ValidationInfo) -> "Recipe":
         self._formats.update(info.context or {})
         # A wrong format or width is reported when the recipe is read.
-        self.activations.check(self.spec().activations)
-        self.weights.check(self.spec().weights)
+        self.activations.check(self.spec().activations, "activations")
+        self.weights.check(self.spec().weights, "weights")
         if self.attention:
             key, value = self.attention_specs()
-            self.attention.activations.check(key.activations)
-            self.attention.key.check(key.weights)
-            self.attention.value.check(value.weights)
+            self.attention.activations.check(key.activations, "attention.activations")
+            self.attention.key.check(key.weights, "attention.key")
+            self.attention.value.check(value.weights, "attention.value")
             if not self.attention.activations.quantized:
                 raise ValueError(
                     "attention.activations.scheme is 'float': leave attention out of the recipe"

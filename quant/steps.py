@@ -229,8 +229,11 @@ Step = Annotated[_Any, Field(discriminator="method")]
 
 
 def first_complaint(error: ValidationError, within: str = "") -> str:
-    """The first of pydantic's complaints in one line; places are those of ``within``."""
-    first = error.errors()[0]
+    """The first of pydantic's complaints in one line; places are those of ``within``.
+
+    A key that is unknown comes before one that is missing: it is that one, misspelt.
+    """
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     where = ".".join(map(str, (within, *first["loc"]) if within else first["loc"]))
     kind, what = first["type"], first["msg"].removeprefix("Value error, ")
     if kind == "extra_forbidden":

@@ -90,6 +90,13 @@ def test_a_point_is_what_the_package_computes(small):
     assert found["calibration"]["seed"] == 1
 
 
+def test_a_text_that_is_too_short_is_found_before_the_work(small, monkeypatch):
+    monkeypatch.setattr(frame, "_evaluation", lambda *_: (tiny.ids(1, 10).flatten(), "a line"))
+    monkeypatch.setattr(frame, "prepared", None)  # which quantizes
+    with pytest.raises(ValueError, match=r"text too short: wanted \d+ tokens, got 10"):
+        frame.measure(frame.Point("opt-mini", "w4a8-rtn-dint4"))
+
+
 def test_settled():
     """Only what is calibrated has seeds; groups are the model's."""
     calibrated = frame.Point("opt-mini", "w4a16-gptq-int4z", True, seed=3)

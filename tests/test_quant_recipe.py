@@ -122,6 +122,23 @@ def test_a_file_gets_its_stem_as_name_and_finds_formats_beside_it(tmp_path):
         (GPTQ + "damping = true\n", "damping: Input should be a valid number, not True$"),
         (GPTQ + "damping = '0.1'\n", "damping: Input should be a valid number, not '0.1'$"),
         ("version = 1\n", "weights: Field required$"),
+        (LINE.replace("weights", "weigths"), "unknown key 'weigths'$"),
+        (
+            LINE.replace("dint4", "dint4z") + "divisor = 'full'\n",
+            "weights.divisor 'full' is for formats without a zero point, not 'dint4z'",
+        ),
+        (
+            LINE + "extend_to_zero = false\n",
+            "weights.extend_to_zero False is for formats with a zero point, not 'dint4'",
+        ),
+        (
+            LINE + "[attention.value]\nformat = 'dint4'\nsteps = 'levels'\n",
+            "attention.value.steps 'levels' is for formats with a zero point, not 'dint4'",
+        ),
+        (
+            LINE + "[activations]\ndivisor = 'mean'\n",
+            "activations.divisor 'mean' is for scheme 'token-symmetric', not 'token-asymmetric'",
+        ),
         (LINE.replace("dint4", "dint5"), "unknown format 'dint5'; the nearest is"),
         (LINE + "group_size = -1\n", "weights.group_size: .* greater than or equal to 0, not -1$"),
         (LINE + "[accumulator]\nwidth = 8\n", "accumulator of 8 bits cannot hold one dint4 x int8"),

@@ -128,13 +128,10 @@ def measure(point: Point) -> dict[str, Any]:
     start = time.perf_counter()
     layers: list[dict[str, Any]] = []
     with one_thread():
+        window, count = _windows(point)  # before the model is quantized: it may be none
+        size = BATCH * window
         watch = partial(_LAYERS[point.layers], layers) if point.layers else None
         model, ids, source, calibration = prepared(point, watch)
-        window = point.window or min(model.config.max_position_embeddings, _window(point.subject))
-        size = BATCH * window
-        count = min(ids.numel(), point.limit or ids.numel()) // size
-        if not count:
-            raise ValueError(f"text too short: wanted {size} tokens, got {len(ids)}")
         pieces = (ids[k * size : (k + 1) * size] for k in range(count))
         found = [perplexity(model, piece, window=window) for piece in pieces]
     loss = sum(part.loss for part in found) / count
@@ -154,6 +151,19 @@ def measure(point: Point) -> dict[str, Any]:
         "layers": layers,
         "seconds": round(time.perf_counter() - start, 2),
     }
+
+
+def _windows(point: Point) -> tuple[int, int]:
+    """Tokens of a window, and batches of windows; ValueError if the text has not one."""
+    from macsmith.quant.evaluate import BATCH
+
+    ids, _ = _evaluation(point.subject, point.text)
+    context = _loaded(point.subject)[0].config.max_position_embeddings
+    window = point.window or min(context, _window(point.subject))
+    count = min(ids.numel(), point.limit or ids.numel()) // (BATCH * window)
+    if not count:
+        raise ValueError(f"text too short: wanted {BATCH * window} tokens, got {len(ids)}")
+    return window, count
 
 
 def prepared(

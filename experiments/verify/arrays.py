@@ -76,8 +76,10 @@ def drive_array(instance: Instance) -> StreamAgent:
         run(Pace())
         model.from_reset(turn)
         run(Pace())
-    model.tile(cycles)
-    reset_run(Pace(), cycles // 2)
+    held = Pace(holds={"o": range(cycles + 1)})  # until every port waits
+    for pace, after in ((held, cycles), (Pace(), cycles // 2)):
+        model.tile(cycles)
+        reset_run(pace, after)
     for pace in (*long_holds(kind.ports, ("o",)), *instance.in_turn(places(ports, cycles))):
         sent_through(pace)
     cover = Cover(model.bins())

@@ -199,10 +199,13 @@ def drive_gemm(instance: Instance) -> StreamAgent:
     late = (-(-depth // rows) - 1) * tokens if "load" in ready else 0
     late += bench.component.exit.latency
     # What is under way, wherever it is, must be dropped.
-    for k in instance.in_turn(range(1, 2 * cycles + late)):
+    last = 2 * cycles + late
+    for k in instance.in_turn(range(1, last)):
         layer = layers.layer(tokens, 2 * cols, depth)
         for pace in (before_reset(sinks, k), Pace()):
             bench.run(layer, pace, reset_after=k)
+    held = Pace(holds=dict.fromkeys(sinks, range(last + 1)))  # until every port waits
+    bench.run(layers.layer(tokens, 3 * cols, depth), held, reset_after=last)
     for pace in long_holds(tuple(ready), sinks):
         if pace.patient:  # right after a reset
             bench.run(layers.layer(rows, cols, 1), Pace(), reset_after=2)

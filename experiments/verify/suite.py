@@ -98,14 +98,17 @@ def _array(unit: Unit) -> Iterator[Case]:
 
 
 def _requantizer(unit: Unit) -> Iterator[Case]:
+    """Every rounding at every depth of pipeline in plain; another style meets each of them too, but
+    of each rounding two depths."""
     from macsmith.sim.requantize import ROUNDINGS
 
     for k, rounding in enumerate(ROUNDINGS):
         for pipeline in range(4):
             width = (32, 20)[(k + pipeline) % 2]
-            yield from _styled(
-                unit, MacSpec("int4", "int8", width), pipeline=pipeline, rounding=rounding
-            )
+            spec = MacSpec("int4", "int8", width)
+            for case in _styled(unit, spec, pipeline=pipeline, rounding=rounding):
+                if case.style == "plain" or (k + pipeline // 2) % 2 == 0:
+                    yield case
 
 
 def _gemm(unit: Unit) -> Iterator[Case]:

@@ -22,7 +22,7 @@ __all__ = ["Row", "Whole", "batches", "verify_all"]
 #: long sum, which it has only where all pairs are 2**12, and for single bits of a rounding.
 EFFORTS = {
     "verilator": Effort(random=1000, exhaustive=2**20, sample=2**13, runs=4),
-    "icarus": Effort(random=150, exhaustive=2**20, sample=2**9, runs=2, long=0, stalls=20, turns=3),
+    "icarus": Effort(random=150, exhaustive=2**20, sample=2**8, runs=2, long=0, stalls=20, turns=3),
 }
 #: What Icarus goes through of a product's operands in a clocked unit, whose space is larger anyway:
 #: all pairs of 4 and 8 bits where one product enters in a cycle, and less where several do.

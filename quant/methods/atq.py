@@ -5,13 +5,11 @@ import torch
 from macsmith.quant.blocks import Block
 from macsmith.quant.groups import Group
 from macsmith.quant.methods.kinds import Method
-from macsmith.quant.methods.statistics import input_magnitude
+from macsmith.quant.methods.statistics import DEAD, input_magnitude
 from macsmith.quant.recipe import Recipe
 from macsmith.quant.steps import Atq
 
 __all__ = ["METHOD", "shrinking"]
-
-_LEAST = 1e-5  # of a maximum: a dead channel stays as it is
 
 
 def shrinking(x: torch.Tensor, step: Atq) -> torch.Tensor:
@@ -21,12 +19,12 @@ def shrinking(x: torch.Tensor, step: Atq) -> torch.Tensor:
     The quantile lies between the two nearest channels, in proportion; the median is the lower.
     """
     usual = x.quantile(step.quantile) if step.rule == "quantile" else x.median()
-    if usual <= _LEAST:
+    if usual <= DEAD:
         return torch.ones_like(x)
     s = x / usual
     if step.rule == "quantile":
         return s.clamp(min=1)
-    return torch.where(x > _LEAST, s, torch.ones_like(s))
+    return torch.where(x > DEAD, s, torch.ones_like(s))
 
 
 def _scale(block: Block, group: Group, step: Atq, recipe: Recipe) -> torch.Tensor | None:

@@ -7,12 +7,11 @@ import torch
 from macsmith.quant.blocks import Block
 from macsmith.quant.groups import Group
 from macsmith.quant.methods.kinds import Method
+from macsmith.quant.methods.statistics import DEAD
 from macsmith.quant.recipe import Recipe
 from macsmith.quant.steps import Aweq
 
 __all__ = ["METHOD", "channel_ranges", "equalizing"]
-
-_LEAST = 1e-5  # of a range: a dead channel stays as it is
 
 
 def channel_ranges(rows: Sequence[torch.Tensor], kind: str) -> torch.Tensor:
@@ -26,9 +25,9 @@ def channel_ranges(rows: Sequence[torch.Tensor], kind: str) -> torch.Tensor:
 
 
 def equalizing(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-    """sqrt(x / w) of ranges [K], 1 where either is no more than 1e-5."""
-    live = (x > _LEAST) & (w > _LEAST)
-    return torch.where(live, (x / w.clamp(min=_LEAST)).sqrt(), torch.ones_like(x))
+    """sqrt(x / w) of ranges [K], 1 where either is dead."""
+    live = (x > DEAD) & (w > DEAD)
+    return torch.where(live, (x / w.clamp(min=DEAD)).sqrt(), torch.ones_like(x))
 
 
 def _scale(block: Block, group: Group, step: Aweq, recipe: Recipe) -> torch.Tensor | None:

@@ -5,19 +5,17 @@ import torch
 from macsmith.quant.blocks import Block
 from macsmith.quant.groups import Group
 from macsmith.quant.methods.kinds import Method
-from macsmith.quant.methods.statistics import input_magnitude, weight_magnitude
+from macsmith.quant.methods.statistics import DEAD, input_magnitude, weight_magnitude
 from macsmith.quant.recipe import Recipe
 from macsmith.quant.steps import SmoothQuant
 
 __all__ = ["METHOD", "smoothing"]
 
-_LEAST = 1e-5  # of a maximum: a dead channel stays as it is
-
 
 def smoothing(x: torch.Tensor, w: torch.Tensor, alpha: float) -> torch.Tensor:
     """max|X|^alpha / max|W|^(1 - alpha) by channel, 1 where either is dead."""
-    s = x.clamp(min=_LEAST) ** alpha / w.clamp(min=_LEAST) ** (1 - alpha)
-    return torch.where((x > _LEAST) & (w > _LEAST), s.clamp(min=_LEAST), torch.ones_like(s))
+    s = x.clamp(min=DEAD) ** alpha / w.clamp(min=DEAD) ** (1 - alpha)
+    return torch.where((x > DEAD) & (w > DEAD), s.clamp(min=DEAD), torch.ones_like(s))
 
 
 def _scale(block: Block, group: Group, step: SmoothQuant, recipe: Recipe) -> torch.Tensor | None:

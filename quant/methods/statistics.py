@@ -6,7 +6,10 @@ import torch
 
 from macsmith.quant.groups import Group
 
-__all__ = ["input_magnitude", "weight_magnitude"]
+__all__ = ["DEAD", "input_magnitude", "weight_magnitude"]
+
+#: A channel whose largest magnitude, or range, is no more than this is dead: it stays as it is.
+DEAD = 1e-5
 
 
 def input_magnitude(inputs: Sequence[torch.Tensor], kind: str) -> torch.Tensor:
