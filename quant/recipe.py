@@ -58,8 +58,7 @@ class Weights(Part):
     errors: Literal["all", "without-rounding", "without-underflow"] = "all"
 
     def check(self, fmt: Format, where: str) -> None:
-        """ValueError if one of the options, which are ``where`` in the recipe, does nothing for the
-        format: who sets it expects that it does."""
+        """ValueError if one of the options, ``where`` in the recipe, does nothing for the format."""
         without, idle = "without", ("divisor", "orientation")
         if not fmt.zero_pointed:
             without, idle = "with", ("steps", "extend_to_zero")
@@ -87,8 +86,7 @@ class Activations(Part):
         return self.scheme != "float"
 
     def check(self, fmt: Format, where: str) -> None:
-        """ValueError if the scheme is none for the format, or the divisor for the scheme; ``where``
-        in the recipe."""
+        """The same, and if the scheme is none for the format."""
         if self.scheme == "token-asymmetric" and not fmt.is_twos_complement:
             raise ValueError(
                 f"{where}.scheme 'token-asymmetric' needs a two's-complement format, "

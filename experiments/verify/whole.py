@@ -19,7 +19,7 @@ from macsmith.experiments.workers import worker_pool
 __all__ = ["Row", "Whole", "batches", "verify_all"]
 
 #: Icarus takes ten times as long for a cycle as Verilator does; the bins are the same, but for a
-#: long sum, which it has only where all pairs are 2**12, and for single bits of a rounding.
+#: long sum, which it has only where all pairs are 2**12, and for what takes turns: see `Effort`.
 EFFORTS = {
     "verilator": Effort(random=1000, exhaustive=2**20, sample=2**13, runs=4),
     "icarus": Effort(random=150, exhaustive=2**20, sample=2**8, runs=2, long=0, stalls=20, turns=3),
