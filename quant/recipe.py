@@ -58,7 +58,7 @@ class Weights(Part):
     errors: Literal["all", "without-rounding", "without-underflow"] = "all"
 
     def check(self, fmt: Format, where: str) -> None:
-        """ValueError if one of the options, ``where`` in the recipe, does nothing for the format."""
+        """ValueError if an option, one of ``where`` in the recipe, does nothing for the format."""
         without, idle = "without", ("divisor", "orientation")
         if not fmt.zero_pointed:
             without, idle = "with", ("steps", "extend_to_zero")
