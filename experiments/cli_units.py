@@ -111,7 +111,7 @@ def verify(
     everything: Annotated[
         bool, typer.Option("--all", help="every style for the main formats, of UNIT or all units")
     ] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="with --all: fewer random cycles")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="with --all: fewer cycles")] = False,
     netlist: Annotated[
         bool,
         typer.Option(
@@ -133,10 +133,12 @@ def verify(
 
     --all: int8, int4, dint4, dint4_sm, dint4z and dint3 in every style that they have; pipelines,
     lanes, overflow and shapes take turns over them, and so do, in each style but plain, an array's
-    dataflow and a requantizer's depths. GEMM tiles: all formats in style plain, the other styles
-    with dint4. Besides dint4_sr, fp4_e2m1, nf4 and fp8_e4m3 activations: in every style of a
-    multiplier, and one for each style of a MAC. Of a rounding's single bits, and of the cycles in
-    which an array or a tile is reset or held up, Icarus has a third in each module.
+    dataflow and a requantizer's depths, three of four with each rounding. GEMM tiles: all formats
+    in style plain, the other styles with dint4. Besides dint4_sr, fp4_e2m1, nf4 and fp8_e4m3
+    activations: in every style of a multiplier, and one for each style of a MAC. Of a rounding's
+    single bits, and of the cycles in which an array or a tile is reset or held up, Icarus (with
+    --quick Verilator too) has a third in a module: the modules of one style and dataflow, or of one
+    style and rounding, have all of them together.
     """
     from macsmith.experiments.units import spec_for
     from macsmith.experiments.verify import runner

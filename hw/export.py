@@ -72,14 +72,11 @@ def to_verilog(component: wiring.Component, *, name: str) -> str:
 def to_verilog_many(components: Mapping[str, wiring.Component]) -> dict[str, str]:
     """`to_verilog` of each, by module name, for the start-up of one Yosys."""
     jobs = []
-    with _no_garbage_collection():
-        for name, component in components.items():
-            _require_module_name(name)
-            jobs.append({
-                "name": name,
-                "rtlil": rtlil.convert(component, name=name, emit_src=False),
-                "ports": _ports(component),
-            })
+    for name, component in components.items():
+        _require_module_name(name)
+        with _no_garbage_collection():
+            text = rtlil.convert(component, name=name, emit_src=False)
+        jobs.append({"name": name, "rtlil": text, "ports": _ports(component)})
     done = subprocess.run(
         # -P: a folder called `hw` where the user happens to be must not matter.
         [sys.executable, "-P", "-m", "macsmith.hw.verilog_worker"],
@@ -101,8 +98,8 @@ def to_verilog_many(components: Mapping[str, wiring.Component]) -> dict[str, str
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Amaranth makes millions of small objects, all of which are in use until it is done: to look
-    for garbage among them takes a sixth of the time."""
+    """Of the objects that Amaranth makes for a module most are in use until it is done: to look for
+    garbage among them takes a sixth of the time. Between modules it is collected."""
     enabled = gc.isenabled()
     gc.disable()
     try:

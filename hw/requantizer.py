@@ -44,7 +44,7 @@ class Requantizer(wiring.Component):
     -------
     clk, rst
         Of the domain ``sync``, where there is a pipeline. ``rst`` is synchronous, active high, and
-        sets the registers to 0.
+        sets the registers to 0: ``y`` is 0 then until what enters next has come through.
     acc : In(signed(numbers.acc_width))
         The accumulator.
     correction : In(signed(numbers.correction_width))

@@ -78,7 +78,8 @@ def drive_array(instance: Instance) -> StreamAgent:
         run(Pace())
     held = Pace(holds={"o": range(cycles + 1)})  # until every port waits
     for pace, after in ((held, cycles), (Pace(), cycles // 2)):
-        model.tile(cycles)
+        for beats in (2, 2, cycles):  # two sums in the way of the third's beats
+            model.tile(beats)
         reset_run(pace, after)
     for pace in (*long_holds(kind.ports, ("o",)), *instance.in_turn(places(ports, cycles))):
         sent_through(pace)

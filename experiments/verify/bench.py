@@ -44,7 +44,8 @@ class Port:
 @dataclass(frozen=True)
 class Effort:
     """How long a unit is driven; what must be covered is the same for every effort, but for what
-    takes long itself: all pairs, a long sum, and the overflow of a wide accumulator.
+    takes long itself (all pairs, a long sum, the overflow of a wide accumulator), and for what is
+    another module's turn: its bins are that module's too.
 
     Attributes
     ----------
@@ -66,9 +67,9 @@ class Effort:
         Whether a GEMM tile gets all channels of the real layer, and not only some.
     turns : int
         Of the many operands of a rounding and a clamp that differ in a bit, and of the many cycles
-        of a stream in which it is reset or a port is held up, each module has one in so many; which
-        ones takes turns over the depths of pipeline and, where there is none, over shapes. No
-        multiple of 2 or 5, which is how operands are grouped.
+        of a stream in which it is reset or a port is held up, each module has one in so many, or in
+        as many as there are modules that share them with it, if these are fewer. No multiple of 2
+        or 5, which is how operands are grouped.
     """
 
     random: int = 2000
@@ -113,6 +114,10 @@ class Instance:
     effort : Effort
     given : tuple of (w, a, z, clear)
         A MAC's products; where there are any, it is driven with these and nothing else.
+    place : int
+        Its place among the modules that share what takes turns, from 0.
+    sharing : int
+        How many those are; 1 shares nothing.
     """
 
     module: str
@@ -124,6 +129,8 @@ class Instance:
     options: Mapping[str, Any] = field(default_factory=dict)
     effort: Effort = FULL
     given: tuple[tuple[int, int, int, int], ...] = ()
+    place: int = 0
+    sharing: int = 1
 
     @property
     def stim_bytes(self) -> int:
@@ -150,11 +157,17 @@ class Instance:
         """Bits of each port."""
         return {port.name: port.width for port in (*self.inputs, *self.outputs)}
 
+    @property
+    def turn(self) -> tuple[int, int]:
+        """Which part of what takes turns this module has, and of how many: see `Effort.turns`."""
+        turns = min(self.effort.turns, self.sharing)
+        return self.place % turns, turns
+
     def in_turn(self, many: Sequence[T]) -> Sequence[T]:
-        """Those of many operands whose turn it is in this module: see `Effort.turns`."""
-        options, turns = self.options, self.effort.turns
-        shape = options.get("rows", 0) + (options.get("decode") == "edge")
-        return many[options.get("pipeline", shape) % turns :: turns]
+        """Those of many operands whose turn it is in this module; the modules that share them have
+        all of them together."""
+        first, step = self.turn
+        return many[first::step]
 
     @property
     def reset_word(self) -> int:

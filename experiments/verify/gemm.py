@@ -204,8 +204,9 @@ def drive_gemm(instance: Instance) -> StreamAgent:
         layer = layers.layer(tokens, 2 * cols, depth)
         for pace in (before_reset(sinks, k), Pace()):
             bench.run(layer, pace, reset_after=k)
-    held = Pace(holds=dict.fromkeys(sinks, range(last + 1)))  # until every port waits
-    bench.run(layers.layer(tokens, 3 * cols, depth), held, reset_after=last)
+    for held in dict.fromkeys([tuple(sinks), ("o",)]):  # nothing reaches o while partial waits
+        pace = Pace(holds=dict.fromkeys(held, range(last + 1)))  # until every port waits
+        bench.run(layers.layer(tokens, 3 * cols, depth), pace, reset_after=last)
     for pace in long_holds(tuple(ready), sinks):
         if pace.patient:  # right after a reset
             bench.run(layers.layer(rows, cols, 1), Pace(), reset_after=2)

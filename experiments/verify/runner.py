@@ -40,11 +40,14 @@ _BEGUN = re.compile(r"^( *reg (?:signed )?(?:\[[^]]*\] )?(?!\\\$auto)\S+) = [^;]
 
 @dataclass(frozen=True)
 class Case:
-    """One module to verify: a unit, its spec, and its options by name (defaults left out)."""
+    """One module to verify: a unit, its spec, and its options by name (defaults left out); and its
+    place among the modules with which it shares what takes turns, see `bench.Instance`."""
 
     unit: str
     spec: MacSpec
     options: tuple[tuple[str, Any], ...] = ()
+    place: int = 0
+    sharing: int = 1
 
     @property
     def style(self) -> str:
@@ -160,7 +163,8 @@ def prepare(cases: Sequence[Case]) -> Prepared:
             name += "_"
         options = dict(case.options)
         components[name] = get_unit(case.unit).make(case.spec, **options)
-        described.append(describe(case.unit, name, case.spec, components[name], **options))
+        one = describe(case.unit, name, case.spec, components[name], **options)
+        described.append(replace(one, place=case.place, sharing=case.sharing))
     return Prepared(cases, described, to_verilog_many(components))
 
 

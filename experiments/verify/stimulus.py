@@ -114,4 +114,5 @@ def stream_key(instance: Instance) -> Hashable:
         (name, value) for name, value in sorted(instance.options.items()) if name in unit.contract
     )
     ports = instance.inputs, instance.outputs
-    return instance.unit, instance.spec, contract, ports, instance.effort, instance.given
+    driven = instance.effort, instance.turn, instance.given
+    return instance.unit, instance.spec, contract, ports, *driven

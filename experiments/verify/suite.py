@@ -4,7 +4,7 @@ Each style meets each format, with a wide accumulator and with a narrow one that
 pipeline, lanes and shapes take turns over the formats.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from macsmith.experiments.units import Unit, get_unit
@@ -22,6 +22,9 @@ EXTRA = (
     ("dint4", "fp8_e4m3"),
     ("fp8_e4m3", "fp8_e4m3"),
 )
+
+#: Units of which much takes turns, see `bench.Effort.turns`: in modules that have this in common.
+SHARED = {"array": "dataflow", "gemm": "dataflow", "requantizer": "rounding"}
 
 
 def _narrow(spec: MacSpec, overflow: str, lanes: int = 1) -> MacSpec:
@@ -99,7 +102,7 @@ def _array(unit: Unit) -> Iterator[Case]:
 
 def _requantizer(unit: Unit) -> Iterator[Case]:
     """Every rounding at every depth of pipeline in plain; another style meets each of them too, but
-    of each rounding two depths."""
+    of each rounding three depths."""
     from macsmith.sim.requantize import ROUNDINGS
 
     for k, rounding in enumerate(ROUNDINGS):
@@ -107,7 +110,7 @@ def _requantizer(unit: Unit) -> Iterator[Case]:
             width = (32, 20)[(k + pipeline) % 2]
             spec = MacSpec("int4", "int8", width)
             for case in _styled(unit, spec, pipeline=pipeline, rounding=rounding):
-                if case.style == "plain" or (k + pipeline // 2) % 2 == 0:
+                if case.style == "plain" or pipeline != k:
                     yield case
 
 
@@ -182,4 +185,18 @@ def all_cases(units: Sequence[str] = ()) -> list[Case]:
         unit = get_unit(name)
         for case in _CASES[name](unit):
             cases.setdefault((name, case.options, unit.matters(case.spec)), case)
-    return list(cases.values())
+    return _sharing(cases.values())
+
+
+def _sharing(cases: Iterable[Case]) -> list[Case]:
+    """Modules of one style and one dataflow, or one rounding, share what takes turns."""
+    groups: dict[tuple, list[int]] = {}
+    found = list(cases)
+    for k, case in enumerate(found):
+        for name, value in case.options:
+            if name == SHARED.get(case.unit):
+                groups.setdefault((case.unit, case.style, value), []).append(k)
+    for group in groups.values():
+        for place, k in enumerate(group):
+            found[k] = replace(found[k], place=place, sharing=len(group))
+    return found
