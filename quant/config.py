@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StrictInt, ValidationError, model_validator
 
 from macsmith.quant.recipe import Recipe
-from macsmith.quant.steps import Part, first_complaint
+from macsmith.quant.steps import Part, Version, first_complaint
 from macsmith.sim.formats import Format
 from macsmith.sim.spec import MacSpec
 
@@ -115,7 +115,7 @@ class _Table(Part):
     biased: tuple[str, ...] | None = None
     kept: dict[str, _Kept] = Field(default_factory=dict)
     offset: tuple[str, ...] = ()
-    version: Literal[1] = 1
+    version: Version = 1
     quant_method: str = METHOD
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ import difflib
 import tomllib
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import tomli_w
 from pydantic import (
@@ -14,12 +14,12 @@ from pydantic import (
     StrictInt,
     ValidationError,
     ValidationInfo,
-    field_validator,
     model_validator,
 )
 
+from macsmith.quant.consistent import check_recipe
 from macsmith.quant.presets import CHAINS, PATTERNS, PRESETS
-from macsmith.quant.steps import Daq, Gwq, Part, Rtn, Step, first_complaint
+from macsmith.quant.steps import Part, Rtn, Step, Version, first_complaint
 from macsmith.sim.catalog import get_format
 from macsmith.sim.formats import Format
 from macsmith.sim.spec import MacSpec
@@ -33,7 +33,6 @@ __all__ = [
     "matches",
 ]
 
-VERSION = 1
 _DEEPEST = 2**16  # products of a sum, in any layer
 
 
@@ -57,18 +56,6 @@ class Weights(Part):
     # `macsmith.quant.counterfactual`).
     errors: Literal["all", "without-rounding", "without-underflow"] = "all"
 
-    def check(self, fmt: Format, where: str) -> None:
-        """ValueError if an option, one of ``where`` in the recipe, does nothing for the format."""
-        without, idle = "without", ("divisor", "orientation")
-        if not fmt.zero_pointed:
-            without, idle = "with", ("steps", "extend_to_zero")
-        for name in idle:
-            if (given := getattr(self, name)) != Weights.model_fields[name].default:
-                raise ValueError(
-                    f"{where}.{name} {given!r} is for formats {without} a zero point, "
-                    f"not {fmt.name!r}: leave it out"
-                )
-
 
 class Activations(Part):
     """Activation quantization, one scale per token, computed from that token alone."""
@@ -84,19 +71,6 @@ class Activations(Part):
     def quantized(self) -> bool:
         """Whether activations have codes."""
         return self.scheme != "float"
-
-    def check(self, fmt: Format, where: str) -> None:
-        """The same, and if the scheme is none for the format."""
-        if self.scheme == "token-asymmetric" and not fmt.is_twos_complement:
-            raise ValueError(
-                f"{where}.scheme 'token-asymmetric' needs a two's-complement format, "
-                f"not {fmt.name!r}: use 'token-symmetric'"
-            )
-        if self.divisor != "both" and self.scheme != "token-symmetric":
-            raise ValueError(
-                f"{where}.divisor {self.divisor!r} is for scheme 'token-symmetric', "
-                f"not {self.scheme!r}: leave it out"
-            )
 
 
 class Attention(Part):
@@ -129,7 +103,7 @@ class Recipe(Part):
     Steps run in order: those that prepare, one that rounds, those that correct what it made.
     """
 
-    version: Literal[1] = VERSION
+    version: Version = 1
     name: str = ""
     weights: Weights
     activations: Activations = Activations()
@@ -143,65 +117,11 @@ class Recipe(Part):
     # In place of formats' files, by their names: validation's context, from a quantized folder.
     _formats: dict[str, Format] = PrivateAttr(default_factory=dict)
 
-    @field_validator("version", mode="before")
-    @classmethod
-    def _counts(cls, version: Any) -> Any:
-        if isinstance(version, (bool, float)):  # Python takes True and 1.0 for 1
-            raise ValueError(f"wanted {VERSION}, not {version}")
-        return version
-
     @model_validator(mode="after")
     def _consistent(self, info: ValidationInfo) -> "Recipe":
         self._formats.update(info.context or {})
-        # A wrong format or width is reported when the recipe is read.
-        self.activations.check(self.spec().activations, "activations")
-        self.weights.check(self.spec().weights, "weights")
-        if self.attention:
-            key, value = self.attention_specs()
-            self.attention.activations.check(key.activations, "attention.activations")
-            self.attention.key.check(key.weights, "attention.key")
-            self.attention.value.check(value.weights, "attention.value")
-            if not self.attention.activations.quantized:
-                raise ValueError(
-                    "attention.activations.scheme is 'float': leave attention out of the recipe"
-                )
-        if not self.steps:
-            raise ValueError("steps: wanted at least one, for example method 'rtn'")
-        stages = [1 if step.rounds else 2 * step.corrects for step in self.steps]
-        if stages.count(1) != 1 or stages != sorted(stages):
-            methods = ", ".join(step.method for step in self.steps)
-            raise ValueError(
-                "steps: wanted one that rounds (rtn, gptq, gwq, daq), the last but for "
-                f"corrections; got {methods}"
-            )
-        if any(isinstance(step, Daq) for step in self.steps):
-            self._check_daq()
-        self._check_errors()
+        check_recipe(self)  # when the recipe is read, and not when it is used
         return self
-
-    def _check_daq(self) -> None:
-        fmt = self.spec().weights
-        if fmt.zero_pointed:
-            raise ValueError(f"steps: daq has a zero point of its own, {fmt.name} another")
-        for name, usual in (("divisor", "both"), ("orientation", "positive")):
-            if (given := getattr(self.weights, name)) != usual:
-                raise ValueError(
-                    f"weights.{name} {given!r}: daq finds its scales itself, with {usual!r}"
-                )
-
-    def _check_errors(self) -> None:
-        sides = {"weights": self.weights}
-        if self.attention:
-            sides |= {f"attention.{n}": getattr(self.attention, n) for n in ("key", "value")}
-        for where, options in sides.items():
-            if options.errors == "all":
-                continue
-            if where != "weights":
-                raise ValueError(f"{where}.errors {options.errors!r}: only layers leave errors out")
-            if beside := [s.method for s in self.steps if isinstance(s, (Daq, Gwq))]:
-                raise ValueError(
-                    f"weights.errors {options.errors!r}: {beside[0]}'s weights are not codes alone"
-                )
 
     @property
     def float_only(self) -> str | None:

@@ -7,9 +7,17 @@ silent. Scales and clips prepare a block's weights; one step rounds them; correc
 other number is what the calibration has to have.
 """
 
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+)
 
 __all__ = [
     "Aqas",
@@ -24,11 +32,21 @@ __all__ = [
     "Rtn",
     "SmoothQuant",
     "Step",
+    "Version",
     "first_complaint",
 ]
 
 Positive = Annotated[StrictInt, Field(ge=1)]
 Number = Annotated[float, Field(strict=True)]  # no "0.1" and no true
+
+
+def _counted(version: Any) -> Any:
+    if isinstance(version, (bool, float)):  # Python takes True and 1.0 for 1
+        raise ValueError(f"wanted 1, not {version}")
+    return version
+
+
+Version = Annotated[Literal[1], BeforeValidator(_counted)]  # of recipes, and of quantized folders
 
 
 class Part(BaseModel):
@@ -120,7 +138,9 @@ class Gptq(_Step):
     method: Literal["gptq"] = "gptq"
     damping: Number = Field(default=0.01, gt=0)  # of the Hessian's mean diagonal
     order: Literal["index", "activation"] = "index"
-    group_scales: Literal["updated", "fixed"] = "updated"  # from weights as they are by then
+    # Of groups in order "index": from the weights as they are by then, which is "updated" and what
+    # None means there, or as they were.
+    group_scales: Literal["updated", "fixed"] | None = None
     # What a layer is rounded on: "block", with the rest of its block in float, is the released
     # code's default; "layer", with the layers before it rounded, is its --true-sequential.
     inputs: Literal["block", "layer"] = "block"

@@ -97,6 +97,12 @@ def test_a_text_that_is_too_short_is_found_before_the_work(small, monkeypatch):
         frame.measure(frame.Point("opt-mini", "w4a8-rtn-dint4"))
 
 
+def test_so_is_a_limit(small, monkeypatch):
+    monkeypatch.setattr(frame, "prepared", None)
+    with pytest.raises(ValueError, match=r"limit too short: wanted \d+ tokens, got 9"):
+        frame.measure(frame.Point("opt-mini", "w4a8-rtn-dint4", limit=9))
+
+
 def test_settled():
     """Only what is calibrated has seeds; groups are the model's."""
     calibrated = frame.Point("opt-mini", "w4a16-gptq-int4z", True, seed=3)

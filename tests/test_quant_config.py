@@ -69,6 +69,7 @@ CASES = [
      "'model.layers.0.mlp.down_proj.scale' has shape [24, 1], wanted [24, 2]"),
     # What is nothing of the kind.
     ("attention", lambda q: q.update(version=2), "version: Input should be 1, not 2"),
+    ("attention", lambda q: q.update(version=True), "version: wanted 1, not True"),
     ("attention", lambda q: q.update(colour=1), "unknown key 'colour'"),
     ("attention", lambda q: q["recipe"].update(foo=1), "unknown key 'recipe.foo'"),
     ("attention", lambda q: q["recipe"]["weights"].update(foo=1),

@@ -75,7 +75,7 @@ def clipped_layers(make, step):
     """Last names of the first block's layers that the step's clip changes."""
     given = {}
     for clip in (True, False):
-        steps = (step.model_copy(update={"clip": clip}), Rtn())
+        steps = (step if clip else type(step)(samples=step.samples, clip=False), Rtn())
         quant.quantize_(
             make(),
             Recipe(weights=Weights(format="int3"), steps=steps),

@@ -48,7 +48,7 @@ def by_least_squares(weight, inputs, step, recipe):
     now, q, turns = wanted.copy(), np.zeros((N, K), int), np.zeros((N, K))
     for i, k in enumerate(order):
         g = k // size
-        if k % size == 0 and step.order == "index" and step.group_scales == "updated":
+        if k % size == 0 and step.order == "index" and step.group_scales != "fixed":
             part = torch.from_numpy(now[:, k : k + size]).float()
             new_s, new_z = scales_of(part, fmt, whole)
             s[:, g] = new_s[:, 0]

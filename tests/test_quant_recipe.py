@@ -182,6 +182,43 @@ def test_wrong_files_are_refused_in_one_line(tmp_path, text, message):
     assert "\n" not in str(caught.value)
 
 
+STEP = LINE + "[[steps]]\nmethod = "
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (LINE + "[activations]\nscheme = 'float'\nformat = 'int4'\n",
+         "activations.format 'int4' is for activations with codes, not scheme 'float'"),
+        (STEP + "'awq'\nclip = false\nclip_skip = ['fc1']\n[[steps]]\nmethod = 'rtn'\n",
+         r"steps.0.awq.clip_skip \('fc1',\) is for clip = true"),
+        (STEP + "'aqas'\nclip = false\nclip_skip = []\n[[steps]]\nmethod = 'rtn'\n",
+         r"steps.0.aqas.clip_skip \(\) is for clip = true"),
+        (STEP + "'atq'\nrule = 'median'\nquantile = 0.5\n[[steps]]\nmethod = 'gptq'\n",
+         "steps.0.atq.quantile 0.5 is for rule 'quantile', not 'median'"),
+        (GPTQ + "group_scales = 'updated'\n",
+         "steps.0.gptq.group_scales 'updated' is for groups, and weights.group_size is 0"),
+        (LINE + "group_size = 8\n[[steps]]\nmethod = 'gptq'\norder = 'activation'\n"
+         "group_scales = 'updated'\n", "'updated' is for order 'index', not 'activation', where"),
+        (STEP + "'daq'\nepochs = 0\nrate = 7.0\n",
+         "steps.0.daq.rate 7.0 is for epochs, and epochs is 0"),
+        (STEP + "'gwq'\nfraction = 0.0\nvalues = 'float32'\n",
+         "steps.0.gwq.values 'float32' is for weights that are kept, and fraction is 0"),
+    ],
+)  # fmt: skip
+def test_options_without_effect_are_refused_and_without_them_it_loads(tmp_path, text, message):
+    file = tmp_path / "idle.toml"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=f"{message}.*: leave it out$"):
+        Recipe.get(file)
+    name = message.split()[0].rpartition(".")[2] if message[0] != "'" else "group_scales"
+    before, _, after = text.rpartition(f"{name} =")
+    file.write_text(before + after.partition("\n")[2])
+    recipe = Recipe.get(file)
+    recipe.save(tmp_path / "again.toml")
+    assert Recipe.get(tmp_path / "again.toml") == recipe.model_copy(update={"name": "idle"})
+
+
 def test_unknown_names_are_answered_with_the_nearest():
     with pytest.raises(
         ValueError, match=r"^unknown recipe 'w4a8-rtm-dint4'; the nearest is 'w4a8-rtn-dint4'"

@@ -126,6 +126,15 @@ def test_one_stream_for_every_style():
     assert stream_key(one) != stream_key(mac_unit(SPECS[1]))
 
 
+def test_a_module_has_its_turn_and_no_other_stream():
+    effort = Effort(random=5, turns=3)
+    three = [mac_unit(SPECS[0], effort=effort, place=k, sharing=4) for k in range(4)]
+    assert [list(one.in_turn(range(5))) for one in three] == [[0, 3], [1, 4], [2], [0, 3]]
+    assert len({stream_key(one) for one in three}) == 3
+    alone = mac_unit(SPECS[0], effort=effort)
+    assert list(alone.in_turn(range(5))) == list(range(5))
+
+
 def test_only_narrow_accumulators_are_driven_to_overflow():
     assert can_overflow(MacSpec("int8", "int8", 32)) == {+1: False, -1: False}
     assert can_overflow(MacSpec("int8", "int8", 24)) == {+1: True, -1: True}

@@ -160,10 +160,11 @@ def _windows(point: Point) -> tuple[int, int]:
     ids, _ = _evaluation(point.subject, point.text)
     context = _loaded(point.subject)[0].config.max_position_embeddings
     window = point.window or min(context, _window(point.subject))
-    count = min(ids.numel(), point.limit or ids.numel()) // (BATCH * window)
-    if not count:
-        raise ValueError(f"text too short: wanted {BATCH * window} tokens, got {len(ids)}")
-    return window, count
+    least, limit = BATCH * window, point.limit or ids.numel()
+    for what, tokens in (("text", ids.numel()), ("limit", limit)):
+        if tokens < least:
+            raise ValueError(f"{what} too short: wanted {least} tokens, got {tokens}")
+    return window, min(ids.numel(), limit) // least
 
 
 def prepared(
