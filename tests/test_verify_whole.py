@@ -8,13 +8,14 @@ from macsmith.experiments.units import UNITS
 from macsmith.experiments.verify import suite
 from macsmith.experiments.verify.bench import Effort, Instance
 from macsmith.experiments.verify.results import Checked
-from macsmith.experiments.verify.runner import Case, prepare, simulate
+from macsmith.experiments.verify.runner import Case, prepare, run, simulate
 from macsmith.experiments.verify.whole import EFFORTS, Row, Whole, batches, verify_all
 from macsmith.hw.mac import MACS
 from macsmith.hw.multiplier import MULTIPLIERS, Plain
 from macsmith.sim.spec import MacSpec
 
 INT4 = MacSpec("int4", "int8", 32)
+NARROW = MacSpec("int4", "int4", 10)
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def styles():
         """A product that is wrong for one pair of operands."""
 
         def product(self, m, weight, activation, name="product"):
-            return weight * activation + ((weight == 5) & (activation == -77))
+            return weight * activation + ((weight == 5) & (activation == -8))
 
         def rows(self, m, heap, weight, activation, name):
             heap.add(self.product(m, weight, activation))
@@ -99,10 +100,21 @@ def test_a_new_style_is_picked_up_and_a_wrong_one_is_found(styles):
         assert min(rows[key].results.values()) > 500
         assert rows[key].bins_hit == rows[key].bins > 40
     (failure,) = [f for f in rows["multiplier", "wrong"].failures if f.startswith("verilator")]
-    assert "w=0x5 a=0xb3: product -384 != -385" in failure
+    assert "w=0x5 a=0xf8: product -39 != -40" in failure
     text = "\n".join(found.lines())
     assert "FAILED" in text
     assert found.as_dict()["modules"] == 4
+
+
+@pytest.mark.parametrize("unit", ["array", "gemm"])
+def test_a_users_style_is_verified_with_a_handshake_too(styles, unit):
+    """Of which a simulator's process, where the bench runs, knows nothing."""
+    needs("icarus")
+    brief = Effort(random=20, exhaustive=2**6, sample=2**6, runs=1, long=0, stalls=3)
+    for style, wrong in (("fused-mine", 0), ("fused-wrong", 1)):
+        found = run(unit, [NARROW], "icarus", effort=brief, style=style, rows=2, cols=2)
+        assert sum(bool(module.wrong) for module in found.modules.values()) == wrong, style
+        assert min(module.results for module in found.modules.values()) > 100
 
 
 def test_a_build_by_verilator_lints():

@@ -5,7 +5,6 @@ import random
 from dataclasses import replace
 from functools import partial
 
-from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.array_outputs import OutputModel
 from macsmith.experiments.verify.array_weights import WeightModel
 from macsmith.experiments.verify.bench import Instance
@@ -88,6 +87,5 @@ def drive_array(instance: Instance) -> StreamAgent:
     # The weights of a single row are one beat, and the next waits until they are in use.
     never = ["load beats in a row"] if model.rows == 1 else []
     per_beat = {"o": model.cols}
-    array = get_unit(instance.unit).make(instance.spec, **instance.options)
-    rhythm = partial(make_rhythm, array)
+    rhythm = partial(make_rhythm, instance.plain())
     return StreamAgent(instance, runs, cover, model.ready, per_beat, rhythm, never)

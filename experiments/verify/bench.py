@@ -18,6 +18,7 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Any, TypeVar
 
+from macsmith.experiments.units import get_unit
 from macsmith.sim.spec import MacSpec
 
 __all__ = [
@@ -31,6 +32,8 @@ FEW = 2**10
 T = TypeVar("T")
 #: Cycles to overflow that every bench drives, of a narrow accumulator.
 NEAR = 600
+#: Options that name a style: of the unit, and of a tile's requantizers.
+_STYLES = ("style", "requantizer")
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,12 @@ class Instance:
     def widths(self) -> dict[str, int]:
         """Bits of each port."""
         return {port.name: port.width for port in (*self.inputs, *self.outputs)}
+
+    def plain(self) -> Any:
+        """The component in plain style: ports, latency and throughput are those of every style, and
+        the styles of a user's module are not known in a simulator's process."""
+        options = {name: x for name, x in self.options.items() if name not in _STYLES}
+        return get_unit(self.unit).make(self.spec, **options)
 
     @property
     def turn(self) -> tuple[int, int]:

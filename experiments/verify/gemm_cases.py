@@ -5,7 +5,6 @@ import random
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify.array_extremes import Directions, signs_of
 from macsmith.experiments.verify.bench import Instance
 from macsmith.experiments.verify.corners import drawn_zero_points
@@ -51,7 +50,7 @@ class Layers:
     def __init__(self, instance: Instance, rng: random.Random) -> None:
         self.instance, self.rng = instance, rng
         self.spec, options = instance.spec, instance.options
-        self.component = get_unit("gemm").make(instance.spec, **options)
+        self.component = instance.plain()
         self.numbers = self.component.numbers
         self.rows, self.cols, self.exits = (options[name] for name in ("rows", "cols", "exits"))
         self.schedule = SCHEDULES[options["dataflow"]]
