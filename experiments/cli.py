@@ -96,7 +96,8 @@ def main() -> None:
         if status == INTERRUPTED:
             console.complain("interrupted")
     except TyperException as error:  # usage
-        status = _refuse(error.format_message() if hasattr(error, "format_message") else error)
+        said = error.format_message() if hasattr(error, "format_message") else str(error)
+        status = _refuse(said.replace("Value error, ", ""))  # pydantic's words before a parser's
     except (ValueError, OSError) as error:
         status = _refuse(error)
     except RuntimeError as error:

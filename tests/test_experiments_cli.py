@@ -104,7 +104,7 @@ def bad_inputs(bad, tmp):
         (("synth", "mac", "--liberty", tmp / "none.lib"), "none.lib"),
         (("synth", "mac", "--clock-ps", "0"), "clock_ps must be a positive number"),
         (("synth", "mac", "--operands", "gauss"), "operands must be one of layer, uniform"),
-        (("synth", "mac", "--acc-width", "many"), "acc-width"),
+        (("synth", "mac", "--acc-width", "many"), "'--acc-width': wanted a number of bits, or"),
         (("verify", "mac", "--simulator", "vcs"), "simulator must be one of icarus, verilator"),
         (("quantize", empty, "-o", tmp / "q"), "has no config.json"),
         (("quantize", config_only, "-o", tmp / "q"), "has no weights"),
