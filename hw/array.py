@@ -110,6 +110,7 @@ class SystolicArray(wiring.Component):
         style: str = "plain",
         decode: str = "element",
     ):
+        ARRAYS.require(spec)
         for what, number in (("rows", rows), ("cols", cols)):
             check_count(what, number, MOST_ELEMENTS)
         if dataflow not in DATAFLOWS:

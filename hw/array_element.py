@@ -11,7 +11,7 @@ from macsmith.sim.spec import MacSpec
 
 __all__ = ["ARRAYS", "DECODES", "Element"]
 
-ARRAYS = Styles("array")
+ARRAYS = Styles("array", MacSpec)
 DECODES = ("element", "edge")
 
 

@@ -12,7 +12,7 @@ from macsmith.sim.formats import Format, signed_width
 
 __all__ = ["DECODERS", "Decoder"]
 
-DECODERS = Styles("decoder")
+DECODERS = Styles("decoder", Format)
 
 
 class Decoder(wiring.Component):

@@ -12,7 +12,7 @@ from macsmith.sim.spec import MacSpec
 
 __all__ = ["DOTS", "LANES", "DotProduct"]
 
-DOTS = Styles("dot")
+DOTS = Styles("dot", MacSpec)
 LANES = range(2, 33)
 
 
@@ -75,6 +75,7 @@ class DotProduct(SumUnit):
     """
 
     def __init__(self, spec: MacSpec, style: str = "plain", pipeline: int = 0):
+        DOTS.require(spec)
         if spec.lanes not in LANES:
             raise ValueError(f"a dot product has {LANES[0]} to {LANES[-1]} lanes, not {spec.lanes}")
         z = {"z": In(unsigned(spec.weights.width))} if spec.weights.zero_pointed else {}

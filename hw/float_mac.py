@@ -11,7 +11,7 @@ from macsmith.sim.formats import signed_width
 
 __all__ = ["FLOAT_MACS", "FloatMac"]
 
-FLOAT_MACS = Styles("float_mac")
+FLOAT_MACS = Styles("float_mac", FloatFormat)
 
 
 class FloatMac(wiring.Component):

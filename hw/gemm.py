@@ -6,6 +6,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import Out
 
 from macsmith.hw.array import SystolicArray
+from macsmith.hw.array_element import ARRAYS
 from macsmith.hw.gemm_exit import Exit
 from macsmith.sim.formats import signed_width
 from macsmith.sim.requantize import MAX_WIDTH, RequantizeSpec
@@ -130,6 +131,7 @@ class Gemm(wiring.Component):
         requantizer: str = "plain",
         pipeline: int = 0,
     ):
+        ARRAYS.require(spec)
         if not isinstance(depth, int) or isinstance(depth, bool) or depth < 1:
             raise ValueError(f"depth must be a positive integer, not {depth!r}")
         spec.check_depth(depth)

@@ -11,7 +11,7 @@ from macsmith.sim.spec import MacSpec
 
 __all__ = ["MACS", "Mac"]
 
-MACS = Styles("mac")
+MACS = Styles("mac", MacSpec)
 
 
 class Mac(SumUnit):
@@ -71,6 +71,7 @@ class Mac(SumUnit):
     """
 
     def __init__(self, spec: MacSpec, style: str = "plain", pipeline: int = 0):
+        MACS.require(spec)
         z = {"z": In(unsigned(spec.weights.width))} if spec.weights.zero_pointed else {}
         members = {
             "en": In(1),

@@ -11,7 +11,7 @@ from macsmith.sim.spec import MacSpec
 
 __all__ = ["MULTIPLIERS", "Multiplier", "Plain", "Scheme"]
 
-MULTIPLIERS = Styles("multiplier")
+MULTIPLIERS = Styles("multiplier", MacSpec)
 
 
 class Multiplier(wiring.Component):

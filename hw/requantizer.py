@@ -14,7 +14,7 @@ from macsmith.sim.requantize import RequantizeSpec
 __all__ = ["MOST_STAGES", "REQUANTIZERS", "Requantizer", "datapath"]
 
 MOST_STAGES = 3
-REQUANTIZERS = Styles("requantizer")
+REQUANTIZERS = Styles("requantizer", RequantizeSpec)
 
 
 class Requantizer(wiring.Component):

@@ -14,7 +14,7 @@ from macsmith.sim.spec import MacSpec
 
 __all__ = ["SHARED", "SharedMultiples"]
 
-SHARED = Styles("shared")
+SHARED = Styles("shared", MacSpec)
 MOST_OUTPUTS = 256
 
 
@@ -77,6 +77,7 @@ class SharedMultiples(StagedUnit):
     """
 
     def __init__(self, spec: MacSpec, outputs: int = 4, style: str = "plain", pipeline: int = 0):
+        SHARED.require(spec)
         if spec.lanes != 1:
             raise ValueError(f"shared multiples need a spec of 1 lane, not {spec.lanes}")
         self.outputs = check_count("outputs", outputs, MOST_OUTPUTS)

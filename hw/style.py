@@ -62,10 +62,12 @@ class Styles:
     ----------
     unit : str
         What error messages call the unit.
+    subject : type
+        What it is made from: a `MacSpec`, a `Format` or the like.
     """
 
-    def __init__(self, unit: str) -> None:
-        self.unit = unit
+    def __init__(self, unit: str, subject: type) -> None:
+        self.unit, self.subject = unit, subject
         self._by_name: dict[str, Style] = {}
         self._families: dict[str, tuple[Style, Styles, frozenset[str]]] = {}
 
@@ -102,7 +104,9 @@ class Styles:
         return register
 
     def get(self, name: str, subject: Any) -> Style:
-        """Style ``name``; ValueError if there is none, or if it, or none, can serve ``subject``."""
+        """Style ``name``; ValueError if there is none, or if it, or none, can serve ``subject``;
+        TypeError if that is of another type than the unit is made from."""
+        self.require(subject)
         everything = {style.name: style for style in self}
         if name not in everything:
             raise ValueError(f"unknown {self.unit} style {name!r}; {suggestion(name, everything)}")
@@ -111,6 +115,12 @@ class Styles:
         if reason := style.refuses(subject):
             raise ValueError(f"{self.unit} style {name!r} cannot serve this: {reason}")
         return style
+
+    def require(self, subject: Any) -> None:
+        """TypeError if the unit is not made from things of this type."""
+        if not isinstance(subject, self.subject):
+            wanted = self.subject.__name__
+            raise TypeError(f"{self.unit} is made from a {wanted}, not from {subject!r}")
 
     def names(self, subject: Any = None) -> list[str]:
         """Every style's name; with a subject, of those that can serve it."""

@@ -2,11 +2,19 @@
 
 import pytest
 
+from macsmith.hw.array import SystolicArray
+from macsmith.hw.decoder import Decoder
+from macsmith.hw.dot import DotProduct
+from macsmith.hw.gemm import Gemm
+from macsmith.hw.mac import Mac
+from macsmith.hw.multiplier import Multiplier
+from macsmith.hw.requantizer import Requantizer
+from macsmith.hw.shared import SharedMultiples
 from macsmith.hw.style import Styles
 
 
 def test_styles_by_name_and_by_what_they_serve():
-    styles = Styles("widget")
+    styles = Styles("widget", int)
 
     @styles.add("plain")
     def plain(m, unit):
@@ -28,3 +36,15 @@ def test_styles_by_name_and_by_what_they_serve():
         styles.get("xyzzy", 4)
     with pytest.raises(ValueError, match=r"^widget style 'even' exists already$"):
         styles.add("even")
+
+
+UNITS = (
+    Decoder, Multiplier, Mac, DotProduct, SharedMultiples, SystolicArray, Gemm, Requantizer,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("make", UNITS)
+@pytest.mark.parametrize("subject", ["int8", 8, None])
+def test_what_a_unit_is_not_made_from_is_refused_in_one_line(make, subject):
+    with pytest.raises(TypeError, match=rf"^\w+ is made from a \w+, not from {subject!r}$"):
+        make(subject)
