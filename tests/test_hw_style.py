@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The registry of styles."""
 
 import pytest
