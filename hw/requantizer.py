@@ -34,6 +34,7 @@ class Requantizer(wiring.Component):
     Parameters
     ----------
     numbers : RequantizeSpec
+        Widths of all operands, the greatest shift, and the rounding.
     style : str
         Microarchitecture: a name of the table of styles; all compute the same.
     pipeline : int

@@ -26,6 +26,7 @@ def test_every_port_and_style_is_in_it(unit):
     text = sheet.markdown()
     assert [row.name for row in sheet.styles] == names
     assert all(row.structure for row in sheet.styles)
+    assert not re.findall(r"^\| [\w /,]+ \| *\|$", text, re.MULTILINE)  # no name without a meaning
     verilog = to_verilog(kind.make(spec), name="unit")
     head = re.search(r"^module unit\((.*)\);$", verilog, re.MULTILINE)[1].split(", ")
     ports = {row.name: row for row in sheet.ports}
