@@ -20,6 +20,7 @@ from macsmith.experiments.verify.mutants import (
 )
 from macsmith.experiments.verify.mutants_subjects import Subject, swapped
 from macsmith.experiments.verify.mutants_verdict import Verdict
+from macsmith.experiments.verify.simulators import SimulatorMissing
 from macsmith.hw.export import to_verilog
 from macsmith.hw.netlist import CONST0, Instance
 from macsmith.sim.spec import MacSpec
@@ -157,6 +158,13 @@ def test_a_survivor_or_nothing_killed_is_a_failure():
 def test_count_is_checked():
     with pytest.raises(ValueError, match=r"^count must be 1 up to 10000, not 0"):
         run(0)
+
+
+def test_a_missing_simulator_is_said_before_the_work(osu018, monkeypatch):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setattr(mutants_rtl, "make_mutants", None)
+    with pytest.raises(SimulatorMissing, match="^Icarus Verilog is not installed"):
+        run(1)
 
 
 def test_subjects_of_a_unit():

@@ -14,6 +14,7 @@ from macsmith.experiments.units import get_unit
 from macsmith.experiments.verify import mutants_mapped, mutants_rtl
 from macsmith.experiments.verify.mutants_subjects import MORE, SUBJECTS, Mutant, Subject
 from macsmith.experiments.verify.mutants_verdict import Verdict
+from macsmith.experiments.verify.simulators import environment
 from macsmith.hw import pdk
 from macsmith.hw.liberty import Library
 
@@ -113,13 +114,15 @@ def run(
 
     The swapped specials of every dINT come besides. ``library`` is a PDK's name; without one it is
     LIBRARY, or another that is here. ``limit_s`` is the time for one proof. ValueError on bad
-    input, and where no library is found.
+    input, and where no library is found; `simulators.SimulatorMissing` without Icarus.
     """
     if not 1 <= count <= MOST:
         raise ValueError(f"count must be 1 up to {MOST}, not {count}")
     cells = _library(library)
     begun = time.monotonic()
     simulated = [subject for subject in subjects if subject.simulated]
+    if simulated:
+        environment("icarus")  # complain before the work and not after it
     rtl, verdicts, seconds = [], {}, {}
     if simulated:
         rtl = mutants_rtl.make_mutants(simulated, count, seed)
