@@ -163,7 +163,7 @@ def test_count_is_checked():
 def test_a_missing_simulator_is_said_before_the_work(osu018, monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setattr(mutants_rtl, "make_mutants", None)
-    with pytest.raises(SimulatorMissing, match="^Icarus Verilog is not installed"):
+    with pytest.raises(SimulatorMissing, match=r"^Icarus Verilog is not installed"):
         run(1)
 
 
