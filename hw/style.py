@@ -160,7 +160,10 @@ def _member(family: Style, other: Style) -> Style:
 
 @cache
 def _discover() -> None:
-    """Import every module of `macsmith.hw.styles`."""
+    """Import every module of `macsmith.hw.styles`; ValueError naming one that cannot be."""
     package = importlib.import_module("macsmith.hw.styles")
     for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-        importlib.import_module(module.name)
+        try:
+            importlib.import_module(module.name)
+        except Exception as error:  # a file of somebody's own: anything may be in it
+            raise ValueError(f"{module.name}: {type(error).__name__}: {error}") from error

@@ -161,6 +161,7 @@ def test_bad_input_is_one_line_and_status_2(bad_format, tmp_path):
         ("synth requantizer --overflow wrap", "--overflow means nothing to requantizer"),
         ("synth float_mac --operands uniform", "--operands means nothing to float_mac"),
         ("prove multiplier --acc-width 20", "--acc-width means nothing to multiplier"),
+        ("prove mac --style plain", "plain is what the other styles of mac are proven equal to"),
         ("styles decoder multiplier --overflow wrap", "--overflow means nothing to decoder or mul"),
         ("styles mac --lanes 8", "--lanes means nothing to mac: each has one"),
         ("verilog mac -o x.v --clock-ps 1000", "--clock-ps goes with --sdc"),

@@ -3,11 +3,13 @@
 
 import pytest
 
+import macsmith.hw.styles
+from macsmith.hw import style
 from macsmith.hw.array import SystolicArray
 from macsmith.hw.decoder import Decoder
 from macsmith.hw.dot import DotProduct
 from macsmith.hw.gemm import Gemm
-from macsmith.hw.mac import Mac
+from macsmith.hw.mac import MACS, Mac
 from macsmith.hw.multiplier import Multiplier
 from macsmith.hw.requantizer import Requantizer
 from macsmith.hw.shared import SharedMultiples
@@ -49,3 +51,13 @@ UNITS = (
 def test_what_a_unit_is_not_made_from_is_refused_in_one_line(make, subject):
     with pytest.raises(TypeError, match=rf"^\w+ is made from a \w+, not from {subject!r}$"):
         make(subject)
+
+
+def test_a_file_of_styles_that_cannot_be_imported_is_named(tmp_path, monkeypatch):
+    (tmp_path / "broken.py").write_text("import nowhere_to_be_found\n")
+    monkeypatch.setattr(macsmith.hw.styles, "__path__", [str(tmp_path)])
+    style._discover.cache_clear()
+    with pytest.raises(ValueError, match=r"^macsmith\.hw\.styles\.broken: ModuleNotFoundError: No"):
+        list(MACS)
+    monkeypatch.undo()
+    assert MACS.names()

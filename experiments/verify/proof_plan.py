@@ -157,6 +157,9 @@ def run(
     for task in tasks:  # a name that is none is said before the work
         for spec, style in product(task.specs, () if task.needed else styles or ()):
             get_unit(task.unit).make(spec, style=style, **task.options)
+    asked = [task for task in tasks if not task.needed]
+    if set(styles or ()) == {"plain"} and not any(_proves_plain(task) for task in asked):
+        raise ValueError(f"plain is what the other styles of {asked[0].unit} are proven equal to")
     work = [(task, spec, styles, limit_s) for task in tasks for spec in task.specs]
     jobs = min(jobs or os.cpu_count() or 1, len(work))
     found: dict[int, Proofs] = {}
@@ -182,6 +185,11 @@ def _prove(work: tuple[Task, MacSpec, Sequence[str] | None, float]) -> Proofs:
         serve = get_unit(task.unit).style_names(spec)
         styles = [name for name in task.styles if name in serve]
     return prove(task.unit, [spec], styles, task.pipelines, limit_s=limit_s, **task.options)
+
+
+def _proves_plain(task: Task) -> bool:
+    """Whether plain is compared with something: a decoder's with its table, a pipelined one."""
+    return task.unit == "decoder" or any(task.pipelines)
 
 
 def _spec(unit: str, weights: str, activations: str) -> MacSpec:
