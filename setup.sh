@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Everything a fresh machine needs: system packages where apt may install them, and .venv with the
 # exact versions of constraints.txt. Does nothing when nothing has changed; `make setup` calls it.
+# `setup.sh lm-eval` adds .venv-lm-eval: all of .venv, and what the extra needs on top of it.
 set -euo pipefail
 cd "$(dirname "$0")"
 python=${PYTHON:-python3}
@@ -11,7 +12,22 @@ if ! "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (
 fi
 stamp=.venv/.installed
 inputs=$(cat pyproject.toml constraints.txt setup.sh; pwd; "$python" -V)
-if [ -e $stamp ] && [ "$(cat $stamp)" = "$inputs" ]; then exit 0; fi
+is_done() { [ -e "$1" ] && [ "$(cat "$1")" = "$inputs" ]; }
+pip() { PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/pip "$@"; }
+
+if [ "${1:-}" = lm-eval ]; then
+    is_done .venv-lm-eval/.installed && exit 0
+    echo "setup: installing lm_eval into .venv-lm-eval (a minute the first time)"
+    rm -rf .venv-lm-eval
+    .venv/bin/python -m venv .venv-lm-eval
+    packages=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    other=$(.venv-lm-eval/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    echo "import site; site.addsitedir('$packages')" >"$other/macsmith-base.pth"
+    PIP_DISABLE_PIP_VERSION_CHECK=1 .venv-lm-eval/bin/pip install -q -c constraints.txt 'lm_eval[hf]'
+    printf '%s\n' "$inputs" >.venv-lm-eval/.installed
+    exit 0
+fi
+is_done $stamp && exit 0
 
 root=""
 [ "$(id -u)" = 0 ] || { command -v sudo >/dev/null && sudo -n true 2>/dev/null && root="sudo -n"; } || root=none
@@ -42,7 +58,6 @@ if [ ! -x .venv/bin/pip ]; then
         "$python" -m venv .venv
     }
 fi
-pip() { PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/pip "$@"; }
 echo "setup: installing Python packages into .venv (a few minutes the first time)"
 # torch first, and its CPU build where pip is offered one: the plain one brings gigabytes of CUDA.
 torch=$(grep '^torch==' constraints.txt)

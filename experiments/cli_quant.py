@@ -41,7 +41,7 @@ def quantize(
 
     A run that was killed goes on at the decoder block where it was: give the same command again.
     """
-    from macsmith.experiments.inference import quantize_model
+    from macsmith.experiments.quantizing import quantize_model
 
     refuse_calibration(ctx, recipe)
     with console.counting(f"quantizing {model}", "layers") as progress:
@@ -60,7 +60,7 @@ def export(
     json: Json = False,
 ) -> None:
     """Write a quantized model in a layout that other libraries read (INT8 and INT4)."""
-    from macsmith.experiments.inference import export_model
+    from macsmith.experiments.quantizing import export_model
 
     with console.working(f"exporting {model}"):
         result = export_model(model, output, layout)

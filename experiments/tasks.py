@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from macsmith.experiments import loading
-from macsmith.experiments.inference import Result, prepare
+from macsmith.experiments.inference import Measured, prepare
 from macsmith.experiments.loading import Loading
 from macsmith.experiments.models import locate
 from macsmith.experiments.models.calibration import USUAL, Calibration
@@ -29,12 +29,9 @@ SEED = 1234  # of the harness, for what it draws
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scored(Result):
+class Scored(Measured):
     """What the harness found, with everything that identifies it."""
 
-    recipe: dict[str, Any] | None
-    calibration: dict[str, Any] | None
-    execution: str
     tasks: list[dict[str, Any]]  # task, version, fewshot, n, metrics, subtasks (of a group)
     lm_eval: str
     limit: int | None
@@ -43,10 +40,9 @@ class Scored(Result):
     dtype: str
 
     def lines(self) -> list[str]:
-        how = "unquantized" if self.recipe is None else self.recipe["name"] or "quantized"
         return [
-            f"{self.model}, {how}, {self.execution}, {self.dtype}, lm_eval {self.lm_eval}, "
-            f"{self.seconds:.1f} s",
+            f"{self.model}, {self.quantized_how()}, {self.execution}, {self.dtype}, "
+            f"lm_eval {self.lm_eval}, {self.seconds:.1f} s",
             *map(_line, self.tasks),
         ]
 
@@ -70,6 +66,8 @@ def run_tasks(
     ValueError where lm_eval is not installed, a task is not known, its data are not at hand, or a
     result is none; others as of `prepare`.
     """
+    from macsmith.quant import quantized_by
+
     start = time.perf_counter()
     names = [name.strip() for name in tasks if name.strip()]
     if not names:
@@ -87,6 +85,7 @@ def run_tasks(
     return Scored(
         model=model,
         recipe=used,
+        quantization=quantized_by(net),
         calibration=calibrated,
         execution=execution,
         tasks=_rows(found),
@@ -127,10 +126,8 @@ def _evaluated(
     manager = TaskManager(include_path=None if include_path is None else str(include_path))
     if unknown := [name for name in names if not manager.match_tasks([name])]:
         raise ValueError(f"lm_eval {version('lm_eval')} has no task {unknown[0]!r}")
-    # Its progress bars and prints: standard output is ours, standard error for one line.
-    quietly = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
     try:
-        with quiet(), quietly[0], quietly[1]:
+        with quiet(), contextlib.redirect_stdout(io.StringIO()):  # standard output is ours
             return simple_evaluate(
                 model=HFLM(pretrained=net, tokenizer=load_tokenizer(place), batch_size=BATCH),
                 tasks=names,

@@ -21,6 +21,7 @@ _HOME = {
     "load_model": "io",
     "perplexity": "evaluate",
     "quantize_": "convert",
+    "quantized_by": "convert",
     "quantized_layers": "convert",
     "save_quantized": "io",
     "set_execution": "convert",

@@ -24,6 +24,7 @@ __all__ = [
     "layer_operands",
     "linear_layers",
     "quantize_",
+    "quantized_by",
     "quantized_layers",
     "set_execution",
 ]
@@ -52,9 +53,9 @@ def quantize_(
 
     `work` is a folder in which every block is kept as soon as it is done: after a run that was
     killed, the same call on the model as loaded goes on behind them, and gives the same bits. It is
-    made if need be, stays until the caller removes it, and is begun anew (which `say` is told)
-    where recipe, calibration, model or version are others. Without calibration nothing is kept:
-    rounding to nearest takes no longer than reading.
+    made if need be, stays until the caller removes it or a ValueError comes, and is begun anew
+    (which `say` is told) where recipe, calibration, model or version are others. Without
+    calibration nothing is kept: rounding to nearest takes no longer than reading.
 
     ValueError, with the model as it was, if there is nothing to quantize, a name in `ignore` or in
     a step's `clip_skip` matches nothing, a parameter is not finite, or the calibration is not what
@@ -115,6 +116,8 @@ def linear_layers(
     }
     if done := sum(1 for _ in quantized_layers(model)):
         raise ValueError(f"{done} layers of the model are quantized already")
+    if by := quantized_by(model):  # its nn.Linear may hold codes
+        raise ValueError(f"the model is quantized already, by {by}: wanted one in float")
     if not layers:
         raise ValueError(
             "the model has no linear layer to quantize "
@@ -140,6 +143,12 @@ def quantized_layers(model: nn.Module) -> Iterator[tuple[str, QuantLinear]]:
     for name, module in model.named_modules():
         if isinstance(module, QuantLinear):
             yield name, module
+
+
+def quantized_by(model: nn.Module) -> str | None:
+    """By what a transformers model was quantized, in transformers' word; None where by nothing."""
+    method = getattr(model, "quantization_method", None)
+    return getattr(method, "value", method)  # an enumeration's, or the word itself
 
 
 def set_execution(model: nn.Module, execution: str) -> int:

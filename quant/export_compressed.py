@@ -16,7 +16,10 @@ compressed-tensors 0.20 reads packed zero points only where it may dequantize at
 expects them unpacked, and stops. So the config of such a folder asks for that.
 
 What the layout has no words for is refused, or is not said: the accumulator is not said, nor that
-a symmetric token's scale is absmax / 127 here and absmax / 127.5 there.
+a symmetric token's scale is absmax / 127 here and absmax / 127.5 there. Asymmetric tokens are
+quantized there as here, to the last bit, where a layer gets a batch of sequences [B, T, K]. Of an
+input [T, K], which OPT's fc1 and fc2 get, compressed-tensors 0.20 gives every number a scale of its
+own, so that OPT's logits there are not those here.
 """
 
 from copy import deepcopy
@@ -47,7 +50,7 @@ def save_compressed(model: Any, folder: str | Path, tokenizer: Any = None) -> Pa
     quantized or the layout cannot say what it is.
     """
     if getattr(model, "quantization_method", None) != METHOD:
-        raise ValueError("the model is not quantized: call quantize_ first")
+        raise ValueError("the model is not quantized by macsmith: call quantize_ first")
     layers = dict(quantized_layers(model))
     _check_model(model, layers)
     state = model.state_dict()

@@ -1,12 +1,13 @@
 """Models in and out of folders; a failure is one line saying what was wanted and what came."""
 
 import glob
+import io
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,9 @@ def load_model(
         model, info = _local_first(
             AutoModelForCausalLM, name, dtype=dtype, output_loading_info=True
         )
+        if getattr(model, "quantization_method", METHOD) != METHOD:
+            # Another library's may unpack its weights only now, and show how far it is.
+            model.eval()(input_ids=torch.zeros(1, 1, dtype=torch.int64, device=model.device))
     if missing := sorted(info["missing_keys"]):
         raise ValueError(
             f"model {str(name)!r}: {len(missing)} weights are missing, the first is {missing[0]!r}"
@@ -73,7 +77,7 @@ def save_quantized(model: Any, folder: str | Path, tokenizer: Any = None) -> Pat
     macsmith.quant`. An existing folder is replaced only if it is empty or a quantized one.
     """
     if getattr(model, "quantization_method", None) != METHOD:
-        raise ValueError("the model is not quantized: call quantize_ first")
+        raise ValueError("the model is not quantized by macsmith: call quantize_ first")
     with replace_folder(folder) as partial, quiet():
         model.save_pretrained(partial)
         if tokenizer is not None:
@@ -217,7 +221,10 @@ def _first_line(error: Exception) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars, load reports and retries on the screen: what matters is raised here."""
+    """No progress bars, load reports and retries on the screen: what matters is raised here.
+
+    Not all of it asks before it writes: standard error goes nowhere meanwhile.
+    """
     from huggingface_hub.utils import logging as hub
     from transformers.utils import logging
 
@@ -226,7 +233,8 @@ def quiet() -> Iterator[None]:
     for library in (logging, hub):
         library.set_verbosity(logging.CRITICAL)
     try:
-        yield
+        with redirect_stderr(io.StringIO()):
+            yield
     finally:
         for library, level in zip((logging, hub), levels, strict=True):
             library.set_verbosity(level)

@@ -30,7 +30,7 @@ from macsmith.quant.linear import QuantLinear
 from macsmith.quant.recipe import Recipe
 from macsmith.sim.sources import source_digest
 
-__all__ = ["Unfinished", "discard", "key_of", "unfinished"]
+__all__ = ["Unfinished", "discard", "finished", "key_of", "unfinished"]
 
 
 def key_of(model: nn.Module, recipe: Recipe, ids: torch.Tensor, layers: Sequence[str]) -> str:
@@ -84,8 +84,9 @@ def unfinished(
 ) -> Iterator["Unfinished"]:
     """The working folder ``folder``, made if it is not there, for one process alone.
 
-    What another key has left there is removed, and ``say`` told. FileExistsError if something is
-    there that is no working folder; BlockingIOError if another process uses it.
+    What another key has left there is removed, and ``say`` told. All of it is on a ValueError: what
+    the input is to blame for would come again. FileExistsError if something is there that is no
+    working folder; BlockingIOError if another process uses it.
     """
     folder = Path(folder).absolute()
     others = folder.exists() and not (folder.is_dir() and all(map(_is_ours, folder.iterdir())))
@@ -98,11 +99,21 @@ def unfinished(
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released with the process
         except BlockingIOError:
             raise BlockingIOError(f"another process works in {str(folder)!r}") from None
-        yield Unfinished(folder, key, say)
+        try:
+            yield Unfinished(folder, key, say)
+        except ValueError:
+            for file in folder.iterdir():
+                file.unlink()
+            raise
     finally:
         os.close(handle)
         with suppress(OSError):
             folder.rmdir()  # it stays if a block is in it
+
+
+def finished(folder: str | Path) -> int:
+    """How many blocks are in a working folder; 0 where there is none."""
+    return sum(1 for _ in Path(folder).glob("*.safetensors"))
 
 
 def discard(folder: str | Path) -> None:

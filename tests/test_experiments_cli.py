@@ -272,6 +272,18 @@ def test_export_of_a_quantized_folder(tmp_path):
     config = json.loads((target / "config.json").read_text())["quantization_config"]
     assert config["format"] == "pack-quantized"
     assert (target / "tokenizer.json").is_file()
+    pytest.importorskip("compressed_tensors", reason="compressed-tensors is not installed")
+    status, out, err = macsmith("eval", target, "--limit", 1)
+    assert (status, err) == (0, "")  # none of the library's progress bars
+    assert f"{target}, quantized by compressed-tensors, float: perplexity" in out
+    for options, words in (
+        (("--execution", "exact"), "is quantized by compressed-tensors: exact execution needs"),
+        (("--recipe", "w4a8-rtn-dint4"), "is quantized already, by compressed-tensors: evaluate"),
+    ):
+        status, out, err = macsmith("eval", target, "--limit", 1, *options)
+        assert (status, out) == (2, "")
+        assert words in err
+        assert err.count("\n") == 1
 
 
 def test_eval_of_a_text_file(tmp_path):

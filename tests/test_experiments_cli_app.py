@@ -4,7 +4,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from macsmith.experiments import inference
+from macsmith.experiments import inference, quantizing
 from macsmith.experiments.cli import app, main
 from macsmith.experiments.cli_app import ORDER
 from macsmith.experiments.models.calibration import Calibration
@@ -13,6 +13,7 @@ LINES = {
     "quantize_model": ("quantize", "opt-mini", "--recipe", "w4a8-gptq-dint4", "-o", "q"),
     "evaluate_model": ("eval", "opt-mini", "--recipe", "w4a8-gptq-dint4"),
 }
+HOMES = {"quantize_model": quantizing, "evaluate_model": inference}
 
 
 class _Reached(Exception):
@@ -20,12 +21,12 @@ class _Reached(Exception):
 
 
 def calibration_of(function, monkeypatch, *options):
-    """The calibration that a command hands to one of `inference`'s functions."""
+    """The calibration that a command hands to a function."""
 
     def reached(*args, **kwargs):
         raise _Reached(kwargs.get("calibration", args[-1]))
 
-    monkeypatch.setattr(inference, function, reached)
+    monkeypatch.setattr(HOMES[function], function, reached)
     with pytest.raises(_Reached) as caught:
         CliRunner().invoke(app, [*LINES[function], *options], catch_exceptions=False)
     return caught.value.args[0]
@@ -62,7 +63,7 @@ def test_a_part_of_the_errors_is_neither_run_exactly_nor_saved(errors, tmp_path)
     path.write_text(f'version = 1\n[weights]\nformat = "int4"\nerrors = "{errors}"\n')
     for run, words in (
         (lambda: inference.prepare("opt-mini", str(path), "exact"), "nothing to run exactly"),
-        (lambda: inference.quantize_model("opt-mini", str(path), tmp_path / "q"), "to save"),
+        (lambda: quantizing.quantize_model("opt-mini", str(path), tmp_path / "q"), "to save"),
     ):
         with pytest.raises(ValueError, match=rf"^recipe '.*r\.toml' is {errors}: .*{words}$"):
             run()

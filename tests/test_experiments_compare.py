@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from commands import run
 
-from macsmith.experiments.inference import Calibration, quantize_model
+from macsmith.experiments.models.calibration import Calibration
+from macsmith.experiments.quantizing import quantize_model
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,12 @@
 
 import json
 import sys
-from importlib.util import find_spec
 
 import pytest
 from commands import run
 
-from macsmith.experiments.inference import Calibration, quantize_model
+from macsmith.experiments.models.calibration import Calibration
+from macsmith.experiments.quantizing import quantize_model
 from macsmith.experiments.tasks import run_tasks
 
 TASK = """
@@ -32,7 +32,6 @@ NESTED = """
 group: nested
 task: [endings]
 """
-needs_lm_eval = pytest.mark.skipif(find_spec("lm_eval") is None, reason="extra lm-eval is not here")
 
 
 @pytest.fixture
@@ -51,7 +50,7 @@ def endings(tmp_path, monkeypatch):
     return tmp_path / "tasks"
 
 
-@needs_lm_eval
+@pytest.mark.lm_eval
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # of libraries that the harness loads
 def test_a_task_of_our_own_in_both_executions(endings, tmp_path, monkeypatch, capsys):
@@ -89,7 +88,7 @@ def both(endings):
     return endings
 
 
-@needs_lm_eval
+@pytest.mark.lm_eval
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_a_group_has_its_mean_behind_its_tasks(both, monkeypatch, capsys):
@@ -111,7 +110,7 @@ def test_a_group_has_its_mean_behind_its_tasks(both, monkeypatch, capsys):
     assert "both (2 tasks, version 2, several numbers of shots, 4 documents): acc " in out
 
 
-@needs_lm_eval
+@pytest.mark.lm_eval
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_what_the_harness_does_not_have(endings, monkeypatch, capsys):

@@ -1,7 +1,6 @@
 """WikiText as lm-evaluation-harness has it: every rule by hand, and its own word perplexity."""
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -101,7 +100,7 @@ test_split: test
 """
 
 
-@pytest.mark.skipif(find_spec("lm_eval") is None, reason="extra lm-eval is not here")
+@pytest.mark.lm_eval
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # of libraries that the harness loads
 def test_the_harness_has_the_same_number(tmp_path, monkeypatch):

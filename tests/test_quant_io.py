@@ -233,7 +233,7 @@ def test_only_quantized_folders_are_replaced(folder, tmp_path):
     for place, where in ((plain / "config.json" / "below", ".*json"), ("/proc/q", "/proc")):
         with pytest.raises(OSError, match=rf"^cannot write '{place}': '{where}' is not writable$"):
             io.save_quantized(model, place)
-    with pytest.raises(ValueError, match="the model is not quantized: call quantize_ first"):
+    with pytest.raises(ValueError, match="the model is not quantized by macsmith: call quanti"):
         io.save_quantized(opt(), tmp_path / "new")
 
 

@@ -176,6 +176,30 @@ def test_nothing_is_left_where_no_block_is_done(tmp_path):
     assert not (tmp_path / "w").exists()
 
 
+def test_nothing_is_left_where_the_input_is_to_blame(tmp_path):
+    model, work = tiny.opt(), tmp_path / "w"
+    last = model.model.decoder.layers[1].fc1
+    last.register_forward_pre_hook(lambda _, args: (args[0] * torch.inf,))
+    with pytest.raises(ValueError, match="not finite"):
+        quant.quantize_(model, GPTQ, tiny.ids(), work=work)
+    assert not work.exists()
+
+
+def test_what_is_kept_is_said(tmp_path):
+    from macsmith.experiments.models.calibration import Calibration
+    from macsmith.experiments.quantizing import quantize_model
+
+    said, few = [], Calibration(samples=4, length=32)
+    with pytest.raises(Killed):
+        quantize_model(
+            "opt-mini", "w4a8-gptq-dint4z", tmp_path / "q", few, say=said.append,
+            progress=killed_after(13),
+        )  # fmt: skip
+    work = tmp_path / "q.unfinished"
+    assert said == [f"{work} keeps 2 finished blocks: the same command goes on behind them"]
+    assert list(tmp_path.iterdir()) == [work]
+
+
 def test_one_process_at_a_time(tmp_path):
     def again(done, of):
         quant.quantize_(tiny.opt(), GPTQ, tiny.ids(), work=tmp_path / "w")
@@ -187,19 +211,21 @@ def test_one_process_at_a_time(tmp_path):
 #: Kills itself as the scheduler would, in the middle of the second block.
 VICTIM = """
 import os, signal, sys
-import macsmith.experiments.inference as inference
+from macsmith.experiments.models.calibration import Calibration
+from macsmith.experiments.quantizing import quantize_model
 from pathlib import Path
 def progress(done, of):
     if done == of // 2 + 2:
         os.kill(os.getpid(), signal.SIGKILL)
-inference.quantize_model(sys.argv[1], "w4a8-gptq-dint4z", Path(sys.argv[2]),
-    inference.Calibration(samples=4, length=32), progress=progress)
+quantize_model(sys.argv[1], "w4a8-gptq-dint4z", Path(sys.argv[2]),
+    Calibration(samples=4, length=32), progress=progress)
 """
 
 
 def test_killed_by_the_system_and_begun_again(tmp_path):
-    from macsmith.experiments.inference import Calibration, quantize_model
     from macsmith.experiments.models import locate
+    from macsmith.experiments.models.calibration import Calibration
+    from macsmith.experiments.quantizing import quantize_model
 
     model, out = locate("llama-mini"), tmp_path / "q"
     victim = subprocess.run([sys.executable, "-c", VICTIM, model, str(out)], env=dict(os.environ))
