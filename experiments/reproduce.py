@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ def reproduce(
     names = names or [claim.id for claim in claims.CLAIMS.values() if not claim.long]
     if text != "docs" and not Path(text).exists():
         raise FileNotFoundError(f"text {text!r}: wanted 'docs', a WikiText folder or a text file")
+    new = not output.exists()
     _require_writable(output)
     start = time.perf_counter()
     needed = {need for name in names for need in claims.CLAIMS[name].needs}
@@ -58,7 +60,13 @@ def reproduce(
     )
     compared = exact.Job(exact.QUICK if quick else exact.FULL, job.folder, text)
     steps = [step for step in _steps(quick, output, job, compared) if step.experiment in needed]
-    found = _run(steps, quiet)
+    try:
+        found = _run(steps, quiet)
+    except BaseException:
+        if new:
+            with suppress(OSError):
+                output.rmdir()  # it stays if anything is in it
+        raise
     results = _collect(steps, found, quick)
     report = Report(
         quick, time.perf_counter() - start, judge(results, names), results, provenance(),

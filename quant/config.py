@@ -1,8 +1,8 @@
 """`quantization_config` of a quantized folder's config.json: what it says, and that it agrees.
 
     recipe      what `Recipe` writes
-    spec        of the layers: both formats with their tables, and the accumulator. Activations are
-                null where they stay in float
+    spec        of the layers: both formats with their tables, and the accumulator. All but the
+                weights' is null where activations stay in float
     attention   the specs of attention's two products, or null
     layers      names of the quantized layers
     biased      those with a bias; null: as the model has it
@@ -59,7 +59,7 @@ def specs_of(recipe: Recipe) -> dict[str, Any]:
     """The values of "spec" and "attention" of a folder quantized by ``recipe``."""
     spec = _spec(recipe.spec())
     if not recipe.activations.quantized:
-        spec["activations"] = None
+        spec = dict.fromkeys(spec) | {"weights": spec["weights"]}
     attention = recipe.attention and [_spec(spec) for spec in recipe.attention_specs()]
     return {"spec": spec, "attention": attention}
 
@@ -97,9 +97,9 @@ class _Format(Part):
 class _Spec(Part):
     weights: _Format
     activations: _Format | None
-    acc_width: StrictInt
-    overflow: str
-    lanes: StrictInt
+    acc_width: StrictInt | None
+    overflow: str | None
+    lanes: StrictInt | None
 
 
 class _Kept(Part):

@@ -27,6 +27,10 @@ def check_recipe(recipe: "Recipe") -> None:
             raise ValueError(
                 "attention.activations.scheme is 'float': leave attention out of the recipe"
             )
+    elif not recipe.activations.quantized:
+        for name in type(recipe.accumulator).model_fields:
+            why = "sums of codes, and activations.scheme is 'float'"
+            _leave_out(recipe.accumulator, name, "accumulator", why)
     _check_order(recipe)
     for k, step in enumerate(recipe.steps):
         for names, why in _idle(step, recipe.weights):

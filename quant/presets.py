@@ -54,12 +54,12 @@ def _of_format(chain: str, fmt: Format) -> dict[str, Preset]:
     return found | ({f"w8a8-{chain}": mine} if fmt.name == "int8" else {})
 
 
-#: Every chain with every format of the catalogue whose product with INT8 fits 32 bits; "daq" has a
-#: zero point of its own and goes with formats that have none.
+#: Every chain with every format of the catalogue; "daq" has a zero point of its own and goes with
+#: formats that have none.
 PRESETS: dict[str, Preset] = {
     name: preset
     for chain in CHAINS
     for fmt in FORMATS.values()
-    if fmt.level_width <= 24 and not (fmt.zero_pointed and "daq" in chain)
+    if not (fmt.zero_pointed and "daq" in chain)
     for name, preset in _of_format(chain, fmt).items()
 }

@@ -22,7 +22,7 @@ from macsmith.quant.presets import CHAINS, PATTERNS, PRESETS
 from macsmith.quant.steps import Part, Rtn, Step, Version, first_complaint
 from macsmith.sim.catalog import get_format
 from macsmith.sim.formats import Format
-from macsmith.sim.spec import MacSpec
+from macsmith.sim.spec import MAX_SUM_BITS, MacSpec
 
 __all__ = [
     "Accumulator",
@@ -152,8 +152,11 @@ class Recipe(Part):
 
     def _spec(self, weights: Weights, activations: Activations) -> MacSpec:
         names = (weights.format, activations.format)
+        formats = [self._formats.get(name) or get_format(name) for name in names]
+        if not activations.quantized:  # nothing is accumulated: as wide as there is
+            return MacSpec(*formats, acc_width=MAX_SUM_BITS, overflow="exact")
         return MacSpec(
-            *(self._formats.get(name) or get_format(name) for name in names),
+            *formats,
             acc_width=self.accumulator.width,
             overflow=self.accumulator.overflow,
             lanes=self.accumulator.lanes,
@@ -176,11 +179,13 @@ class Recipe(Part):
             raise ValueError(f"unknown recipe {str(recipe)!r}; {hint} (or give a .toml file)")
         preset = PRESETS[str(recipe)]
         weights = Weights(format=preset.format)
-        needed = MacSpec(weights.format, Activations().format).depth_width(_DEEPEST)
+        one = MacSpec(weights.format, Activations().format, MAX_SUM_BITS, "exact")
+        usual = Accumulator().width
+        width = usual if preset.weight_only else max(usual, one.depth_width(_DEEPEST))
         return cls(
             name=str(recipe),
             weights=weights,
-            accumulator=Accumulator(width=max(Accumulator().width, needed)),
+            accumulator=Accumulator(width=width),
             activations=Activations(**({"scheme": "float"} if preset.weight_only else {})),
             attention=Attention(value=weights) if preset.attention else None,
             steps=preset.steps,

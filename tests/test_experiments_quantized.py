@@ -113,63 +113,6 @@ def test_settled():
     assert frame.Point("opt-mini", None, seed=3).settled().seed == 0
 
 
-def made(*losses):
-    """Rows as measured: a list of losses of pieces for each seed."""
-    return [{"losses": list(line), "seed": k} for k, line in enumerate(losses)]
-
-
-@pytest.mark.parametrize(
-    ("better", "worse", "verdict"),
-    [
-        (made((1.0, 2.0), (1.1, 2.1)), made((1.2, 2.2), (1.3, 2.3)), "holds"),
-        (made((1.2, 2.2), (1.3, 2.3)), made((1.0, 2.0), (1.1, 2.1)), "reversed"),
-        (made((1.0, 2.0), (1.4, 2.4)), made((1.2, 2.2), (1.3, 2.3)), "within the spread"),
-        (made((1.0, 2.4)), made((1.2, 2.3)), "within the spread"),  # pieces disagree
-        (made((1.0,)), made((2.0,)), "within the spread"),  # one piece says nothing
-        (made((1.0, 2.0)), made((1.0, 2.0)), "within the spread"),
-    ],
-)
-def test_verdicts(better, worse, verdict):
-    assert compare.compared(better, worse)["verdict"] == verdict
-
-
-def result(*verdicts, points=1):
-    return {
-        "orderings": [{"verdict": v, "point": k < points} for k, v in enumerate(verdicts)],
-        "checks": [],
-    }
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "points", "status"),
-    [
-        (("holds", "holds"), 1, 2),
-        (("holds", "within the spread"), 1, 2),
-        (("holds", "holds", "reversed"), 1, 1),
-        (("within the spread", "holds"), 1, 0),  # what the table is about does not show
-        (("holds", "within the spread"), 2, 1),
-        (("holds", "reversed", "reversed"), 1, 0),
-        (("reversed", "holds", "holds"), 1, 0),
-        ((), 0, 0),
-    ],
-)
-def test_status(verdicts, points, status):
-    assert judge.status(result(*verdicts, points=points)) == status
-
-
-def test_orderings_are_those_of_all_columns():
-    """Table 3, OPT: SmoothQuant's is above AQAS' with OPTQ but for one column; LLaMA: for all."""
-    pair = ("aqas-gptq-int4z", "smoothquant-gptq-int4z")
-    assert pair not in judge.orderings(TABLES["table3"], "opt")
-    assert pair in judge.orderings(TABLES["table3"], "llama")
-    tie = ("aqas-gptq-dint4z", "aqas-gptq-int4z")  # 11.04 twice on OPT-30B
-    assert tie in judge.orderings(TABLES["table3"], "opt")
-    for family in ("opt", "llama"):
-        pairs = judge.orderings(TABLES["table12"], family)
-        assert pairs
-        assert all(one.endswith("3z") == other.endswith("3z") for one, other in pairs)
-
-
 @pytest.mark.parametrize("quick", [True, False])
 def test_every_table_has_points(quick):
     config = job.QUICK if quick else job.FULL
@@ -185,7 +128,7 @@ def test_the_claim(small, tmp_path, monkeypatch):
     monkeypatch.setattr(job, "QUICK", CONFIG)
     report = reproduce.reproduce(["table13"], quick=True, output=tmp_path, quiet=True)
     (claim,) = report.claims
-    assert claim["status"] in claims.STATUSES
+    assert claim["status"] in (*claims.STATUSES, "not decided")
     assert "orderings that all of the paper's columns have" in claim["finding"]
     for name in ("report.md", "report.html"):
         text = (tmp_path / name).read_text()
@@ -204,6 +147,29 @@ def test_help_names_them():
 def test_a_text_that_is_not_here_is_found_before_the_work(tmp_path):
     with pytest.raises(FileNotFoundError, match="wanted 'docs', a WikiText folder or a text file"):
         reproduce.reproduce(["table14"], quick=True, output=tmp_path, text="none", quiet=True)
+
+
+def test_a_text_that_is_too_short_leaves_no_folder(tmp_path):
+    text = tmp_path / "short.txt"
+    text.write_text("A line.")
+    with pytest.raises(ValueError, match=r"text too short: wanted 1024 tokens, got \d"):
+        reproduce.reproduce(
+            ["table14"], quick=True, output=tmp_path / "r", text=str(text), quiet=True
+        )
+    assert list(tmp_path.iterdir()) == [text]
+
+
+def test_what_a_row_has_that_its_preset_has_not_is_said(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "QUICK", CONFIG)
+    reproduce.reproduce(["table12", "fig4"], quick=True, output=tmp_path, quiet=True)
+    text = (tmp_path / "report.md").read_text()
+    assert "| rtn-int3z | w3a16-rtn-int3z, in groups |" in text
+    assert ", groups of 128\n" in text
+    assert "| without-rounding | w4a8v4-aqas-int4z, errors 'without-rounding' |" in text
+    assert "Calibrated on 32 samples of 128 tokens." in text
+    found = json.loads((tmp_path / "report.json").read_text())["results"]["quantized"]["tables"]
+    assert {c["group_size"] for r in found["table12"]["rows"] for c in r["ours"].values()} == {128}
+    assert {c["group_size"] for r in found["fig4"]["rows"] for c in r["ours"].values()} == {0}
 
 
 def test_nothing_to_measure(tmp_path):
@@ -257,30 +223,7 @@ def test_checks(small, tmp_path, monkeypatch, name):
     assert "the paper" in check["text"]
     assert check["text"] in judge.finding(table)
     assert TABLES[name].note in judge.finding(table)
-    assert judge.status(table) in (0, 1, 2)
-
-
-@pytest.mark.parametrize(
-    ("without_underflow", "verdict"), [(1.5, "holds"), (1.9, "reversed"), (2.5, "reversed")]
-)
-def test_the_check_of_fig4_can_fail(without_underflow, verdict):
-    """The paper: 34 % of the loss in nats. Terms decide nothing."""
-    terms = [{"underflow": u, "total": 2.0} for u in (0.1, 0.2)]
-    loss = {"full": 1.0, "int4": 2.0, "dint4": 1.8, "without-rounding": 2.2,
-            "without-underflow": without_underflow}  # fmt: skip
-    rows = {
-        ("m", name): [
-            {"loss": x, "losses": [x - noise, x + noise], "layers": terms} for noise in (0.01, 0.02)
-        ]
-        for name, x in loss.items()
-    }
-    check = CHECKS["fig4"]("m", rows)
-    assert check["verdict"] == verdict
-    assert (
-        "rounding out takes -20% of INT4's loss off (the paper, in nats too: -114%)"
-        in check["text"]
-    )
-    assert "smaller in 0 of 4 layers (no verdict" in check["text"]
+    assert judge.status(table) in (0, 1, 2, None)
 
 
 def test_a_row_that_these_models_cannot_show_is_said():

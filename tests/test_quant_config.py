@@ -45,7 +45,7 @@ CASES = [
     ("attention", lambda q: q["recipe"].update(attention=None),
      "attention.0.weights.name is 'int8z', by the recipe it is None"),
     ("attention", lambda q: q["recipe"]["activations"].update(scheme="float"),
-     "spec.activations.name is 'int8', by the recipe it is None"),
+     "spec.acc_width is 32, by the recipe it is None"),
     ("weights", lambda q: q["recipe"]["activations"].update(scheme="token-symmetric"),
      "spec.activations.name is None, by the recipe it is 'int8'"),
     ("attention", lambda q: q["recipe"]["weights"].update(format="int8"),

@@ -4,6 +4,7 @@ import pytest
 
 from macsmith.quant.presets import PRESETS
 from macsmith.quant.recipe import Accumulator, Activations, Recipe, Weights
+from macsmith.sim.catalog import FORMATS
 
 LINE = """
 version = 1
@@ -64,6 +65,25 @@ def test_no_sum_of_a_preset_overflows():
         for spec in specs:
             assert spec.depth_width(2**16) <= spec.acc_width, name
     assert Recipe.get("w4a8-rtn-dint4").accumulator.width == 32  # no wider than the paper's
+
+
+def test_weights_alone_need_no_accumulator(tmp_path):
+    """Formats too wide for 32 bits of sums; with attention quantized, its sums need one."""
+    text = '[weights]\nformat = "fp8_e5m2"\n[activations]\nscheme = "float"\n'
+    file = tmp_path / "r.toml"
+    file.write_text(text)
+    assert Recipe.get(file).spec() == Recipe.get("w8a16-rtn-fp8_e5m2").spec()
+    file.write_text(text + "[accumulator]\nwidth = 24\n[attention]\n")
+    assert [spec.acc_width for spec in Recipe.get(file).attention_specs()] == [24, 24]
+    file.write_text(text.partition("[act")[0])
+    with pytest.raises(ValueError, match="32 bits cannot hold one fp8_e5m2 x int8 product of 40"):
+        Recipe.get(file)
+
+
+def test_every_format_of_the_catalogue_has_presets():
+    for fmt in FORMATS.values():
+        for name in (f"w{fmt.width}a8", f"w{fmt.width}a8v{fmt.width}", f"w{fmt.width}a16"):
+            assert f"{name}-rtn-{fmt.name}" in PRESETS
 
 
 def test_presets_name_their_steps():
@@ -190,6 +210,8 @@ STEP = LINE + "[[steps]]\nmethod = "
     [
         (LINE + "[activations]\nscheme = 'float'\nformat = 'int4'\n",
          "activations.format 'int4' is for activations with codes, not scheme 'float'"),
+        (LINE + "[activations]\nscheme = 'float'\n[accumulator]\noverflow = 'exact'\n",
+         "accumulator.overflow 'exact' is for sums of codes, and activations.scheme is 'float'"),
         (STEP + "'awq'\nclip = false\nclip_skip = ['fc1']\n[[steps]]\nmethod = 'rtn'\n",
          r"steps.0.awq.clip_skip \('fc1',\) is for clip = true"),
         (STEP + "'aqas'\nclip = false\nclip_skip = []\n[[steps]]\nmethod = 'rtn'\n",

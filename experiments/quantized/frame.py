@@ -23,6 +23,7 @@ __all__ = [
     "SUBJECTS",
     "Point",
     "Subject",
+    "check_text",
     "measure",
     "prepared",
     "recipe_of",
@@ -151,6 +152,12 @@ def measure(point: Point) -> dict[str, Any]:
         "layers": layers,
         "seconds": round(time.perf_counter() - start, 2),
     }
+
+
+def check_text(point: Point) -> None:
+    """ValueError if the point is of a text that a user has named, and this is too short for it."""
+    if point.text != "docs" and SUBJECTS[point.subject].base != _STORIES:
+        _windows(point)
 
 
 def _windows(point: Point) -> tuple[int, int]:

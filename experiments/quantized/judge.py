@@ -35,10 +35,16 @@ def found(table: Table, rows: Rows) -> dict[str, Any]:
             {
                 "name": row.name,
                 "recipe": row.recipe,
+                "errors": row.errors,
+                "how": row.how,
                 "part": row.part,
                 "paper": printed.rows.get(row.name, {}),
                 "paper_quotient": _paper_quotients(printed, row.name),
-                "ours": {model: _measured(model, row.name, rows) for model in models},
+                "ours": {
+                    model: {"group_size": SUBJECTS[model].group * row.grouped}
+                    | _measured(model, row.name, rows)
+                    for model in models
+                },
             }
             for row in table.rows
         ],
@@ -80,11 +86,14 @@ def orderings(table: Table, family: str) -> list[tuple[str, str]]:
     return agreed
 
 
-def status(result: dict[str, Any]) -> int:
+def status(result: dict[str, Any]) -> int | None:
     """2: the table's points and checks all hold, and nothing is reversed; 1: more of them, and more
-    of all, holds than is reversed; 0 otherwise. Over all models."""
+    of all, holds than is reversed; 0 otherwise. Over all models. None where all is within the
+    spread, as of one draw of a short text it may be: nothing is decided."""
     points = _counts([one for one in result["orderings"] if one["point"]] + result["checks"])
     counts = _counts(result["orderings"] + result["checks"])
+    if counts["holds"] == counts["reversed"] == 0:
+        return None
     if counts["reversed"] == 0 < points["holds"] == sum(points.values()):
         return 2
     return int(all(c["holds"] > c["reversed"] for c in (counts, points)))
@@ -137,7 +146,7 @@ def _counts(verdicts: list[dict[str, Any]]) -> dict[str, int]:
 
 def _conditions(model: str, full: dict[str, Any]) -> dict[str, Any]:
     kept = ("ppl", "protocol", "tokens", "windows", "window", "ids_sha256", "dtype", "source")
-    return {"model": model} | {key: full[key] for key in kept}
+    return {"model": model, "group": SUBJECTS[model].group} | {key: full[key] for key in kept}
 
 
 def _measured(model: str, row: str, rows: Rows) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from macsmith.experiments.kept_rows import measured, row_in
 from macsmith.experiments.quantized.frame import (
     SUBJECTS,
     Point,
+    check_text,
     measure,
     recipe_of,
     weights_hash,
@@ -49,6 +50,8 @@ def run(
     points = list(dict.fromkeys(points))
     if not points:
         raise ValueError("nothing to measure: there is no point")
+    for point in {(p.subject, p.window, p.limit): p for p in points}.values():
+        check_text(point)
     folder.mkdir(parents=True, exist_ok=True)
     files = {point: folder / f"{_key(point, work.__name__)}.json" for point in points}
     found = {point: row for point in points if (row := row_in(files[point]))}

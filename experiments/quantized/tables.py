@@ -25,6 +25,16 @@ class Row:
     errors: str = "all"
     layers: str = ""
 
+    @property
+    def how(self) -> str:
+        """The recipe with what it has here that the preset has not; groups: see `frame.Subject`."""
+        return (
+            self.recipe
+            + ", in groups" * self.grouped
+            + f", errors {self.errors!r}" * (self.errors != "all")
+            + (f", length {self.length}" if self.length else "")
+        )
+
 
 @dataclass(frozen=True)
 class Table:
@@ -48,7 +58,6 @@ class Table:
         Whether the paper's numbers are accuracies.
     window : int, optional
         Tokens of an evaluation window, where that is the point.
-    recorded : str
     note : str
         What of the paper's is not measured, and why.
     """
@@ -61,7 +70,6 @@ class Table:
     subjects: tuple[str, ...]
     point: tuple[tuple[str, str], ...]
     quick: int = 1
-    recorded: str = "not reproduced"
     orders: tuple[tuple[str, str], ...] = ()
     higher: bool = False
     window: int | None = None

@@ -31,16 +31,43 @@ def _table(table: dict[str, Any]) -> dict[str, Any]:
         "id": table["id"],
         "title": f"{table['source']}: {table['sentence']}",
         "finding": finding(table),
-        "models": table["models"],
+        "models": [
+            model | {"groups": f", groups of {model['group']}" * _grouped(table["rows"])}
+            for model in table["models"]
+        ],
+        "calibration": _calibration(table["rows"]),
         "head": ["row", "recipe", *(f"paper: {name}" for name, _ in columns), *models],
         "rows": [
-            [row["name"], row["recipe"], *(of(row) for _, of in columns)]
+            [row["name"], row["how"], *(of(row) for _, of in columns)]
             + [_ours(row["ours"][model]) for model in models]
             for row in table["rows"]
         ],
         "orderings": list(_orderings(table["orderings"])),
         "checks": [f"{c['model']}: {c['text']}: {c['verdict']}" for c in table["checks"]],
     }
+
+
+def _cells(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [cell for row in rows for cell in row["ours"].values()]
+
+
+def _grouped(rows: list[dict[str, Any]]) -> bool:
+    return any(cell["group_size"] for cell in _cells(rows))
+
+
+def _calibration(rows: list[dict[str, Any]]) -> str:
+    """What rows that are calibrated are calibrated on; empty where none is."""
+    found = {
+        (one["samples"], one["length"])
+        for cell in _cells(rows)
+        for one in cell["calibration"]
+        if one
+    }
+    if not found:
+        return ""
+    samples, lengths = ({str(x) for x in part} for part in zip(*found, strict=True))
+    numbers = [" or ".join(sorted(part, key=int)) for part in (samples, lengths)]
+    return f"Calibrated on {numbers[0]} samples of {numbers[1]} tokens."
 
 
 def _paper_columns(rows: list[dict[str, Any]]) -> list[tuple[str, Any]]:
