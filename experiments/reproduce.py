@@ -43,8 +43,8 @@ def reproduce(
     """Run the experiments of the chosen claims and write the report in ``output``.
 
     Without a choice: all claims but the long ones. ``text``, of claims on quantized models, is
-    "docs", a WikiText folder or a text file. ValueError on an unknown claim or without such a text,
-    OSError if ``output`` cannot be written: all before the work.
+    "docs", a WikiText folder or a text file. Before the work: ValueError on an unknown claim or a
+    text that is too short, OSError without such a text or if ``output`` cannot be written.
     """
     names = [claims.nearest_claim(name).id for name in dict.fromkeys(chosen)]
     names = names or [claim.id for claim in claims.CLAIMS.values() if not claim.long]

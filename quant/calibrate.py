@@ -5,11 +5,13 @@
 
 Within a block, every layer is rounded on the inputs that it has while the others are in float, or,
 where a step's `inputs` is "layer", with those before it rounded; it is corrected with all of them
-rounded. Between blocks, inputs come from what is quantized already, as in GPTQ's released code.
+rounded. Between blocks, inputs come from what is quantized already, as in GPTQ's released code;
+SmoothQuant's and AWQ's look at the float model's, which is no option here.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -17,7 +19,7 @@ from torch import nn
 from macsmith.quant.attention import install, quantized_attentions
 from macsmith.quant.blocks import Block, blocks_of, inside_blocks, left_alone
 from macsmith.quant.counterfactual import quantized_layer
-from macsmith.quant.groups import Group, fold, groups_of
+from macsmith.quant.groups import Group, fold, groups_of, takes
 from macsmith.quant.linear import QuantLinear
 from macsmith.quant.methods import METHODS
 from macsmith.quant.recipe import Recipe
@@ -79,11 +81,11 @@ def quantize_blocks(
                 if not (work and work.restore(index, block.name, block.module, names, recipe)):
                     block.check()
                     groups = groups_of(block)
-                    unscaled += [n for group in groups if not group.producer for n in group.names]
                     for name in _quantize(model, block, groups, recipe, found, watch):
                         if progress:
                             progress(total - len(layers) + 1, total)
                         del block.layers[name], layers[name]
+                    unscaled += [n for group in groups if not group.producer for n in group.names]
                     if work:
                         work.save(index, block.name, block.module)
                 elif progress:
@@ -199,12 +201,20 @@ def _samples(step) -> int | None:
 
 
 def scale_groups(block: Block, groups: list[Group], step, recipe: Recipe) -> None:
-    """Fold the scales of a step that has them into the block, group by group."""
+    """Fold the scales of a step that has them into the block, group by group.
+
+    A group whose scale would change what the block computes loses its producer.
+    """
     method = METHODS[type(step)]
-    for group in reversed(groups) if method.backwards else groups:
-        s = method.scale(block, group, step, recipe)
-        if s is not None:
-            fold(group, s)
+    places = range(len(groups))
+    for k in reversed(places) if method.backwards else places:
+        s = method.scale(block, groups[k], step, recipe)
+        if s is None:
+            continue
+        if takes(block, groups[k], s):
+            fold(groups[k], s)
+        else:
+            groups[k] = replace(groups[k], producer=None)
 
 
 def _put(model: nn.Module, layers: Mapping[str, QuantLinear]) -> None:

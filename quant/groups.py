@@ -17,8 +17,9 @@ import torch
 from torch import nn
 
 from macsmith.quant.blocks import Block
+from macsmith.quant.roles import holder, reaches_others
 
-__all__ = ["Group", "fold", "groups_of"]
+__all__ = ["Group", "fold", "groups_of", "takes"]
 
 _TOLERANCE = 1e-4  # of a token's largest output: what float32 may make of other scales inside
 
@@ -33,7 +34,8 @@ class Group:
         Full names, in the order in which they run.
     layers : tuple of nn.Linear
     parent : nn.Module
-        The smallest module that holds them all, a single layer itself; None if that is the block.
+        The smallest module that holds them all; of a single layer itself, unless what it puts out
+        for a token reaches others (queries, keys and values in one). None if that is the block.
     producer : nn.Module or None
         Where their input can be scaled; None if nowhere.
     offset : int
@@ -87,6 +89,17 @@ def groups_of(block: Block) -> list[Group]:
     return [_group(block, names, order, wanted) for _, names in together]
 
 
+@torch.no_grad()
+def takes(block: Block, group: Group, s: torch.Tensor) -> bool:
+    """Whether the block's function stays the same with a scale ``s`` [width], as with a small one.
+
+    Values that the block clips, for example, may become too large for that. Tried with the powers
+    of two around it.
+    """
+    wanted, bits = _outputs(block, _with_parameters(block)), s.float().log2()
+    return all(_folds(block, group, wanted, 2.0**power) for power in (bits.floor(), bits.ceil()))
+
+
 def fold(group: Group, s: torch.Tensor) -> None:
     """Divide the group's input by ``s`` (positive, [width]) at its producer, and undo it behind."""
     if group.producer is None:
@@ -104,20 +117,20 @@ def _group(
 ) -> Group:
     layers = tuple(block.layers[name] for name in names)
     parent = layers[0]
-    if len(layers) > 1:
-        inside = names[0].split(".")
-        while not all(n.startswith(".".join(inside) + ".") for n in names):
-            inside.pop()
-        name = ".".join(inside).removeprefix(block.name).removeprefix(".")
-        parent = block.module.get_submodule(name) if name else None
+    if len(layers) > 1 or reaches_others(block, names[0], parent):
+        parent = holder(block, names)
     before = order[: order.index(layers[0])] if layers[0] in order else []
     group = Group(tuple(names), layers, parent, None)
     tried = (
         replace(group, producer=m, offset=offset)
         for m in reversed(before)
         for offset in (0, 1)[: 3 - m.weight.dim()]
+        if m.weight.shape[0] == group.width and m not in group.layers
     )
-    return next((one for one in tried if _folds(block, one, wanted)), group)
+    # Powers of two round nothing; drawn, so that no symmetry of channels goes unnoticed.
+    draw = torch.Generator().manual_seed(0)
+    s = 2.0 ** torch.randint(-1, 2, (group.width,), generator=draw)
+    return next((one for one in tried if _folds(block, one, wanted, s)), group)
 
 
 def _scalable(module: nn.Module) -> bool:
@@ -125,17 +138,14 @@ def _scalable(module: nn.Module) -> bool:
     return isinstance(weight, nn.Parameter) and weight.dim() in (1, 2)
 
 
-def _folds(block: Block, group: Group, wanted: Mapping[nn.Module, torch.Tensor]) -> bool:
-    """Whether scaling the producer's outputs and the group's columns leaves all outputs."""
+def _folds(
+    block: Block, group: Group, wanted: Mapping[nn.Module, torch.Tensor], s: torch.Tensor
+) -> bool:
+    """Whether dividing the producer's outputs by ``s``, and not the group's, leaves all outputs."""
     module = group.producer
-    if module.weight.shape[0] != group.width or module in group.layers:
-        return False
     kept = [p.data for m in (module, *group.layers) for p in m.parameters(recurse=False)]
-    # Powers of two round nothing; drawn, so that no symmetry of channels goes unnoticed.
-    draw = torch.Generator().manual_seed(0)
-    s = 2.0 ** torch.randint(-1, 2, (group.width,), generator=draw).to(module.weight.device)
     try:
-        fold(group, s)
+        fold(group, s.to(module.weight.device))
         found = _outputs(block, _with_parameters(block))
     finally:
         parameters = [p for m in (module, *group.layers) for p in m.parameters(recurse=False)]

@@ -158,6 +158,14 @@ class QuantLinear(nn.Module):
         ends = range(0, self.in_features, self.group_size)
         return [slice(k, min(k + self.group_size, self.in_features)) for k in ends]
 
+    def __getattr__(self, name: str):
+        if name == "weight":
+            raise AttributeError(
+                "a quantized layer has codes and no weight: leave layers out (`ignore`) whose "
+                "weight the model reads itself"
+            )
+        return super().__getattr__(name)
+
     def extra_repr(self) -> str:
         w, a = self.spec.weights.name, "float"
         if self.activations.quantized:

@@ -74,7 +74,8 @@ class Rtn(_Step):
 class SmoothQuant(_Step):
     """s_j = max|X_j|^alpha / max|W_j|^(1 - alpha), folded into the norm before (Xiao et al. 2023).
 
-    Only inputs that come from a norm are scaled, as in its released code.
+    Only inputs that come from a norm are scaled, as in its released code, which takes maxima in the
+    float model; here they are those behind the blocks that are quantized already.
     """
 
     method: Literal["smoothquant"] = "smoothquant"
@@ -87,8 +88,8 @@ class _Search(_Step):
     samples: Positive = 8  # of the calibration, for the search; ours: it is most of the time
     clip: StrictBool = True
     # Layers that are not clipped: names or patterns, as in a recipe's `ignore`. None: queries' and
-    # keys', which AWQ's released code tells by their names; here they are found by trying (see
-    # `methods.clip`). One layer for queries, keys and values is clipped, there too.
+    # keys', and one layer for these and values, which AWQ's released code tells by their names
+    # (its first version clipped the latter); here they are found by trying (see `roles`).
     clip_skip: tuple[str, ...] | None = None
 
 
@@ -96,7 +97,8 @@ class Awq(_Search):
     """argmin_s ||Q(W s)(X / s) - W X||, then a clip of each row (Lin et al. 2023).
 
     `grid` "1d" is the released code's: s = mean|X|^a, a in {0 .. 19}/20. "2d" is the paper's first
-    version: s = mean|X|^a mean|W|^-b.
+    version: s = mean|X|^a mean|W|^-b. Its X is the float model's; here it is what the blocks before
+    put out, which are quantized already.
     """
 
     method: Literal["awq"] = "awq"
@@ -109,9 +111,10 @@ class Aqas(_Search):
     The paper chose abs-max representatives (its Table 8 has both) and the output of attention as
     the objective for what enters attention. Here "attention" is: layers with one input are judged
     together, at the output of the smallest module around them, or at theirs where that is the
-    block. So a gate and what it gates are judged at the MLP's, of which the paper says nothing;
-    AWQ's released code does the same. The block's own queries, keys, values and probabilities are
-    in float meanwhile, in W4A8V4 too; its inputs come from blocks that have theirs quantized.
+    block; so is one layer for queries, keys and values. So a gate and what it gates are judged at
+    the MLP's, of which the paper says nothing; AWQ's released code does the same. The block's own
+    queries, keys, values and probabilities are in float meanwhile, in W4A8V4 too; its inputs come
+    from blocks that have theirs quantized.
 
     Its grid is not written down: "2d" is s = X^a W^-b, a and b in {0 .. 19}/20, AWQ's of that time;
     "1d", the default because it takes a twentieth of the time, ties b = 1 - a. Whether its clips

@@ -40,7 +40,8 @@ def result(*verdicts, points=1):
         (("holds", "holds"), 1, 2),
         (("holds", "within the spread"), 1, 2),
         (("holds", "holds", "reversed"), 1, 1),
-        (("within the spread", "holds"), 1, 0),  # what the table is about does not show
+        (("within the spread", "holds"), 1, None),  # what the table is about does not show
+        (("within the spread", "holds", "reversed", "reversed"), 1, 0),
         (("holds", "within the spread"), 2, 1),
         (("holds", "reversed", "reversed"), 1, 0),
         (("reversed", "holds", "holds"), 1, 0),

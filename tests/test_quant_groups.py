@@ -3,11 +3,12 @@
 import pytest
 import tiny
 import torch
+from transformers import OlmoConfig, OlmoForCausalLM
 
 import macsmith.quant as quant
 from macsmith.quant.blocks import blocks_of
 from macsmith.quant.convert import linear_layers
-from macsmith.quant.groups import fold, groups_of
+from macsmith.quant.groups import fold, groups_of, takes
 from macsmith.quant.recipe import Recipe, Weights
 from macsmith.quant.steps import Aqas, Atq, Aweq, Awq, Rtn, SmoothQuant
 
@@ -162,3 +163,32 @@ def test_every_family_is_quantized_from_end_to_end(make):
     assert len(names) == len(set(names)) >= 8
     gap = model(input_ids=tiny.ids()).logits - wanted
     assert gap.norm() < 0.05 * wanted.norm()
+
+
+def clipping(limit):
+    """OLMo's values are limited, so a scale between v_proj and o_proj must not make them large."""
+    torch.manual_seed(0)
+    sizes = tiny.COMMON | {"hidden_size": 32}
+    model = OlmoForCausalLM(OlmoConfig(**sizes, intermediate_size=64, clip_qkv=limit)).eval()
+    with torch.no_grad():
+        for layer in model.model.layers:
+            for p in layer.parameters():
+                p.mul_(10)
+            layer.self_attn.o_proj.weight[:, 3] *= 20
+    return model
+
+
+@torch.no_grad()
+def test_a_scale_that_the_block_would_not_take_is_left_out():
+    """The float model stays what it was, whatever the step; and it is no idle test."""
+    for limit in (None, 8.0):
+        model = clipping(limit)
+        wanted, left = model(tiny.ids()).logits, 0
+        for block, groups in tiny.scaled_blocks(model, Aqas(samples=2)):
+            for group in (g for g in groups if g.names[0].endswith("o_proj")):
+                left += group.producer is None
+                if group.producer is not None:
+                    assert takes(block, group, torch.ones(group.width))
+        assert (left > 0) == (limit is not None)
+        gap = (model(tiny.ids()).logits - wanted).abs().max()
+        assert gap < 1e-4 * wanted.abs().max()

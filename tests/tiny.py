@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
     GemmaConfig,
     GemmaForCausalLM,
     GPTNeoXConfig,
@@ -11,6 +13,8 @@ from transformers import (
     LlamaForCausalLM,
     OPTConfig,
     OPTForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
     PhiConfig,
     PhiForCausalLM,
     Qwen2Config,
@@ -72,6 +76,17 @@ def phi():
 def neox():
     """Queries, keys and values are one layer, GELU stands between the others."""
     return _uneven(GPTNeoXForCausalLM, GPTNeoXConfig(**COMMON | WIDE, **GATED))
+
+
+def phi3():
+    """Queries, keys and values are one layer, and so are a gate and what it gates."""
+    return _uneven(Phi3ForCausalLM, Phi3Config(**COMMON | WIDE, **GATED))
+
+
+def bloom():
+    """One layer for queries, keys and values, head by head; attention adds the residual itself."""
+    sizes = {"n_layer": 2, "n_head": 4}
+    return _uneven(BloomForCausalLM, BloomConfig(vocab_size=50, hidden_size=24, **sizes))
 
 
 def gemma():

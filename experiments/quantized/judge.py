@@ -88,11 +88,11 @@ def orderings(table: Table, family: str) -> list[tuple[str, str]]:
 
 def status(result: dict[str, Any]) -> int | None:
     """2: the table's points and checks all hold, and nothing is reversed; 1: more of them, and more
-    of all, holds than is reversed; 0 otherwise. Over all models. None where all is within the
-    spread, as of one draw of a short text it may be: nothing is decided."""
+    of all, holds than is reversed; 0 otherwise. Over all models. None, nothing is decided: points
+    and checks are all within the spread, and of the rest no more is reversed than holds."""
     points = _counts([one for one in result["orderings"] if one["point"]] + result["checks"])
     counts = _counts(result["orderings"] + result["checks"])
-    if counts["holds"] == counts["reversed"] == 0:
+    if points["holds"] == points["reversed"] == 0 and counts["reversed"] <= counts["holds"]:
         return None
     if counts["reversed"] == 0 < points["holds"] == sum(points.values()):
         return 2
@@ -103,10 +103,13 @@ def finding(result: dict[str, Any]) -> str:
     """One sentence on what agrees and what does not."""
     models = len(result["models"])
     counts = _counts(result["orderings"])
+    total = sum(counts.values())
     parts = [
-        f"of {sum(counts.values())} orderings that {result['stated_by']} have, over {models} small "
+        f"of {total} orderings that {result['stated_by']} have, over {models} small "
         f"model{'s'[: models > 1]}, {counts['holds']} hold, {counts['within the spread']} are "
-        f"within the spread of seeds and text and {counts['reversed']} are reversed",
+        f"within the spread of seeds and text and {counts['reversed']} are reversed"
+        if total
+        else f"there is no ordering that {result['stated_by']} have",
         *_point_lines(result),
         *(f"{one['model']}: {one['text']} ({one['verdict']})" for one in result["checks"]),
     ]

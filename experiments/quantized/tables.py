@@ -203,6 +203,8 @@ _TABLES = (
         ("4a",),
         _ALL,
         (("without-underflow", "without-rounding"), ("dint4", "int4")),
+        note="Fig. 4a's INT4 is the paper's AQAS without OPTQ, its dINT4 that with OPTQ (INT4 with "
+        "it: 12.97, Table 3); here both are without",
     ),
     Table(
         "slac",

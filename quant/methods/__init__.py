@@ -1,12 +1,5 @@
-"""Methods by step: what they make of a block. A new method is a class in `steps` and a file here.
-
-`Scale`: (block, group, step, recipe) -> scales [K] of the group's input channels, or None.
-`Prepare`: the same arguments; it changes the weights of the group's layers in place.
-`Rounding`: (inputs, weight, step, recipe) -> `QuantizedWeight`; inputs are float32 [tokens, K] by
-call of the block, of the step's samples, made as they are gone through (`blocks.Inputs`), empty for
-a method that needs none. With a `Survey` it has one argument more.
-`Survey`: (model, layers, ids, step) -> what is found in the float model, by layer.
-`Correction`: (inputs, float layer, quantized layer, step) -> its new bias [N].
+"""Methods by step: what they make of a block. A new method is a class in `steps` and a file here,
+with a `kinds.Method`.
 """
 
 from macsmith.quant import steps

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from macsmith.quant.blocks import Block
 from macsmith.quant.groups import Group
 from macsmith.quant.recipe import Recipe, matches
+from macsmith.quant.roles import makes_scores
 from macsmith.quant.tokens import fake_tokens
 from macsmith.quant.weights import by_group, fake_weight
 
-__all__ = ["SHRINKS", "clip_group", "clipped", "enters_softmax"]
+__all__ = ["SHRINKS", "clip_group", "clipped"]
 
 #: Parts of a row's largest magnitude that are cut off: none, up to 45 %.
 SHRINKS = tuple(k / 20 for k in range(10))
@@ -34,30 +34,8 @@ def clip_group(block: Block, group: Group, step, recipe: Recipe, *, inputs_too: 
 
 def _skipped(block: Block, name: str, layer: nn.Linear, step) -> bool:
     if step.clip_skip is None:
-        return enters_softmax(block, layer)
+        return makes_scores(block, name, layer)
     return any(matches(name, pattern) for pattern in step.clip_skip)
-
-
-def enters_softmax(block: Block, layer: nn.Linear) -> bool:
-    """Whether a layer of a decoder block makes queries or keys, and nothing else.
-
-    A sequence's first token sees itself alone: one score, of which the softmax is 1 whatever it is.
-    So with zeros in place of the layer's outputs the block's are the same for first tokens, bit for
-    bit. That is seen in the block's first call. A layer that only some of its tokens go through, an
-    expert, makes none.
-    """
-    x, call = block.hidden[0], block.calls[0]
-    inputs = block.inputs(layer, 1)[0]
-    if len(inputs) < x.shape[:-1].numel():
-        return False
-    with sdpa_kernel(SDPBackend.MATH):  # others are free to make a 1 of several parts
-        wanted = call.of(block.module, x)
-        handle = layer.register_forward_hook(lambda _, args, y: torch.zeros_like(y))
-        try:
-            found = call.of(block.module, x)
-        finally:
-            handle.remove()
-    return torch.equal(found[:, 0], wanted[:, 0])
 
 
 def clipped(

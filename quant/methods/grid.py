@@ -15,6 +15,7 @@ def candidates(x: torch.Tensor, w: torch.Tensor | None, grid: str) -> list[torch
 
     "2d": x^a w^-b; "1d": x^a w^-(1 - a), or x^a where ``w`` is None. Divided by
     sqrt(max min), as AWQ's released code does, so that no candidate shifts all channels together.
+    A dead channel counts as 1e-4 before the power; in that code its scale is 1e-4 behind it.
     """
     if w is None:
         pairs = [(a, 0.0) for a in STEPS]

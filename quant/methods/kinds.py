@@ -22,7 +22,9 @@ class Method:
     clip : callable or None
         (block, group, step, recipe): limits the weights of the group's layers, in place.
     round : callable or None
-        (inputs, weight, step, recipe) -> `QuantizedWeight` of ``weight`` float32 [N, K].
+        (inputs, weight, step, recipe) -> `QuantizedWeight` of ``weight`` float32 [N, K]. ``inputs``
+        are float32 [tokens, K] by call of the block, of the step's samples, made as they are gone
+        through (`blocks.Inputs`); empty for a method that needs none.
     by_row : bool
         Whether it rounds every row by itself: layers with one input are then rounded as one, and
         what is made of the input is made once.

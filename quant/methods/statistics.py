@@ -8,7 +8,8 @@ from macsmith.quant.groups import Group
 
 __all__ = ["DEAD", "input_magnitude", "weight_magnitude"]
 
-#: A channel whose largest magnitude, or range, is no more than this is dead: it stays as it is.
+#: A channel whose largest magnitude, or range, is no more than this is dead. Methods with a rule
+#: for scales leave it as it is; those that search: see `grid`.
 DEAD = 1e-5
 
 
