@@ -61,7 +61,7 @@ def test_a_table_from_end_to_end(small, tmp_path, monkeypatch):
             full = next(m["ppl"] for m in table["models"] if m["model"] == model)
             mean = sum(ppl / full for ppl in cell["ppl"]) / len(cell["ppl"])
             assert cell["quotient"] == pytest.approx(mean, rel=1e-6)
-    assert view(found)["tables"][0]["rows"][0][2:4] == ["1.351", "1.344"]
+    assert view(found)["tables"][0]["rows"][0][2:4] == ["1.351 (43.15)", "1.344"]
     json.dumps(found, allow_nan=False)
 
 

@@ -137,10 +137,14 @@ def _point_lines(result: dict[str, Any]) -> list[str]:
     return [
         f"{better} below {worse}: "
         + ", ".join(f"{n} {what}" for what, n in _counts(found).items() if n)
-        + f" ({min(one['difference'] for one in found):+.3f} to "
-        f"{max(one['difference'] for one in found):+.3f} nats)"
+        + f" ({_least_to_largest([one['difference'] for one in found])} nats)"
         for (better, worse), found in lines.items()
     ]
+
+
+def _least_to_largest(numbers: list[float]) -> str:
+    ends = dict.fromkeys(f"{number:+.3f}" for number in (min(numbers), max(numbers)))
+    return " to ".join(ends)
 
 
 def _counts(verdicts: list[dict[str, Any]]) -> dict[str, int]:

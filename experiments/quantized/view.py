@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -72,28 +73,40 @@ def _calibration(rows: list[dict[str, Any]]) -> str:
 
 def _paper_columns(rows: list[dict[str, Any]]) -> list[tuple[str, Any]]:
     """Name and text of a row: the smallest model of each family, and the geometric mean of it."""
-    columns = []
+    columns: list[tuple[str, Any]] = []
     for family in _FAMILIES:
-        for key, unit in (("paper_quotient", ""), ("paper", ", accuracy in %")):
+        for key, text, unit in (
+            ("paper_quotient", _with_perplexity, ""),
+            ("paper", _accuracy, ", accuracy in %"),
+        ):
             models = [m for m in rows[0][key] if m.startswith(family)]
-            chosen = {f"{m}{unit}": [m] for m in models[:1]}
+            if not models:
+                continue
+            columns.append((f"{models[0]}{unit}", partial(text, model=models[0])))
             if len(models) > 1:
-                chosen[f"{len(models)} {family.upper()}, mean"] = models
-            columns += [(n, lambda row, k=key, m=m: _mean(row[k], m)) for n, m in chosen.items()]
-            if models:
-                break
+                mean = partial(_mean, key=key, models=models)
+                columns.append((f"{len(models)} {family.upper()}, mean{unit}", mean))
+            break
     return columns
 
 
-def _mean(quotients: dict[str, float], models: list[str]) -> str:
-    return f"{math.exp(fmean(math.log(quotients[m]) for m in models)):,.3f}"
+def _with_perplexity(row: dict[str, Any], model: str) -> str:
+    return f"{row['paper_quotient'][model]:,.3f} ({row['paper'][model]:,.2f})"
+
+
+def _accuracy(row: dict[str, Any], model: str) -> str:
+    return f"{row['paper'][model]:.2f}"
+
+
+def _mean(row: dict[str, Any], key: str, models: list[str]) -> str:
+    return f"{math.exp(fmean(math.log(row[key][m]) for m in models)):,.3f}"
 
 
 def _ours(cell: dict[str, Any]) -> str:
     if cell["quotient"] is None:
         return "beyond e^700"
     spread = f" ± {cell['spread']:.3f}" if len(cell["ppl"]) > 1 and cell["spread"] else ""
-    return f"{cell['quotient']:,.3f}{spread}"
+    return f"{cell['quotient']:,.3f}{spread} ({fmean(cell['ppl']):,.2f})"
 
 
 def _orderings(found: list[dict[str, Any]]) -> Iterable[str]:
