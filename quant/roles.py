@@ -22,12 +22,19 @@ _ROUNDINGS = 5 / 2  # of the module's outputs in units of eps: four halves are w
 
 
 def holder(block: Block, names: Sequence[str]) -> nn.Module | None:
-    """The smallest module that holds all of the block's layers ``names``; None: the block."""
-    inside = names[0].split(".")[:-1]
-    while not all(name.startswith(".".join(inside) + ".") for name in names):
-        inside.pop()
-    name = ".".join(inside).removeprefix(block.name).removeprefix(".")
-    return block.module.get_submodule(name) if name else None
+    """The smallest module that holds all of the block's layers ``names`` and runs: no list of
+    modules does. None: the block."""
+    inside = names[0].split(".")
+    while inside := inside[:-1]:
+        name = ".".join(inside)
+        if name == block.name:
+            break
+        module = block.module.get_submodule(name.removeprefix(block.name + "."))
+        if type(module).forward is nn.Module.forward:  # none of its own
+            continue
+        if all(each.startswith(name + ".") for each in names):
+            return module
+    return None
 
 
 def makes_scores(block: Block, name: str, layer: nn.Linear) -> bool:

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from macsmith.quant.blocks import Block, Call
-from macsmith.quant.roles import enters_softmax, makes_scores, reaches_others
+from macsmith.quant.groups import groups_of
+from macsmith.quant.roles import enters_softmax, holder, makes_scores, reaches_others
 
 
 class Routed(nn.Module):
@@ -49,3 +50,47 @@ def test_what_a_layer_is_for(make, dtype):
                     assert group.parent is attention
                 ran.add(last)
     assert len(ran) >= 4
+
+
+class Heads(nn.Module):
+    """Attention with a layer for each head, in lists, which do not run."""
+
+    def __init__(self):
+        super().__init__()
+        self.keys = nn.ModuleList(nn.Linear(4, 2) for _ in range(2))
+        self.values = nn.ModuleList(nn.Linear(4, 2) for _ in range(2))
+
+    def forward(self, x):
+        seen = [
+            torch.softmax(x[..., :2] @ k(x).mT + torch.full((5, 5), -torch.inf).triu(1), -1) @ v(x)
+            for k, v in zip(self.keys, self.values, strict=True)
+        ]
+        return torch.cat(seen, dim=-1)
+
+
+class Around(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attend, self.last = Heads(), nn.Linear(4, 4)
+
+    def forward(self, x):
+        return x + self.last(self.attend(x))
+
+
+@torch.no_grad()
+def test_a_list_of_modules_is_no_holder():
+    torch.manual_seed(0)
+    module = Around()
+    layers = {f"b.{n}": m for n, m in module.named_modules() if isinstance(m, nn.Linear)}
+    block = Block("b", module, layers)
+    block.hidden, block.calls = [torch.randn(2, 5, 4)], [Call((), {})]
+    names = [n for n in layers if "attend" in n]
+    assert holder(block, names) is holder(block, names[:1]) is module.attend
+    assert holder(block, ["b.last"]) is holder(block, list(layers)) is None
+    (group,) = (g for g in groups_of(block) if "b.last" not in g.names)
+    assert (group.names, group.parent) == (
+        ("b.attend.keys.0", "b.attend.values.0", "b.attend.keys.1", "b.attend.values.1"),
+        module.attend,
+    )
+    found = {name: makes_scores(block, name, layer) for name, layer in layers.items()}
+    assert found == {name: "keys" in name for name in layers}
