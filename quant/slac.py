@@ -72,12 +72,17 @@ class Sweep:
 def layer_ratio(name: str, inputs: Sequence[torch.Tensor], damping: float) -> UpdateRatio:
     """The update ratios of a layer with ``inputs`` [tokens, K], as OPTQ with ``damping`` has them.
 
-    ValueError if there is but one column.
+    Columns that are 0 in all tokens move none and are not counted: how many there are depends on
+    the length too. 0 where fewer than two are left; ValueError if there is but one column.
     """
-    ratio = update_ratio(hessian(inputs), damping).abs().fill_diagonal_(0)
+    h = hessian(inputs)
+    if len(h) < 2:
+        raise ValueError(f"layer {name!r}: no update ratio of a single column")
+    live = h.diagonal() > 0
+    ratio = update_ratio(h, damping)[live][:, live].abs().fill_diagonal_(0)
     k = len(ratio)
     if k < 2:
-        raise ValueError(f"layer {name!r}: no update ratio of a single column")
+        return UpdateRatio(name, 0.0, 0.0)
     return UpdateRatio(name, ratio.sum().item() / (k * (k - 1)), ratio.max().item())
 
 

@@ -42,10 +42,12 @@ def test_each_point_is_a_fresh_model_calibrated_with_that_length():
         for ratio, x in zip(point.ratios, inputs.values(), strict=True):
             x = x.double().numpy()
             h = 2 * x.T @ x
-            h += np.diag(np.diag(h) == 0)  # inputs that are always 0
+            live = np.diag(h) > 0  # some inputs are always 0
+            h += np.diag(~live)
             h += 0.05 * np.diag(h).mean() * np.eye(len(h))
             inverse = np.linalg.inv(h)
-            others = np.abs(inverse / np.diag(inverse))[~np.eye(len(h), dtype=bool)]
+            others = np.abs(inverse / np.diag(inverse))[live][:, live]
+            others = others[~np.eye(live.sum(), dtype=bool)]
             assert ratio.mean == pytest.approx(others.mean(), rel=1e-6)
             assert ratio.largest == pytest.approx(others.max(), rel=1e-6)
         assert point.ratio == statistics.fmean(ratio.mean for ratio in point.ratios)
@@ -75,6 +77,10 @@ def test_ratios_are_what_samples_too_few_make_large():
     assert layer_ratio("here", [x[:200], x[200:]], 0.01) == pytest.approx(many)
     assert few.largest >= few.mean > 0
     assert isinstance(few, UpdateRatio)
+    # Of dead columns nothing is said (H's mean diagonal, and so the damping, counts them as 1).
+    dead = torch.cat([x, torch.zeros(400, 20)], dim=1)
+    assert layer_ratio("here", [dead], 0.01)[1:] == pytest.approx(many[1:], rel=0.02)
+    assert layer_ratio("here", [dead[:, 19:]], 0.01) == ("here", 0.0, 0.0)
 
 
 def test_ratios_are_left_out_where_nobody_asks():
