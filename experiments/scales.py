@@ -79,8 +79,9 @@ def compare_scales(
     import torch
 
     from macsmith.quant import Recipe, steps
-    from macsmith.quant.blocks import blocks_of, check_calibration, inside_blocks
+    from macsmith.quant.blocks import blocks_of, inside_blocks
     from macsmith.quant.calibrate import one_thread
+    from macsmith.quant.calibration import check_calibration
     from macsmith.quant.convert import linear_layers
     from macsmith.quant.groups import groups_of
 

@@ -28,7 +28,6 @@ __all__ = [
     "Call",
     "Inputs",
     "blocks_of",
-    "check_calibration",
     "inside_blocks",
     "left_alone",
 ]
@@ -161,46 +160,20 @@ class Inputs(Sequence[torch.Tensor]):
         return map(self.__getitem__, range(len(self)))  # Sequence's own holds the one before
 
 
-def check_calibration(calibration: Any, model: nn.Module, what: str) -> torch.Tensor:
-    """Token ids int64 [samples, length], or ValueError in one line, saying what needs them."""
-    if calibration is None:
-        raise ValueError(f"{what} needs calibration: token ids [samples, length]")
-    if not isinstance(calibration, torch.Tensor) or calibration.dim() != 2:
-        got = getattr(calibration, "shape", type(calibration).__name__)
-        got = list(got) if isinstance(got, torch.Size) else got
-        raise ValueError(f"calibration: wanted token ids [samples, length], got {got}")
-    if not calibration.numel():
-        raise ValueError(f"calibration is empty: {list(calibration.shape)} token ids")
-    kind = calibration.dtype
-    if kind.is_floating_point or kind.is_complex or kind == torch.bool:
-        raise ValueError(f"calibration: wanted integer token ids, got {kind}")
-    ids = calibration.to(torch.int64)
-    vocab = getattr(getattr(model, "config", None), "vocab_size", None)
-    if vocab is not None and not 0 <= int(ids.min()) <= int(ids.max()) < vocab:
-        raise ValueError(
-            f"calibration: token ids are {int(ids.min())} up to {int(ids.max())}, the model's "
-            f"vocabulary is {vocab}"
-        )
-    context = getattr(getattr(model, "config", None), "max_position_embeddings", None)
-    if context is not None and ids.shape[1] > context:
-        raise ValueError(
-            f"calibration: samples of {ids.shape[1]} tokens, the model reads {context}"
-        )
-    return ids
-
-
 def blocks_of(
     model: nn.Module,
     layers: Mapping[str, nn.Linear],
     ids: torch.Tensor,
     stops: Collection[int] = (),
+    *,
+    as_given: bool = False,
 ) -> Iterator[Block]:
     """Every block that has some of ``layers``, with its inputs; each once the ones before are done.
 
     ``ids`` is int64 [samples, length]; a call ends at each number of samples in ``stops``. A
-    block's outputs, with what was made of its layers meanwhile, then take its inputs' place.
-    ValueError if no list of modules holds any of the layers, or blocks hand more than hidden states
-    to each other.
+    block's outputs, with what was made of its layers meanwhile or, ``as_given``, without, then take
+    its inputs' place. ValueError if no list of modules holds any of the layers, or blocks hand more
+    than hidden states to each other.
     """
     name, found = _largest_list(model, layers)
     parts = [f"{name}.{i}" for i in range(len(found))]
@@ -209,10 +182,12 @@ def blocks_of(
         chosen = {n: layer for n, layer in layers.items() if n.startswith(part + ".")}
         block = Block(part, module, chosen)
         block.hidden, block.calls = hidden, mine
+        after = block.run() if as_given and chosen else None
         if chosen:
             yield block
         for k, call in enumerate(mine):
-            hidden[k] = call.of(module, hidden[k])  # in place: never inputs and outputs of all
+            # In place: inputs and outputs of all samples only where they have to be.
+            hidden[k] = call.of(module, hidden[k]) if after is None else after[k]
 
 
 def inside_blocks(model: nn.Module, layers: Mapping[str, nn.Linear]) -> dict[str, nn.Linear]:

@@ -5,8 +5,8 @@
 
 Within a block, every layer is rounded on the inputs that it has while the others are in float, or,
 where a step's `inputs` is "layer", with those before it rounded; it is corrected with all of them
-rounded. Between blocks, inputs come from what is quantized already, as in GPTQ's released code;
-SmoothQuant's and AWQ's look at the float model's, which is no option here.
+rounded. Between blocks, inputs come from what is quantized already, or, with the recipe's `prefix`
+"float", from the float model.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -55,9 +55,10 @@ def quantize_blocks(
     that no step could scale. ValueError naming the layer if an input is not finite.
 
     What is added to the model's memory is that of about two blocks, however many there are, and of
-    the hidden states of all samples, once. What a layer gets is there call by call (`blocks.TOKENS`
-    tokens or one sample), but of all samples for ``watch`` and of a step's for one that searches
-    (its ``samples``). A step with a survey ("gwq") looks at the gradients of all layers at once.
+    the hidden states of all samples, once (with `prefix` "float" twice). What a layer gets is there
+    call by call (`blocks.TOKENS` tokens or one sample), but of all samples for ``watch`` and of a
+    step's for one that searches (its ``samples``). A step with a survey ("gwq") looks at the
+    gradients of all layers at once.
     """
     training, total = model.training, len(layers)
     unscaled: list[str] = []
@@ -76,7 +77,8 @@ def quantize_blocks(
                 for step in recipe.steps
                 if METHODS[type(step)].survey
             }
-            for index, block in enumerate(blocks_of(model, layers, ids, stops)):
+            blocks = blocks_of(model, layers, ids, stops, as_given=recipe.prefix == "float")
+            for index, block in enumerate(blocks):
                 names = list(block.layers)
                 if not (work and work.restore(index, block.name, block.module, names, recipe)):
                     block.check()

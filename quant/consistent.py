@@ -32,6 +32,8 @@ def check_recipe(recipe: "Recipe") -> None:
             why = "sums of codes, and activations.scheme is 'float'"
             _leave_out(recipe.accumulator, name, "accumulator", why)
     _check_order(recipe)
+    if not recipe.calibrated:
+        _leave_out(recipe, "prefix", "", "steps that are calibrated")
     for k, step in enumerate(recipe.steps):
         for names, why in _idle(step, recipe.weights):
             for name in names:
@@ -44,7 +46,8 @@ def check_recipe(recipe: "Recipe") -> None:
 def _leave_out(part: Part, name: str, where: str, why: str) -> None:
     """ValueError unless the option is as it is where nothing is said."""
     if (given := getattr(part, name)) != type(part).model_fields[name].default:
-        raise ValueError(f"{where}.{name} {given!r} is for {why}: leave it out")
+        place = f"{where}.{name}".removeprefix(".")
+        raise ValueError(f"{place} {given!r} is for {why}: leave it out")
 
 
 def _check_weights(weights: "Weights", fmt: Format, where: str) -> None:

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from macsmith.quant.attention import install, quantized_attentions
-from macsmith.quant.blocks import check_calibration
 from macsmith.quant.calibrate import Watch, quantize_blocks
+from macsmith.quant.calibration import check_calibration, check_samples
 from macsmith.quant.counterfactual import quantized_layer
 from macsmith.quant.kept import Kept
 from macsmith.quant.linear import EXECUTIONS, QuantLinear
@@ -75,7 +75,7 @@ def quantize_(
         needy.append("watch")
     if needy:
         ids = check_calibration(calibration, model, needy[0])
-        _check_samples(recipe, len(ids))
+        check_samples(recipe, len(ids))
         if work and recipe.weights.errors != "all":
             raise ValueError(f"weights.errors {recipe.weights.errors!r}: nothing is kept of that")
         where = unfinished(work, key_of(model, recipe, ids, names), say) if work else nullcontext()
@@ -212,16 +212,6 @@ def layer_operands(model: nn.Module, name: str, **inputs: Any) -> LayerOperands:
         layer.kept,
         layer.bias,
     )
-
-
-def _check_samples(recipe: Recipe, there: int) -> None:
-    """ValueError if a step asks for more; its default, which a saved recipe has too, does not."""
-    for step in recipe.steps:
-        field = type(step).model_fields.get("samples")
-        if field and there < step.samples != field.default:
-            raise ValueError(
-                f"method {step.method!r}: samples {step.samples}, the calibration has {there}"
-            )
 
 
 def _check(name: str, layer: nn.Linear, recipe: Recipe) -> None:

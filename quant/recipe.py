@@ -114,6 +114,9 @@ class Recipe(Part):
     # lm_head: it is tied to the embedding in most models, runs once per token, and the paper
     # quantizes the decoder layers only.
     ignore: tuple[str, ...] = ("lm_head",)
+    # What a block is calibrated on: what the blocks before put out as they are quantized by then,
+    # as in GPTQ's released code, or in float, as in SmoothQuant's and AWQ's. One for all steps.
+    prefix: Literal["quantized", "float"] = "quantized"
     # In place of formats' files, by their names: validation's context, from a quantized folder.
     _formats: dict[str, Format] = PrivateAttr(default_factory=dict)
 

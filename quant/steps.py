@@ -75,7 +75,7 @@ class SmoothQuant(_Step):
     """s_j = max|X_j|^alpha / max|W_j|^(1 - alpha), folded into the norm before (Xiao et al. 2023).
 
     Only inputs that come from a norm are scaled, as in its released code, which takes maxima in the
-    float model; here they are those behind the blocks that are quantized already.
+    float model: the recipe's `prefix`.
     """
 
     method: Literal["smoothquant"] = "smoothquant"
@@ -97,8 +97,7 @@ class Awq(_Search):
     """argmin_s ||Q(W s)(X / s) - W X||, then a clip of each row (Lin et al. 2023).
 
     `grid` "1d" is the released code's: s = mean|X|^a, a in {0 .. 19}/20. "2d" is the paper's first
-    version: s = mean|X|^a mean|W|^-b. Its X is the float model's; here it is what the blocks before
-    put out, which are quantized already.
+    version: s = mean|X|^a mean|W|^-b. Its X is the float model's: the recipe's `prefix`.
     """
 
     method: Literal["awq"] = "awq"

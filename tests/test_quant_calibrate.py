@@ -242,3 +242,41 @@ def test_training_mode_and_gradients_are_as_before():
     quant.quantize_(model, recipe(steps.Gptq()), tiny.ids())
     assert model.training
     assert model.model.decoder.final_layer_norm.weight.requires_grad
+
+
+@pytest.mark.parametrize("make", [tiny.opt, tiny.llama_gqa])
+def test_blocks_are_calibrated_on_what_the_float_model_has(make):
+    """And otherwise on what those before put out as they are quantized."""
+    found = {}
+    for prefix in ("quantized", "float"):
+        given = {}
+
+        def watch(name, layer, quantized, x, given=given):
+            given[name] = torch.cat(x)
+
+        chosen = recipe(steps.Gptq()).model_copy(update={"prefix": prefix})
+        quant.quantize_(make(), chosen, tiny.ids(), watch=watch)
+        found[prefix] = given
+    wanted, float_model = {}, make()
+    for name, layer in float_model.named_modules():
+        if isinstance(layer, torch.nn.Linear) and name != "lm_head":
+            layer.register_forward_pre_hook(
+                lambda _, args, name=name: wanted.update({name: args[0].flatten(0, -2)})
+            )
+    float_model(tiny.ids())
+    for name, x in found["float"].items():
+        assert torch.allclose(x, wanted[name], rtol=1e-4, atol=1e-5), name
+        first = ".layers.0." in name
+        assert torch.equal(x, found["quantized"][name]) == first, name
+
+
+def test_a_killed_run_that_looks_at_the_float_model_goes_on(tmp_path):
+    """A block that is restored hands on what it would have before it was quantized."""
+    chosen = recipe(steps.Awq(samples=2), steps.Gptq()).model_copy(update={"prefix": "float"})
+    models = [tiny.llama_gqa() for _ in range(2)]
+    quant.quantize_(models[0], chosen, tiny.ids(), work=tmp_path / "w")
+    _, last = sorted((tmp_path / "w").iterdir())
+    last.unlink()
+    quant.quantize_(models[1], chosen, tiny.ids(), work=tmp_path / "w")
+    states = [model.state_dict() for model in models]
+    assert all(torch.equal(states[0][name], x) for name, x in states[1].items())

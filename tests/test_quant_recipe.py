@@ -212,6 +212,7 @@ STEP = LINE + "[[steps]]\nmethod = "
          "activations.format 'int4' is for activations with codes, not scheme 'float'"),
         (LINE + "[activations]\nscheme = 'float'\n[accumulator]\noverflow = 'exact'\n",
          "accumulator.overflow 'exact' is for sums of codes, and activations.scheme is 'float'"),
+        ("prefix = 'float'\n" + LINE, "prefix 'float' is for steps that are calibrated"),
         (STEP + "'awq'\nclip = false\nclip_skip = ['fc1']\n[[steps]]\nmethod = 'rtn'\n",
          r"steps.0.awq.clip_skip \('fc1',\) is for clip = true"),
         (STEP + "'aqas'\nclip = false\nclip_skip = []\n[[steps]]\nmethod = 'rtn'\n",
