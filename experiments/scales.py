@@ -31,7 +31,8 @@ class Scaled(Sampled):
     """The error that each of `COMPARED` leaves in every group of layers that can be scaled."""
 
     #: layers: names; errors: mean square at the group's output, by method; single: the same at each
-    #: layer's own output, in their order
+    #: layer's own output, in their order; possible: whether a scale that AQAS tries is above none
+    #: and SmoothQuant's in no single layer
     rows: list[dict[str, Any]]
     unscaled: list[str]  # layers whose input can be scaled nowhere
 
@@ -56,6 +57,13 @@ class Scaled(Sampled):
                 f"  against {other}, layers by themselves, no method's objective: "
                 f"{_said(singles, other)}",
             ]
+        several = [row for row in self.rows if len(row["single"]) > 1]
+        if several:
+            never = sum(not row["possible"] for row in several)
+            lines.append(
+                f"  in {never} of {len(several)} groups of several layers every scale that AQAS "
+                "tries is above no scales or SmoothQuant's in one of them by itself"
+            )
         left = f"{len(self.unscaled)} layers cannot be scaled; " if self.unscaled else ""
         return [*lines, f"{left}{self.seconds:.1f} s"]
 
@@ -127,6 +135,7 @@ def _row(block: Any, group: Any, asked: dict[str, Any], recipe: Any) -> dict[str
     import torch
 
     from macsmith.quant.methods import METHODS
+    from macsmith.quant.methods.aqas import tried
     from macsmith.quant.methods.objective import Objective
 
     aqas = asked["aqas"]
@@ -147,7 +156,16 @@ def _row(block: Any, group: Any, asked: dict[str, Any], recipe: Any) -> dict[str
         errors[name] = together.error(s)
         for found, objective in zip(single, singly, strict=True):
             found[name] = objective.error(s)
-    return {"layers": list(group.names), "errors": errors, "single": single}
+    possible = any(
+        all(
+            objective.error(s) <= min(found[name] for name in _INSIDE) * (1 + _EQUAL)
+            for found, objective in zip(single, singly, strict=True)
+        )
+        for s in tried(block, group, aqas)
+    )
+    return {
+        "layers": list(group.names), "errors": errors, "single": single, "possible": possible
+    }  # fmt: skip
 
 
 def table(result: Scaled) -> Any:

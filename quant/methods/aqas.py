@@ -13,12 +13,11 @@ from macsmith.quant.methods.statistics import input_magnitude, weight_magnitude
 from macsmith.quant.recipe import Recipe
 from macsmith.quant.steps import Aqas, SmoothQuant
 
-__all__ = ["METHOD"]
+__all__ = ["METHOD", "tried"]
 
 
-def _scale(block: Block, group: Group, step: Aqas, recipe: Recipe) -> torch.Tensor | None:
-    if group.producer is None:
-        return None
+def tried(block: Block, group: Group, step: Aqas) -> list[torch.Tensor]:
+    """Scales [K] among which the step looks for the best, no scale and SmoothQuant's first."""
     inputs = block.inputs(group.layers[0])
     x = input_magnitude(inputs, step.representative)
     w = weight_magnitude(group, step.representative)
@@ -27,9 +26,15 @@ def _scale(block: Block, group: Group, step: Aqas, recipe: Recipe) -> torch.Tens
         torch.ones_like(x),
         smoothing(input_magnitude(inputs, "max"), weight_magnitude(group, "max"), _ALPHA),
     ]
+    return [*others, *candidates(x, w, step.grid)]
+
+
+def _scale(block: Block, group: Group, step: Aqas, recipe: Recipe) -> torch.Tensor | None:
+    if group.producer is None:
+        return None
     whole = step.objective == "attention"
     objective = Objective(block, group, recipe, step.samples, inputs_too=True, whole=whole)
-    return objective.best([*others, *candidates(x, w, step.grid)])[0]
+    return objective.best(tried(block, group, step))[0]
 
 
 def _clip(block: Block, group: Group, step: Aqas, recipe: Recipe) -> None:
