@@ -1,7 +1,7 @@
 """Claim "equality": the same integers from every telling of a MAC, on operands of a real layer.
 
     golden          plain Python integers: what all others are compared with
-    engine PATH     numba kernel, int8 GEMM, float64 GEMM, each where it is proven exact
+    engine PATH     numba kernel, int8, float32 and float64 GEMM, each where it is proven exact
     torch           the quantized layer of the model: its output, to the last bit of float32
     RTL SIMULATOR   the exported Verilog, under cocotb
     netlist LIB     the synthesised and mapped gates, in the bit-parallel simulation

@@ -3,11 +3,13 @@
     codes --decode--> levels --one of PATHS--> exact sum --wrap--> accumulator
                              `-- numba, clamping group by group (only if a clamp can happen)
 
-A path is taken only where a bound, computed from these operands, proves it exact:
+A path is taken only where a bound, computed from these operands, proves it exact, and of those the
+fastest; without dot-product instructions int8 is behind the floats:
 
     int8      torch._int_mm, int8 x int8 -> int32: levels within one byte of an offset per output,
               and chunks of K so short that no int32 can overflow
-    float64   a float64 GEMM: sum |a| |u| < 2**53, so every partial sum is an integer it holds
+    float32   a GEMM in floats: sum |a| |u| < 2**24, so every partial sum is an integer they hold
+    float64   the same: below 2**53
     numba     int64 loops: always exact, and the only path that clamps after every group
 
 Wrapping is a ring homomorphism: it commutes with + and *, so one wrap at the end is the wrap after
@@ -16,7 +18,7 @@ no partial sum can leave the accumulator.
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +29,10 @@ from macsmith.sim.spec import MacSpec
 
 __all__ = ["PATHS", "Weights", "int8_is_exact", "linear", "matmul", "provable"]
 
-PATHS = ("int8", "float64", "numba")
+PATHS = ("int8", "float32", "float64", "numba")
+_FLOATS = (np.float32, np.float64)
+#: Instructions for sums of int8 products, as torch names them; without any, it has slow loops.
+_DOTS = ("avx512_vnni", "avx_vnni", "avx_vnni_int8", "amx_int8", "dot", "i8mm")
 INT8_CHUNK = 2**16  # products of +-128 that an int32 sums with room to spare: 2**16 * 2**14 < 2**31
 
 
@@ -109,7 +114,10 @@ def matmul(a_codes, w_codes, spec: MacSpec, zero_point=None, *, path: str | None
 
 
 def provable(a_codes, w: Weights) -> list[str]:
-    """The PATHS that are exact for these operands, fastest first: `matmul` takes the first."""
+    """The PATHS that are exact for these operands, fastest first: `matmul` takes the first.
+
+    numba, which is always exact, is last.
+    """
     a = _levels(_as_codes(a_codes, w.spec.activations, "a_codes"), w.spec.activations)
     return _provable(a, w)
 
@@ -182,9 +190,19 @@ def _provable(a, w: Weights) -> list[str]:
     proven = []
     if a.dtype == np.int8 and w.bytes_ is not None and int8_is_exact():
         proven.append("int8")
-    if _bound(a, w) < 2**53:
-        proven.append("float64")
-    return [*proven, "numba"]
+    bound = _bound(a, w)
+    proven += [str(np.dtype(kind)) for kind in _FLOATS if bound < 2 ** (np.finfo(kind).nmant + 1)]
+    return [*(path for path in _fastest_first() if path in proven), "numba"]
+
+
+@cache
+def _fastest_first() -> tuple[str, ...]:
+    """GEMMs by how fast processors as this one are at them."""
+    import torch
+
+    has = getattr(torch.cpu, "get_capabilities", dict)()
+    gemms = PATHS[:-1]
+    return gemms if any(map(has.get, _DOTS)) else (*gemms[1:], gemms[0])
 
 
 def _bound(a, w: Weights) -> int:
@@ -221,9 +239,8 @@ def _padded(levels: NDArray[np.int8]) -> NDArray[np.int8]:
     return np.pad(levels, ((0, rows == 1), (0, cols == 1)))
 
 
-def _run_float64(a, w: Weights) -> NDArray[np.int64]:
-    acc = (a.astype(np.float64) @ w.levels.T.astype(np.float64)).astype(np.int64)
-    return _wrapped(acc, a, w)
+def _run_float(kind: type, a, w: Weights) -> NDArray[np.int64]:
+    return _wrapped((a.astype(kind) @ w.levels.T.astype(kind)).astype(np.int64), a, w)
 
 
 def _run_numba(a, w: Weights) -> NDArray[np.int64]:
@@ -239,7 +256,11 @@ def _run_numba(a, w: Weights) -> NDArray[np.int64]:
     return _wrapped(out, a, w)
 
 
-_RUN = {"int8": _run_int8, "float64": _run_float64, "numba": _run_numba}
+_RUN = {
+    "int8": _run_int8,
+    **{str(np.dtype(kind)): partial(_run_float, kind) for kind in _FLOATS},
+    "numba": _run_numba,
+}
 
 
 def _wrapped(acc: NDArray[np.int64], a, w: Weights) -> NDArray[np.int64]:

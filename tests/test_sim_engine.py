@@ -88,7 +88,23 @@ def test_paths_that_cannot_be_proven_are_refused():
 def test_fast_path_is_taken_where_nothing_can_clamp():
     spec = MacSpec("dint4", "int8", 24, "saturate")
     a, w, _ = operands(spec, 2, 3, 100)
-    assert engine.provable(a, engine.Weights.from_codes(w, spec))[0] == "int8"
+    paths = engine.provable(a, engine.Weights.from_codes(w, spec))
+    assert len(paths) >= 3
+    assert paths[-1] == "numba"
+
+
+def test_floats_are_taken_as_long_as_they_hold_every_sum():
+    """127^2 x 1,040 is below 2^24, 127^2 x 1,041 is not."""
+    spec = MacSpec("int8", "int8", 32)
+    for depth, paths in ((1040, ["float32", "float64", "numba"]), (1041, ["float64", "numba"])):
+        a = np.full((3, depth), 127, np.uint8)
+        w = a * np.array([[1], [255], [1]], np.uint8)  # 127 and -127
+        w[2, ::2] = 129
+        prepared = engine.Weights.from_codes(w, spec)
+        assert [p for p in engine.provable(a, prepared) if p != "int8"] == paths
+        for path in paths:
+            found = engine.matmul(a, prepared, spec, path=path)
+            assert found.tolist() == expected(a, w, spec, None)
 
 
 def test_more_outputs_than_a_tile():
@@ -100,6 +116,27 @@ def test_more_outputs_than_a_tile():
         assert engine.matmul(a, w, spec, path="numba").tolist() == expected(a, w, spec, None)
 
 
+needs_int8 = pytest.mark.skipif(not engine.int8_is_exact(), reason="int8 sums in 16 bits here")
+
+
+@needs_int8
+def test_int8_is_behind_the_floats_without_instructions_for_it(monkeypatch):
+    spec = MacSpec("dint4", "int8")
+    a, w, _ = operands(spec, 2, 3, 100)
+    prepared = engine.Weights.from_codes(w, spec)
+    floats = ["float32", "float64"]
+    for has, paths in (
+        ({"avx2": True, "avx512_vnni": False}, [*floats, "int8", "numba"]),
+        ({"avx2": True, "avx512_vnni": True}, ["int8", *floats, "numba"]),
+        ({"neon": True, "dot": True}, ["int8", *floats, "numba"]),
+    ):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=has: has)
+        engine._fastest_first.cache_clear()
+        assert engine.provable(a, prepared) == paths
+    engine._fastest_first.cache_clear()
+
+
+@needs_int8
 def test_chunks_of_a_deep_sum():
     depth = engine.INT8_CHUNK + 3
     spec = MacSpec("int8", "int8", 40, "exact")
@@ -121,6 +158,7 @@ def test_int8_arrays_and_tensors():
     np.testing.assert_array_equal(acc.numpy(), truth)
 
 
+@needs_int8
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 7, 1), (2, 1, 64), (1, 16, 512), (5, 3, 1)])
 def test_dimensions_of_one(shape):
     """torch._int_mm returns memory it never wrote for some of them."""
